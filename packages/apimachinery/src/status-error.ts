@@ -1,0 +1,186 @@
+/**
+ * The error that crosses the wire: a `Status` object with its HTTP code, as the server sends it and the client throws it.
+ * Source: api-conventions#response-status-kind; wording after k8s.io/apimachinery/pkg/api/errors.
+ */
+import type { Status, StatusCause, StatusDetails } from "./generated/meta-v1.ts";
+
+/** Every reason that Knarr sends. Source: k8s.io/apimachinery/pkg/apis/meta/v1/types.go */
+export const StatusReason = {
+  Unauthorized: "Unauthorized",
+  Forbidden: "Forbidden",
+  NotFound: "NotFound",
+  AlreadyExists: "AlreadyExists",
+  Conflict: "Conflict",
+  Gone: "Gone",
+  Expired: "Expired",
+  Invalid: "Invalid",
+  ServerTimeout: "ServerTimeout",
+  Timeout: "Timeout",
+  TooManyRequests: "TooManyRequests",
+  BadRequest: "BadRequest",
+  MethodNotAllowed: "MethodNotAllowed",
+  NotAcceptable: "NotAcceptable",
+  RequestEntityTooLarge: "RequestEntityTooLarge",
+  UnsupportedMediaType: "UnsupportedMediaType",
+  InternalError: "InternalError",
+  ServiceUnavailable: "ServiceUnavailable",
+} as const;
+export type StatusReason = (typeof StatusReason)[keyof typeof StatusReason];
+
+/** A group and a resource (or kind), for messages and details. */
+export interface QualifiedName {
+  readonly group: string;
+  readonly resource: string;
+}
+
+/** One complaint of validation. `type` is upstream's cause reason. Source: k8s.io/apimachinery/pkg/util/validation/field */
+export interface FieldError {
+  readonly type:
+    | "FieldValueRequired"
+    | "FieldValueInvalid"
+    | "FieldValueNotSupported"
+    | "FieldValueDuplicate"
+    | "FieldValueForbidden"
+    | "FieldValueNotFound"
+    | "FieldValueTooLong"
+    | "FieldValueTooMany"
+    | "FieldValueTypeInvalid"
+    | "InternalError";
+  /** "spec.containers[0].name" */
+  readonly field: string;
+  /** The whole text after the path: `Required value`, `Invalid value: 70000: must be between 1 and 65535, inclusive`. */
+  readonly message: string;
+}
+
+export class StatusError extends Error {
+  readonly status: Status;
+
+  constructor(status: Status, options?: ErrorOptions) {
+    super(status.message ?? status.reason ?? "unknown error", options);
+    this.name = "StatusError";
+    this.status = status;
+  }
+
+  /** HTTP status code. */
+  get code(): number {
+    return this.status.code ?? 500;
+  }
+
+  get reason(): string {
+    return this.status.reason ?? "";
+  }
+}
+
+function failure(code: number, reason: StatusReason, message: string, details?: StatusDetails): StatusError {
+  return new StatusError({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message,
+    reason,
+    ...(details === undefined ? {} : { details }),
+    code,
+  });
+}
+
+/** "deployments.apps", or "pods" in the core group. */
+export function qualified(of: QualifiedName): string {
+  return of.group === "" ? of.resource : `${of.resource}.${of.group}`;
+}
+
+function detailsOf(of: QualifiedName, name: string): StatusDetails {
+  return { ...(name === "" ? {} : { name }), ...(of.group === "" ? {} : { group: of.group }), kind: of.resource };
+}
+
+export const statusErrors = {
+  notFound: (of: QualifiedName, name: string) =>
+    failure(404, StatusReason.NotFound, `${qualified(of)} "${name}" not found`, detailsOf(of, name)),
+  /** A path that is no resource. */
+  pathNotFound: () => failure(404, StatusReason.NotFound, "the server could not find the requested resource", {}),
+  alreadyExists: (of: QualifiedName, name: string) =>
+    failure(409, StatusReason.AlreadyExists, `${qualified(of)} "${name}" already exists`, detailsOf(of, name)),
+  conflict: (of: QualifiedName, name: string, why: string) =>
+    failure(
+      409,
+      StatusReason.Conflict,
+      `Operation cannot be fulfilled on ${qualified(of)} "${name}": ${why}`,
+      detailsOf(of, name),
+    ),
+  /** The optimistic-concurrency conflict, in upstream's words. */
+  staleVersion: (of: QualifiedName, name: string) =>
+    statusErrors.conflict(
+      of,
+      name,
+      "the object has been modified; please apply your changes to the latest version and try again",
+    ),
+  invalid: (group: string, kind: string, name: string, errors: readonly FieldError[]) => {
+    const causes: StatusCause[] = errors.map((e) => ({ reason: e.type, message: e.message, field: e.field }));
+    const texts = errors.map((e) => `${e.field}: ${e.message}`);
+    const joined = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
+    const kindName = group === "" ? kind : `${kind}.${group}`;
+    return failure(422, StatusReason.Invalid, `${kindName} "${name}" is invalid: ${joined}`, {
+      ...(name === "" ? {} : { name }),
+      ...(group === "" ? {} : { group }),
+      kind,
+      causes,
+    });
+  },
+  badRequest: (message: string) => failure(400, StatusReason.BadRequest, message),
+  unauthorized: () => failure(401, StatusReason.Unauthorized, "Unauthorized"),
+  forbidden: (of: QualifiedName, name: string, why: string) =>
+    failure(
+      403,
+      StatusReason.Forbidden,
+      name === "" ? `${qualified(of)} is forbidden: ${why}` : `${qualified(of)} "${name}" is forbidden: ${why}`,
+      detailsOf(of, name),
+    ),
+  expired: (message: string, continueToken?: string) => {
+    const error = failure(410, StatusReason.Expired, message);
+    if (continueToken !== undefined) error.status.metadata = { continue: continueToken };
+    return error;
+  },
+  methodNotSupported: (of: QualifiedName, verb: string) =>
+    failure(
+      405,
+      StatusReason.MethodNotAllowed,
+      `${verb} is not supported on resources of kind "${qualified(of)}"`,
+      detailsOf(of, ""),
+    ),
+  notAcceptable: (accepted: readonly string[]) =>
+    failure(406, StatusReason.NotAcceptable, `only the following media types are accepted: ${accepted.join(", ")}`),
+  unsupportedMediaType: (contentType: string, accepted: readonly string[]) =>
+    failure(
+      415,
+      StatusReason.UnsupportedMediaType,
+      `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}` +
+        (contentType === "" ? "" : ` (got ${contentType})`),
+    ),
+  tooLarge: (limitBytes: number) =>
+    failure(413, StatusReason.RequestEntityTooLarge, `Request entity too large: limit is ${limitBytes}`),
+  tooManyRequests: (message: string, retryAfterSeconds: number) =>
+    failure(429, StatusReason.TooManyRequests, message, { retryAfterSeconds }),
+  timeout: (message: string, retryAfterSeconds = 0) =>
+    failure(504, StatusReason.Timeout, `Timeout: ${message}`, { retryAfterSeconds }),
+  serviceUnavailable: (message: string, retryAfterSeconds = 1) =>
+    failure(503, StatusReason.ServiceUnavailable, message, { retryAfterSeconds }),
+  /** A bug or an outage of ours; `cause` is for our log, the message for the client. */
+  internal: (message: string, cause?: unknown) => {
+    const error = failure(500, StatusReason.InternalError, `Internal error occurred: ${message}`, {
+      causes: [{ message }],
+    });
+    if (cause !== undefined) error.cause = cause;
+    return error;
+  },
+} as const;
+
+/** Whether `error` is a Status with this reason: `isReason(error, StatusReason.NotFound)`. */
+export function isReason(error: unknown, reason: StatusReason): error is StatusError {
+  return error instanceof StatusError && error.reason === reason;
+}
+export const isNotFound = (error: unknown) => isReason(error, StatusReason.NotFound);
+export const isAlreadyExists = (error: unknown) => isReason(error, StatusReason.AlreadyExists);
+export const isConflict = (error: unknown) => isReason(error, StatusReason.Conflict);
+/** 410 in either form: the version asked for is gone, list again. */
+export const isExpired = (error: unknown) =>
+  isReason(error, StatusReason.Expired) || isReason(error, StatusReason.Gone);
