@@ -1,0 +1,52 @@
+/**
+ * Runs a test file again inside namespaces of its own (mount, network, process ids), so that everything that it starts -
+ * containerd, shims, pods, mounts, bridges - ends with it whatever happens, and none of it touches the machine.
+ * Cgroups are the exception: they are removed by `removeCgroups`.
+ *
+ * Use: `if (await isolatedTest(import.meta)) { test(...); ... }`
+ */
+import { execFile, spawn } from "node:child_process";
+import { readdir, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import test from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const MARK = "KNARR_ISOLATED_TEST";
+
+/** Inside: brings up loopback and answers true. Outside: declares one test, which runs the file inside, and answers false. */
+export async function isolatedTest(meta: { readonly url: string }): Promise<boolean> {
+  if (process.env[MARK] !== undefined) {
+    const run = promisify(execFile);
+    await run("ip", ["link", "set", "lo", "up"]);
+    await run("mount", ["--make-rshared", "/"]);
+    await run("mount", ["-t", "tmpfs", "tmpfs", "/run"]);
+    return true;
+  }
+  const file = fileURLToPath(meta.url);
+  test(`isolated: ${file.split("/").slice(-1)[0]}`, async () => {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const args = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", process.execPath, file];
+    const child = spawn("unshare", args, { stdio: ["ignore", "inherit", "inherit"], env: { ...env, [MARK]: "1" } });
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", resolve);
+    });
+    if (code !== 0) throw new Error(`the isolated run of ${file} failed with code ${code}`);
+  });
+  return false;
+}
+
+/** Removes a cgroup and its children from every hierarchy; `path` is "/knarr-test-x". */
+export async function removeCgroups(path: string): Promise<void> {
+  for (const hierarchy of ["", ...(await readdir("/sys/fs/cgroup"))]) {
+    await removeCgroupTree(join("/sys/fs/cgroup", hierarchy, path));
+  }
+}
+
+async function removeCgroupTree(directory: string): Promise<void> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => undefined);
+  if (entries === undefined) return; // Not in this hierarchy.
+  for (const entry of entries) if (entry.isDirectory()) await removeCgroupTree(join(directory, entry.name));
+  await rmdir(directory);
+}

@@ -1,0 +1,150 @@
+/**
+ * A real containerd for tests with its own root, state and socket. Run it inside an isolated test (isolated-test.ts):
+ * pods, shims, mounts and bridges then live in that test's namespaces and end with them.
+ */
+import { execFile } from "node:child_process";
+import { access, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { ChildDaemon } from "./child-daemon.ts";
+import { renderBridgeConflist, renderContainerdConfig, renderRuncWrapper } from "./containerd-config.ts";
+import { buildImageArchive, type ImageSpec } from "./images/image-archive.ts";
+import { PAUSE_IMAGE, testImages } from "./images/test-images.ts";
+
+const run = promisify(execFile);
+const CAP_SYS_RESOURCE = 24n;
+
+export interface TestContainerd {
+  /** "unix:///.../containerd.sock" */
+  readonly endpoint: string;
+  /** The instance's folder. */
+  readonly directory: string;
+  readonly cniConfDir: string;
+  readonly output: string;
+  /** Imports further images; `testImages()` are there from the start. */
+  importImages(specs: readonly ImageSpec[]): Promise<void>;
+  /** Writes the CNI network, for instances started without. */
+  writeNetwork(subnet: string): Promise<void>;
+  /** SIGKILL; pods and their shims go on. */
+  kill(): Promise<void>;
+  /** After kill: starts it again on the same folders. */
+  restart(): Promise<void>;
+  /** Ends containerd and removes its folder. What pods are left, the isolated test's end kills. */
+  stop(): Promise<void>;
+}
+
+export interface StartContainerdOptions {
+  /** The pods' network, made with the CNI bridge plugin; without one the runtime reports that its network is not ready. */
+  readonly subnet?: string | undefined;
+  readonly images?: readonly ImageSpec[];
+}
+
+async function firstExisting(paths: readonly string[], what: string): Promise<string> {
+  for (const path of paths) {
+    const there = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (there) return path;
+  }
+  throw new Error(`no ${what}; looked at ${paths.join(", ")} (run scripts/test, which installs it)`);
+}
+
+/** Whether this process may not raise its limits: then containers can't get CAP_SYS_RESOURCE either. */
+async function lacksSysResource(): Promise<boolean> {
+  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(await readFile("/proc/self/status", "utf8"));
+  return ((BigInt(`0x${match?.[1] ?? "0"}`) >> CAP_SYS_RESOURCE) & 1n) === 0n;
+}
+
+export async function startContainerd(options: StartContainerdOptions = {}): Promise<TestContainerd> {
+  const directory = await mkdtemp(join(tmpdir(), "knarr-containerd-"));
+  const socket = join(directory, "containerd.sock");
+  const cniConfDir = join(directory, "net.d");
+  const configPath = join(directory, "config.toml");
+  const runcWrapper = join(directory, "runc");
+  await mkdir(cniConfDir);
+  await writeFile(
+    configPath,
+    renderContainerdConfig({
+      root: join(directory, "root"),
+      state: join(directory, "state"),
+      socket,
+      cniConfDir,
+      cniBinDir: await firstExisting(["/opt/cni/bin", "/usr/lib/cni"], "CNI plugins"),
+      sandboxImage: PAUSE_IMAGE,
+      restricted: await lacksSysResource(),
+      runcWrapper,
+    }),
+  );
+  const runc = await firstExisting(["/usr/sbin/runc", "/usr/local/sbin/runc", "/usr/bin/runc"], "runc");
+  await writeFile(runcWrapper, renderRuncWrapper(runc));
+  await chmod(runcWrapper, 0o755);
+  const writeNetwork = (subnet: string) =>
+    writeFile(join(cniConfDir, "10-test.conflist"), renderBridgeConflist(subnet, join(directory, "ipam")));
+  if (options.subnet !== undefined) await writeNetwork(options.subnet);
+  const start = () =>
+    ChildDaemon.start({ command: "containerd", args: ["--config", configPath], ready: () => accepts(socket) });
+  let daemon = await start();
+  const importImages = async (specs: readonly ImageSpec[]) => {
+    for (const spec of specs) {
+      const archive = await buildImageArchive(spec, join(directory, "archives"));
+      await importArchive(socket, archive);
+    }
+  };
+  await importImages(options.images ?? (await testImages()));
+  return {
+    endpoint: `unix://${socket}`,
+    directory,
+    cniConfDir,
+    get output() {
+      return daemon.output;
+    },
+    importImages,
+    writeNetwork,
+    kill: () => daemon.kill(),
+    restart: async () => {
+      daemon = await start();
+    },
+    stop: async () => {
+      await daemon.stop();
+      await removeTree(directory);
+    },
+  };
+}
+
+function accepts(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = createConnection(socket);
+    connection.once("connect", () => {
+      connection.destroy();
+      resolve(true);
+    });
+    connection.once("error", () => resolve(false));
+  });
+}
+
+/** The image service may come up a moment after the socket. */
+async function importArchive(socket: string, archive: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await run("ctr", ["--address", socket, "--namespace", "k8s.io", "images", "import", archive]);
+      return;
+    } catch (error) {
+      if (attempt === 20) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+/** Unmounts what is mounted below a folder, deepest first, and removes it. */
+export async function removeTree(directory: string): Promise<void> {
+  const mounts = (await readFile("/proc/self/mounts", "utf8"))
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => path.startsWith(`${directory}/`));
+  for (const path of mounts.toReversed()) await run("umount", ["-l", path]);
+  await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}
