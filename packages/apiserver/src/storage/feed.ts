@@ -1,0 +1,274 @@
+/**
+ * Fills every watch cache from one etcd watch over the whole root, and answers "has the server seen revision N?".
+ *
+ *   load all caches at one revision R -> watch from R+1 -> hand each event to the cache of its folder
+ *        ^                                   |
+ *        +------ history compacted ----------+     (caches are reset, their watchers end and list again)
+ *
+ * One watch instead of one per resource: a write to any resource moves all of them forward, one progress request serves all, and events of
+ * different resources keep the store's order. Its only promises: a cache never misses or repeats an event, and `waitFor(N)` resolves
+ * only after every event up to N has been applied.
+ */
+import { Backoff } from "@knarr/daemon/backoff.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import { type KeyValue, type KeyValueBatch, type KeyValueStore, type KeyValueWatch, prefixEnd } from "./key-value.ts";
+import { isStorageError } from "./storage-error.ts";
+import type { Store } from "./store.ts";
+import type { WatchCache } from "./watch-cache.ts";
+
+/** After a waiter came: how soon the first progress request goes out, and how the pauses between further ones grow. */
+const FIRST_ASK_MS = 1;
+const LAST_ASK_MS = 100;
+/** Watchers' bookmarks are looked after this often. */
+const TICK_MS = 1_000;
+/** Folders below the root are at most this deep ("services/specs", "GROUP/RESOURCE"). */
+const MAX_FOLDER_DEPTH = 3;
+
+interface Waiter {
+  readonly revision: number;
+  readonly resolve: () => void;
+}
+
+interface Source {
+  readonly store: Store;
+  readonly cache: WatchCache;
+}
+
+export class Feed {
+  readonly #kv: KeyValueStore;
+  readonly #root: string;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  /** By folder with a slash: "pods/". */
+  readonly #sources = new Map<string, Source>();
+  #waiters = new Set<Waiter>();
+  #watch: KeyValueWatch | undefined;
+  #revision = 0;
+  #cancelAsk: (() => void) | undefined;
+  #nextAskMs = FIRST_ASK_MS;
+  #fence: { readonly inFlight: Promise<number>; next: Promise<number> | undefined } | undefined;
+  /** Set while running: sources added later load at once. */
+  #signal: AbortSignal | undefined;
+
+  constructor(options: {
+    readonly kv: KeyValueStore;
+    readonly root: string;
+    readonly clock: Clock;
+    readonly log: Logger;
+  }) {
+    this.#kv = options.kv;
+    this.#root = `${options.root}/`;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  /** The revision up to which every event has been applied. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Whether every cache is loaded and the watch is on. */
+  get isReady(): boolean {
+    if (this.#watch === undefined) return false;
+    for (const { cache } of this.#sources.values()) if (!cache.isReady) return false;
+    return true;
+  }
+
+  /** Names of the resources that are not loaded yet, for readiness checks. */
+  notReady(): readonly string[] {
+    return [...this.#sources.values()].filter(({ cache }) => !cache.isReady).map(({ cache }) => cache.ref.resource);
+  }
+
+  /** Adds a cache; loads it at once if the feed is running. */
+  add(source: Source): void {
+    this.#sources.set(source.cache.format.prefix.slice(this.#root.length), source);
+    const signal = this.#signal;
+    if (signal === undefined) return;
+    source.cache.beginLoad();
+    void this.#loadUntilDone(source, signal);
+  }
+
+  /** Removes a cache (its resource is gone) and ends its watches. */
+  remove(cache: WatchCache): void {
+    this.#sources.delete(cache.format.prefix.slice(this.#root.length));
+    cache.reset();
+  }
+
+  /** Runs until the signal aborts. Outages are waited out; it throws only what it cannot name. */
+  async run(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ initialMs: 100, maxMs: 2_000, jitter: 0.2 });
+    const cancelTick = this.#startTicking(signal);
+    try {
+      while (!signal.aborted) {
+        try {
+          await this.#loadAndFollow(signal, () => backoff.reset());
+        } catch (error) {
+          if (signal.aborted) return;
+          if (!isStorageError(error)) throw error;
+          this.#log.warn({ err: error }, "the feed begins again");
+          await this.#clock.sleep(backoff.next(), signal).catch(() => undefined); // Only an abort ends the sleep early.
+        }
+      }
+    } finally {
+      cancelTick();
+      this.#watch = undefined;
+      this.#signal = undefined;
+      this.#cancelAsk?.();
+      for (const { cache } of this.#sources.values()) cache.reset();
+    }
+  }
+
+  /**
+   * The store's revision now. Calls that come while one is under way share the next one: a revision read before a call began
+   * could miss a write that was acknowledged before it.
+   */
+  currentRevision(): Promise<number> {
+    const fence = this.#fence;
+    if (fence === undefined) return this.#startFence();
+    fence.next ??= fence.inFlight.then(
+      () => this.#startFence(),
+      () => this.#startFence(),
+    );
+    return fence.next;
+  }
+
+  /** Resolves to true once every event up to `revision` has been applied, to false after `timeoutMs` or an abort. */
+  waitFor(revision: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    if (this.#revision >= revision) return Promise.resolve(true);
+    return new Promise<boolean>((resolve) => {
+      const finish = (reached: boolean) => {
+        this.#waiters.delete(waiter);
+        cancelTimeout();
+        signal?.removeEventListener("abort", onAbort);
+        resolve(reached);
+      };
+      const onAbort = () => finish(false);
+      const waiter: Waiter = { revision, resolve: () => finish(true) };
+      const cancelTimeout = this.#clock.setTimeout(() => finish(false), timeoutMs);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiters.add(waiter);
+      this.#askSoon();
+    });
+  }
+
+  #startFence(): Promise<number> {
+    const inFlight = this.#kv.currentRevision();
+    const fence: { readonly inFlight: Promise<number>; next: Promise<number> | undefined } = {
+      inFlight,
+      next: undefined,
+    };
+    this.#fence = fence;
+    const done = () => {
+      if (this.#fence === fence && fence.next === undefined) this.#fence = undefined;
+    };
+    inFlight.then(done, done);
+    return inFlight;
+  }
+
+  async #loadAndFollow(signal: AbortSignal, onLoaded: () => void): Promise<void> {
+    const startMs = this.#clock.monotonicMs();
+    const revision = await this.#kv.currentRevision(signal);
+    const sources = [...this.#sources.values()];
+    for (const { cache } of sources) {
+      cache.reset();
+      cache.beginLoad();
+    }
+    this.#revision = 0;
+    this.#signal = signal;
+    await Promise.all(sources.map((source) => this.#load(source, revision, signal)));
+    this.#watch = this.#kv.watch({
+      start: this.#root,
+      end: prefixEnd(this.#root),
+      fromRevision: revision + 1,
+      signal,
+    });
+    this.#reached(revision);
+    onLoaded();
+    this.#log.info({ revision, tookMs: Math.round(this.#clock.monotonicMs() - startMs) }, "watch caches loaded");
+    try {
+      for await (const batch of this.#watch) this.#apply(batch);
+    } finally {
+      this.#watch = undefined;
+    }
+  }
+
+  async #load(source: Source, revision: number, signal: AbortSignal): Promise<void> {
+    const items: KeyValue[] = [];
+    let at = revision;
+    for await (const chunk of source.store.chunks(revision, signal)) {
+      if (at === 0) at = chunk.revision;
+      for (const item of chunk.items) items.push(item);
+    }
+    source.cache.finishLoad(items, at);
+  }
+
+  /** Loads a cache that was added while the feed runs; its events wait in it meanwhile. */
+  async #loadUntilDone(source: Source, signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ initialMs: 100, maxMs: 2_000 });
+    while (!signal.aborted && this.#isCurrent(source) && !source.cache.isReady) {
+      try {
+        await this.#load(source, 0, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#log.warn({ err: error, resource: source.cache.ref.resource }, "a watch cache could not be loaded");
+        await this.#clock.sleep(backoff.next(), signal).catch(() => undefined); // Only an abort ends the sleep early.
+      }
+    }
+  }
+
+  #isCurrent(source: Source): boolean {
+    return this.#sources.get(source.cache.format.prefix.slice(this.#root.length)) === source;
+  }
+
+  #apply(batch: KeyValueBatch): void {
+    for (const event of batch.events) this.#sourceOf(event.key)?.cache.apply(event);
+    this.#reached(batch.revision);
+  }
+
+  #sourceOf(key: string): Source | undefined {
+    let slash = this.#root.length - 1;
+    for (let depth = 0; depth < MAX_FOLDER_DEPTH; depth++) {
+      slash = key.indexOf("/", slash + 1);
+      if (slash < 0) return undefined;
+      const source = this.#sources.get(key.slice(this.#root.length, slash + 1));
+      if (source !== undefined) return source;
+    }
+    return undefined;
+  }
+
+  #reached(revision: number): void {
+    this.#revision = revision;
+    for (const { cache } of this.#sources.values()) cache.advance(revision);
+    for (const waiter of this.#waiters) if (waiter.revision <= revision) waiter.resolve();
+    if (this.#waiters.size === 0) this.#nextAskMs = FIRST_ASK_MS;
+  }
+
+  /** Asks etcd for progress, again and again, while somebody waits: a revision of a folder outside the root comes with no event. */
+  #askSoon(): void {
+    if (this.#cancelAsk !== undefined) return;
+    this.#cancelAsk = this.#clock.setTimeout(() => {
+      this.#cancelAsk = undefined;
+      if (this.#waiters.size === 0) return;
+      this.#watch?.requestProgress();
+      this.#nextAskMs = Math.min(LAST_ASK_MS, this.#nextAskMs * 2);
+      this.#askSoon();
+    }, this.#nextAskMs);
+  }
+
+  #startTicking(signal: AbortSignal): () => void {
+    let cancel: () => void = () => {};
+    const tick = () => {
+      if (signal.aborted) return;
+      for (const { cache } of this.#sources.values()) {
+        if (!cache.wantsBookmarks()) continue;
+        // A bookmark is worth the more the newer it is; should the answer not come, the next one will be.
+        this.#watch?.requestProgress();
+        cache.sendBookmarks();
+      }
+      cancel = this.#clock.setTimeout(tick, TICK_MS);
+    };
+    cancel = this.#clock.setTimeout(tick, TICK_MS);
+    return () => cancel();
+  }
+}
