@@ -1,0 +1,222 @@
+/**
+ * The API's status of each container, from what the runtime says, what the probes say, why the last start failed, and
+ * what was reported before. Pure. Restart counts never fall and a last state once reported is kept.
+ * Source: SEMANTICS of pod status are upstream's pkg/kubelet status, as kubectl shows them.
+ */
+import type { Container, ContainerState, ContainerStatus, Pod, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import type { ObservedContainer, ObservedPod } from "./observed-pod.ts";
+import { isSidecar, restartsAfter } from "./restart-policy.ts";
+
+export interface WaitingReason {
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface ContainerStatusInput {
+  readonly pod: Pod;
+  readonly observed: ObservedPod;
+  /** The status reported last, "" fields and all. */
+  readonly previous: PodStatus;
+  /** "containerd" */
+  readonly runtimeName: string;
+  /** Why the last attempt to start a container of this name failed or is put off. */
+  readonly waiting: ReadonlyMap<string, WaitingReason>;
+  /** Readiness by container id; undefined when there is no such probe. */
+  readonly ready: (containerId: string) => boolean | undefined;
+  /** Outcome of the startup probe by container id; undefined when there is none. */
+  readonly started: (containerId: string) => boolean | undefined;
+  /** Termination messages read from files, by container id. */
+  readonly terminationMessages: ReadonlyMap<string, string>;
+  /** Nothing will run any more: what was running and is not found has ended in an unknown way. */
+  readonly podIsOver: boolean;
+}
+
+/** RFC 3339 with whole seconds, or undefined for a time that is not known. */
+export function apiTime(ms: number): string | undefined {
+  return ms <= 0 ? undefined : `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+export function containerStatuses(
+  input: ContainerStatusInput,
+  containers: readonly Container[],
+  previous: readonly ContainerStatus[] | undefined,
+  isInit: boolean,
+): ContainerStatus[] {
+  const statuses = containers.map((container) => {
+    const before = previous?.find((s) => s.name === container.name);
+    return containerStatus(input, container, before, isInit);
+  });
+  return isInit ? statuses : statuses.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function containerStatus(
+  input: ContainerStatusInput,
+  container: Container,
+  before: ContainerStatus | undefined,
+  isInit: boolean,
+): ContainerStatus {
+  const all = input.observed.containers.filter((c) => c.name === container.name);
+  const latest = all[0];
+  if (latest === undefined) return withoutContainer(input, container, before);
+  const { state, restartCount } = stateOf(input, latest, before);
+  const lastEnded = all.slice(1).find((c) => c.state === "exited");
+  const status: ContainerStatus = {
+    name: container.name,
+    image: latest.image === "" ? (container.image ?? "") : latest.image,
+    imageID: latest.imageId,
+    containerID: `${input.runtimeName}://${latest.id}`,
+    restartCount: Math.max(restartCount, before?.restartCount ?? 0),
+    state,
+    lastState: lastEnded === undefined ? (before?.lastState ?? {}) : terminated(input, lastEnded),
+    ready: false,
+    started: false,
+    ...resourcesOf(container),
+    ...volumeMountsOf(container),
+    ...userOf(latest),
+  };
+  overrideWaiting(input, container, latest, status);
+  return withReadiness(input, container, latest, status, isInit);
+}
+
+function stateOf(
+  input: ContainerStatusInput,
+  latest: ObservedContainer,
+  before: ContainerStatus | undefined,
+): { state: ContainerState; restartCount: number } {
+  const { restartCount } = latest;
+  switch (latest.state) {
+    case "running":
+      return { state: { running: { startedAt: apiTime(latest.startedAt) } }, restartCount };
+    case "exited":
+      return { state: terminated(input, latest), restartCount };
+    case "created":
+      return { state: { waiting: waitingOf(input, latest.name) }, restartCount };
+    case "unknown":
+      if (before?.state?.running !== undefined)
+        return { state: lost(before, "deleted"), restartCount: restartCount + 1 };
+      return { state: { waiting: waitingOf(input, latest.name) }, restartCount };
+    default:
+      return latest.state satisfies never;
+  }
+}
+
+function terminated(input: ContainerStatusInput, container: ObservedContainer): ContainerState {
+  const message = input.terminationMessages.get(container.id) ?? container.message;
+  return {
+    terminated: {
+      exitCode: container.exitCode,
+      reason: container.reason === "" ? (container.exitCode === 0 ? "Completed" : "Error") : container.reason,
+      ...(message === "" ? {} : { message }),
+      startedAt: apiTime(container.startedAt),
+      finishedAt: apiTime(container.finishedAt),
+      containerID: `${input.runtimeName}://${container.id}`,
+    },
+  };
+}
+
+/** The state of a container that was running when last seen and that the runtime does not know any more. */
+function lost(before: ContainerStatus, when: "terminated" | "deleted"): ContainerState {
+  return {
+    terminated: {
+      exitCode: 137,
+      reason: "ContainerStatusUnknown",
+      message: `The container could not be located when the pod was ${when}`,
+      ...(before.containerID === undefined ? {} : { containerID: before.containerID }),
+    },
+  };
+}
+
+function waitingOf(input: ContainerStatusInput, name: string): { reason: string; message?: string } {
+  const why = input.waiting.get(name);
+  if (why !== undefined) return { reason: why.reason, ...(why.message === "" ? {} : { message: why.message }) };
+  const hasInit = (input.pod.spec?.initContainers?.length ?? 0) > 0;
+  return { reason: hasInit ? "PodInitializing" : "ContainerCreating" };
+}
+
+function withoutContainer(
+  input: ContainerStatusInput,
+  container: Container,
+  before: ContainerStatus | undefined,
+): ContainerStatus {
+  const base: ContainerStatus = {
+    name: container.name,
+    image: container.image ?? "",
+    imageID: "",
+    restartCount: before?.restartCount ?? 0,
+    lastState: before?.lastState ?? {},
+    ready: false,
+    started: false,
+    ...volumeMountsOf(container),
+  };
+  const kept = { image: before?.image ?? base.image, imageID: before?.imageID ?? "", containerID: before?.containerID };
+  // What ended and was collected since keeps the state that was reported.
+  if (before?.state?.terminated !== undefined) return { ...base, ...kept, state: before.state, ready: before.ready };
+  if (before?.state?.running !== undefined) {
+    if (input.podIsOver) return { ...base, ...kept, state: lost(before, "terminated") };
+    return {
+      ...base,
+      restartCount: before.restartCount + 1,
+      lastState: lost(before, "deleted"),
+      state: { waiting: waitingOf(input, container.name) },
+    };
+  }
+  return { ...base, state: { waiting: waitingOf(input, container.name) } };
+}
+
+/** A container that ended and is to run again waits, with the reason why its start failed or was put off. */
+function overrideWaiting(
+  input: ContainerStatusInput,
+  container: Container,
+  latest: ObservedContainer,
+  status: ContainerStatus,
+): void {
+  const why = input.waiting.get(container.name);
+  if (why === undefined || latest.state !== "exited" || input.podIsOver) return;
+  const restarts = restartsAfter(input.pod, container, latest.exitCode) || latest.exitCode !== 0;
+  if (!restarts) return;
+  status.lastState = terminated(input, latest);
+  status.state = { waiting: waitingOf(input, container.name) };
+}
+
+function withReadiness(
+  input: ContainerStatusInput,
+  container: Container,
+  latest: ObservedContainer,
+  status: ContainerStatus,
+  isInit: boolean,
+): ContainerStatus {
+  if (isInit && !isSidecar(container)) {
+    const done = status.state?.terminated?.exitCode === 0;
+    return { ...status, ready: done, started: latest.state === "running" };
+  }
+  if (latest.state !== "running" || status.state?.running === undefined) return status;
+  const started = input.started(latest.id) ?? true;
+  return { ...status, started, ready: started && (input.ready(latest.id) ?? true) };
+}
+
+function resourcesOf(container: Container): Partial<ContainerStatus> {
+  const { requests, limits } = container.resources ?? {};
+  if (requests === undefined && limits === undefined) return {};
+  return {
+    ...(requests === undefined ? {} : { allocatedResources: requests }),
+    resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
+  };
+}
+
+function volumeMountsOf(container: Container): Partial<ContainerStatus> {
+  const mounts = container.volumeMounts ?? [];
+  if (mounts.length === 0) return {};
+  return {
+    volumeMounts: mounts.map((m) => ({
+      name: m.name,
+      mountPath: m.mountPath,
+      ...(m.readOnly === true ? { readOnly: true, recursiveReadOnly: "Disabled" } : {}),
+    })),
+  };
+}
+
+function userOf(latest: ObservedContainer): Partial<ContainerStatus> {
+  if (latest.user === undefined) return {};
+  const { uid, gid, supplementalGroups } = latest.user;
+  return { user: { linux: { uid, gid, supplementalGroups: [...supplementalGroups] } } };
+}

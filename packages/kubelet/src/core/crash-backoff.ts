@@ -1,0 +1,57 @@
+/**
+ * How long a container that keeps ending waits before it runs again: 10 s doubling to 300 s, forgotten after ten minutes
+ * without a crash. Keys are the caller's; times are arguments. Holds state, reads no clock.
+ * Source: kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle#restart-policy
+ */
+
+interface Entry {
+  delayMs: number;
+  lastStepAt: number;
+}
+
+export class CrashBackoff {
+  readonly #entries = new Map<string, Entry>();
+  readonly #initialMs: number;
+  readonly #maxMs: number;
+
+  constructor(options: { readonly initialMs: number; readonly maxMs: number } = { initialMs: 10_000, maxMs: 300_000 }) {
+    this.#initialMs = options.initialMs;
+    this.#maxMs = options.maxMs;
+  }
+
+  #expired(entry: Entry, at: number): boolean {
+    return at - entry.lastStepAt > 2 * this.#maxMs;
+  }
+
+  /** Milliseconds still to wait for something that last ended at `endedAt`; 0 when it may go. */
+  remainingMs(key: string, endedAt: number, now: number): number {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || this.#expired(entry, endedAt)) return 0;
+    return Math.max(0, entry.delayMs - (now - endedAt));
+  }
+
+  /** The current delay of a key, for messages. */
+  delayMs(key: string): number {
+    return this.#entries.get(key)?.delayMs ?? 0;
+  }
+
+  /** Records that the thing runs again now, after it ended at `endedAt`. */
+  step(key: string, endedAt: number, now: number): void {
+    const entry = this.#entries.get(key);
+    const delayMs =
+      entry === undefined || this.#expired(entry, endedAt) ? this.#initialMs : Math.min(2 * entry.delayMs, this.#maxMs);
+    this.#entries.set(key, { delayMs, lastStepAt: now });
+  }
+
+  forget(prefix: string): void {
+    for (const key of this.#entries.keys()) if (key.startsWith(prefix)) this.#entries.delete(key);
+  }
+}
+
+/** A delay as Go prints durations of whole seconds: "10s", "2m40s". */
+export function goSeconds(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+  return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m${seconds % 60}s`;
+}

@@ -1,0 +1,229 @@
+/**
+ * Decides what to do for a pod, given what it should be and what the runtime says it is. Returns a plan, does nothing.
+ *
+ *   no usable sandbox -> kill what is left, make a sandbox (unless nothing is left to run)
+ *   init containers   -> one after the other; the next starts when the one before ended well, or, for a sidecar, has started
+ *   containers        -> start what is missing or ended and should run again; kill what failed its probes or changed
+ *   nothing runs and nothing is to be started -> the pod is over: kill it
+ *
+ * Laws (pod-actions.test.ts): a running container is never started; an init container never starts once a container has;
+ * nothing is started in a pod that is over. Back-off is not decided here: whoever applies the plan may put a start off.
+ */
+import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { containerHash } from "./container-hash.ts";
+import { latestOf, type ObservedContainer, type ObservedPod } from "./observed-pod.ts";
+import { isSidecar, restartsAfter, restartsOnFailure, shouldRun } from "./restart-policy.ts";
+
+export type ProbeOutcome = "unknown" | "success" | "failure";
+
+/** The latest verdict on a container, by its id; undefined when it has no such probe. */
+export interface ProbeView {
+  liveness(containerId: string): ProbeOutcome | undefined;
+  startup(containerId: string): ProbeOutcome | undefined;
+}
+
+export type ContainerKind = "init" | "container" | "ephemeral";
+
+export interface StartAction {
+  readonly kind: ContainerKind;
+  readonly name: string;
+}
+
+export type KillReason = "livenessProbe" | "startupProbe" | "unknownState" | "specChanged" | "failedPostStartHook";
+
+export interface KillAction {
+  readonly id: string;
+  readonly name: string;
+  readonly reason: KillReason;
+  readonly message: string;
+}
+
+export interface PodPlan {
+  /** Kill every container and the sandbox first. */
+  readonly killPod: boolean;
+  readonly createSandbox: boolean;
+  /** Of the sandbox to make; 0 for a pod's first. */
+  readonly attempt: number;
+  /** The sandbox that containers are started in, when none is to be made. */
+  readonly sandboxId: string | undefined;
+  readonly kill: readonly KillAction[];
+  readonly start: readonly StartAction[];
+}
+
+const NO_PROBES: ProbeView = { liveness: () => undefined, startup: () => undefined };
+
+export function computePodActions(pod: Pod, observed: ObservedPod, probes: ProbeView = NO_PROBES): PodPlan {
+  const sandbox = judgeSandbox(pod, observed);
+  if (sandbox.usable !== undefined) return planInSandbox(pod, observed, probes, sandbox.usable);
+  const start = startsInNewSandbox(pod, observed);
+  const createSandbox = start.length > 0 && (sandbox.attempt === 0 || mayRestart(pod, observed));
+  return {
+    killPod: true,
+    createSandbox,
+    attempt: sandbox.attempt,
+    sandboxId: undefined,
+    kill: [],
+    start: createSandbox ? start : [],
+  };
+}
+
+/** Whether the newest sandbox can be used, or which attempt the next one would be. */
+function judgeSandbox(pod: Pod, observed: ObservedPod): { usable?: string; attempt: number } {
+  const latest = observed.sandboxes[0];
+  if (latest === undefined) return { attempt: 0 };
+  const attempt = latest.metadata.attempt + 1;
+  const readyCount = observed.sandboxes.filter((s) => s.state === "ready").length;
+  if (latest.state !== "ready" || readyCount > 1) return { attempt };
+  const hostNetwork = pod.spec?.hostNetwork ?? false;
+  if ((latest.networkMode === "NODE") !== hostNetwork) return { attempt };
+  if (!hostNetwork && latest.ips.length === 0) return { attempt };
+  return { usable: latest.id, attempt };
+}
+
+/** A pod that never restarts gets no second sandbox once a container of it was made. */
+function mayRestart(pod: Pod, observed: ObservedPod): boolean {
+  const containers = pod.spec?.containers ?? [];
+  return observed.containers.length === 0 || containers.some((c) => restartsOnFailure(pod, c));
+}
+
+function startsInNewSandbox(pod: Pod, observed: ObservedPod): StartAction[] {
+  const runnable = (pod.spec?.containers ?? []).filter((c) => {
+    const latest = latestOf(observed, c.name);
+    return latest === undefined || latest.state !== "exited" || restartsAfter(pod, c, latest.exitCode);
+  });
+  if (runnable.length === 0) return [];
+  const firstInit = pod.spec?.initContainers?.[0];
+  if (firstInit !== undefined) return [{ kind: "init", name: firstInit.name }];
+  return [
+    ...ephemeralStarts(pod, observed),
+    ...runnable.map((c): StartAction => ({ kind: "container", name: c.name })),
+  ];
+}
+
+function ephemeralStarts(pod: Pod, observed: ObservedPod): StartAction[] {
+  return (pod.spec?.ephemeralContainers ?? [])
+    .filter((c) => latestOf(observed, c.name) === undefined)
+    .map((c): StartAction => ({ kind: "ephemeral", name: c.name }));
+}
+
+function planInSandbox(pod: Pod, observed: ObservedPod, probes: ProbeView, sandboxId: string): PodPlan {
+  const inSandbox: ObservedPod = {
+    ...observed,
+    containers: observed.containers.filter((c) => c.sandboxId === sandboxId),
+  };
+  const base = { createSandbox: false, attempt: 0, sandboxId };
+  const init = planInit(pod, observed, inSandbox, probes);
+  const ephemeral = ephemeralStarts(pod, observed);
+  if (init.failed) return { ...base, killPod: true, kill: [], start: [] };
+  if (!init.initialized) return { ...base, killPod: false, kill: init.kill, start: [...ephemeral, ...init.start] };
+
+  const kill: KillAction[] = [];
+  const start: StartAction[] = [];
+  let kept = 0;
+  for (const container of pod.spec?.containers ?? []) {
+    const latest = latestOf(observed, container.name);
+    const verdict = judgeContainer(pod, container, latest, probes);
+    if (verdict.kill !== undefined) kill.push(verdict.kill);
+    if (verdict.start) start.push({ kind: "container", name: container.name });
+    if (verdict.keep) kept++;
+  }
+  if (kept === 0 && start.length === 0) return { ...base, killPod: true, kill: [], start: [] };
+  return { ...base, killPod: false, kill: [...init.kill, ...kill], start: [...ephemeral, ...init.start, ...start] };
+}
+
+interface Verdict {
+  readonly kill?: KillAction;
+  readonly start: boolean;
+  readonly keep: boolean;
+}
+
+function judgeContainer(
+  pod: Pod,
+  container: Container,
+  latest: ObservedContainer | undefined,
+  probes: ProbeView,
+): Verdict {
+  if (latest === undefined || latest.state !== "running") {
+    const start = shouldRun(pod, container, latest);
+    // Source: a container in an unknown state is stopped before another is made, lest two of them run.
+    if (start && latest?.state === "unknown") {
+      return { kill: killOf(latest, "unknownState", "Container is in unknown state"), start, keep: false };
+    }
+    return { start, keep: false };
+  }
+  if (latest.hash !== "" && latest.hash !== containerHash(container)) {
+    const message = `Container ${container.name} definition changed, will be restarted`;
+    return { kill: killOf(latest, "specChanged", message), start: true, keep: false };
+  }
+  const failed = failedProbe(latest, probes);
+  if (failed === undefined) return { start: false, keep: true };
+  const restarts = restartsOnFailure(pod, container);
+  const message = `Container ${container.name} failed ${failed} probe${restarts ? ", will be restarted" : ""}`;
+  return { kill: killOf(latest, `${failed}Probe`, message), start: restarts, keep: false };
+}
+
+function failedProbe(container: ObservedContainer, probes: ProbeView): "liveness" | "startup" | undefined {
+  if (probes.liveness(container.id) === "failure") return "liveness";
+  return probes.startup(container.id) === "failure" ? "startup" : undefined;
+}
+
+function killOf(container: ObservedContainer, reason: KillReason, message: string): KillAction {
+  return { id: container.id, name: container.name, reason, message };
+}
+
+interface InitPlan {
+  readonly initialized: boolean;
+  /** An init container failed for good: the pod is over. */
+  readonly failed: boolean;
+  readonly kill: KillAction[];
+  readonly start: StartAction[];
+}
+
+/** Whether a sidecar counts as started: running, and past its startup probe if it has one. */
+function hasStarted(latest: ObservedContainer | undefined, container: Container, probes: ProbeView): boolean {
+  if (latest?.state !== "running") return false;
+  return container.startupProbe === undefined || probes.startup(latest.id) === "success";
+}
+
+function planInit(pod: Pod, observed: ObservedPod, inSandbox: ObservedPod, probes: ProbeView): InitPlan {
+  const inits = pod.spec?.initContainers ?? [];
+  const plan = { initialized: false, failed: false, kill: [] as KillAction[], start: [] as StartAction[] };
+  // Once a container of the pod's own was made in this sandbox, initialisation is over for good.
+  const wasInitialized = (pod.spec?.containers ?? []).some((c) => latestOf(inSandbox, c.name) !== undefined);
+  for (const container of inits) {
+    if (isSidecar(container)) {
+      const ready = planSidecar(pod, container, observed, probes, plan);
+      if (!ready && !wasInitialized) return plan;
+      continue;
+    }
+    if (wasInitialized) continue;
+    const latest = latestOf(inSandbox, container.name);
+    if (latest?.state === "exited" && latest.exitCode === 0) continue;
+    if (latest?.state === "running") {
+      const failed = failedProbe(latest, probes);
+      if (failed !== undefined)
+        plan.kill.push(killOf(latest, `${failed}Probe`, `Container ${container.name} failed ${failed} probe`));
+      return plan;
+    }
+    if (latest?.state === "exited" && !restartsOnFailure(pod, container)) return { ...plan, failed: true };
+    if (latest?.state === "unknown") plan.kill.push(killOf(latest, "unknownState", "Container is in unknown state"));
+    plan.start.push({ kind: "init", name: container.name });
+    return plan;
+  }
+  return { ...plan, initialized: true };
+}
+
+/** Adds what a sidecar needs to the plan; true when it has started, so that the next container may. */
+function planSidecar(
+  pod: Pod,
+  container: Container,
+  observed: ObservedPod,
+  probes: ProbeView,
+  plan: { kill: KillAction[]; start: StartAction[] },
+): boolean {
+  const latest = latestOf(observed, container.name);
+  const verdict = judgeContainer(pod, container, latest, probes);
+  if (verdict.kill !== undefined) plan.kill.push(verdict.kill);
+  if (verdict.start) plan.start.push({ kind: "init", name: container.name });
+  return verdict.keep && hasStarted(latest, container, probes);
+}

@@ -1,0 +1,62 @@
+/** The status of a pod as the API shows it, computed from what the runtime says and what was reported before. Pure. */
+import type { PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import { apiTime, type ContainerStatusInput, containerStatuses } from "./container-status.ts";
+import { podConditions } from "./pod-conditions.ts";
+import { isFinalPhase, podPhase } from "./pod-phase.ts";
+import { qosClass } from "./qos.ts";
+
+export interface PodStatusInput extends ContainerStatusInput {
+  readonly now: number;
+  /** The node's addresses, primary first. */
+  readonly hostIps: readonly string[];
+  /** Why the kubelet itself ends the pod: an eviction, a refused admission, a deadline. */
+  readonly verdict?: { readonly reason: string; readonly message: string } | undefined;
+}
+
+export function computePodStatus(input: PodStatusInput): PodStatus {
+  const { pod, observed, previous } = input;
+  const spec = pod.spec;
+  const initStatuses = containerStatuses(input, spec?.initContainers ?? [], previous.initContainerStatuses, true);
+  const statuses = containerStatuses(input, spec?.containers ?? [], previous.containerStatuses, false);
+  const ephemerals = containerStatuses(
+    input,
+    spec?.ephemeralContainers ?? [],
+    previous.ephemeralContainerStatuses,
+    false,
+  );
+  // A final phase is final: nothing that is seen later changes it.
+  const phase = isFinalPhase(previous.phase)
+    ? (previous.phase as "Succeeded" | "Failed")
+    : input.verdict !== undefined
+      ? "Failed"
+      : podPhase(pod, initStatuses, statuses, input.podIsOver);
+  const now = apiTime(input.now) ?? "";
+  const conditions = podConditions({
+    pod,
+    phase,
+    initStatuses,
+    statuses,
+    observed,
+    previous: previous.conditions ?? [],
+    now,
+  });
+  const ips = spec?.hostNetwork === true ? input.hostIps : observed.ips;
+  const podIps = ips.length > 0 ? ips : (previous.podIPs ?? []).map((entry) => entry.ip);
+  const { reason, message } = input.verdict ?? previous;
+  return {
+    ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+    phase,
+    conditions,
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
+    ...(input.hostIps[0] === undefined
+      ? {}
+      : { hostIP: input.hostIps[0], hostIPs: input.hostIps.map((ip) => ({ ip })) }),
+    ...(podIps[0] === undefined ? {} : { podIP: podIps[0], podIPs: podIps.map((ip) => ({ ip })) }),
+    startTime: previous.startTime ?? now,
+    ...(initStatuses.length === 0 ? {} : { initContainerStatuses: initStatuses }),
+    containerStatuses: statuses,
+    ...(ephemerals.length === 0 ? {} : { ephemeralContainerStatuses: ephemerals }),
+    qosClass: previous.qosClass ?? qosClass(pod),
+  };
+}

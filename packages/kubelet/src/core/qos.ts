@@ -1,0 +1,143 @@
+/**
+ * Quality of service: the class of a pod, and what its containers' requests and limits mean to the kernel. Pure.
+ * Source: kubernetes.io/docs/concepts/workloads/pods/pod-qos and node-pressure-eviction#node-out-of-memory-behavior
+ */
+
+import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { cpuMillis, quantityValue } from "@knarr/apimachinery/quantity.ts";
+
+export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
+
+type ResourceMap = Readonly<Record<string, string | number>> | undefined;
+
+function amount(resources: ResourceMap, name: "cpu" | "memory"): number {
+  const text = resources?.[name];
+  if (text === undefined) return 0;
+  return name === "cpu" ? cpuMillis(String(text)) : quantityValue(String(text));
+}
+
+function everyContainer(pod: Pod): Container[] {
+  return [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+}
+
+/** The pod's class; pod-level resources, where set, decide instead of the containers'. */
+export function qosClass(pod: Pod): QosClass {
+  const podLevel = pod.spec?.resources;
+  const sources = podLevel === undefined ? everyContainer(pod).map((c) => c.resources) : [podLevel];
+  let anything = false;
+  let guaranteed = true;
+  for (const resources of sources) {
+    for (const name of ["cpu", "memory"] as const) {
+      const limit = amount(resources?.limits, name);
+      const request = amount(resources?.requests, name);
+      if (limit > 0 || request > 0) anything = true;
+      if (limit === 0 || (resources?.requests?.[name] !== undefined && request !== limit)) guaranteed = false;
+    }
+  }
+  if (!anything) return "BestEffort";
+  return guaranteed ? "Guaranteed" : "Burstable";
+}
+
+export const CPU_PERIOD_US = 100_000;
+const MIN_SHARES = 2;
+const MAX_SHARES = 262_144;
+const MIN_QUOTA_US = 1000;
+
+/** CPU shares of a request in millicores. */
+export function cpuShares(millis: number): number {
+  if (millis === 0) return MIN_SHARES;
+  return Math.min(MAX_SHARES, Math.max(MIN_SHARES, Math.floor((millis * 1024) / 1000)));
+}
+
+/** CFS quota in microseconds of a limit in millicores; 0 is no limit. */
+export function cpuQuota(millis: number, periodUs = CPU_PERIOD_US): number {
+  return millis === 0 ? 0 : Math.max(MIN_QUOTA_US, Math.floor((millis * periodUs) / 1000));
+}
+
+/** cgroup v2's weight for v1's shares. Source: KEP-2254 */
+export function cpuWeight(shares: number): number {
+  return Math.floor(1 + ((Math.min(MAX_SHARES, Math.max(MIN_SHARES, shares)) - 2) * 9999) / 262_142);
+}
+
+export interface ContainerLimits {
+  readonly cpuRequestMillis: number;
+  readonly cpuLimitMillis: number;
+  readonly memoryRequestBytes: number;
+  readonly memoryLimitBytes: number;
+}
+
+/** A container's requests and limits as numbers; a limit without a request is the request too. */
+export function containerLimits(container: Container): ContainerLimits {
+  const { requests, limits } = container.resources ?? {};
+  return {
+    cpuRequestMillis: requests?.cpu === undefined ? amount(limits, "cpu") : amount(requests, "cpu"),
+    cpuLimitMillis: amount(limits, "cpu"),
+    memoryRequestBytes: requests?.memory === undefined ? amount(limits, "memory") : amount(requests, "memory"),
+    memoryLimitBytes: amount(limits, "memory"),
+  };
+}
+
+const CRITICAL_PRIORITY = 2_000_000_000;
+
+/** The kernel's preference for killing a container when memory runs out: lower lives longer. */
+export function oomScoreAdj(pod: Pod, container: Container, nodeMemoryBytes: number): number {
+  if ((pod.spec?.priority ?? 0) >= CRITICAL_PRIORITY) return -997;
+  switch (qosClass(pod)) {
+    case "Guaranteed":
+      return -997;
+    case "BestEffort":
+      return 1000;
+    default: {
+      const { memoryRequestBytes } = containerLimits(container);
+      const score = 1000 - Math.floor((1000 * memoryRequestBytes) / Math.max(1, nodeMemoryBytes));
+      return Math.min(999, Math.max(3, score));
+    }
+  }
+}
+
+export interface PodCgroupLimits {
+  readonly cpuShares: number;
+  /** undefined: a container has no limit, so the pod has none. */
+  readonly cpuQuotaUs: number | undefined;
+  readonly memoryLimitBytes: number | undefined;
+}
+
+/** The limits of a pod's cgroup: the sum of its containers', at least as large as any init step needs. */
+export function podCgroupLimits(pod: Pod): PodCgroupLimits {
+  const sum = { cpuRequest: 0, cpuLimit: 0, memoryLimit: 0, cpuLimited: true, memoryLimited: true };
+  const add = (limits: ContainerLimits) => {
+    sum.cpuRequest += limits.cpuRequestMillis;
+    sum.cpuLimit += limits.cpuLimitMillis;
+    sum.memoryLimit += limits.memoryLimitBytes;
+    if (limits.cpuLimitMillis === 0) sum.cpuLimited = false;
+    if (limits.memoryLimitBytes === 0) sum.memoryLimited = false;
+  };
+  for (const container of pod.spec?.containers ?? []) add(containerLimits(container));
+  for (const container of pod.spec?.initContainers ?? []) {
+    const limits = containerLimits(container);
+    if (container.restartPolicy === "Always") {
+      add(limits);
+      continue;
+    }
+    sum.cpuRequest = Math.max(sum.cpuRequest, limits.cpuRequestMillis);
+    sum.cpuLimit = Math.max(sum.cpuLimit, limits.cpuLimitMillis);
+    sum.memoryLimit = Math.max(sum.memoryLimit, limits.memoryLimitBytes);
+    if (limits.cpuLimitMillis === 0) sum.cpuLimited = false;
+    if (limits.memoryLimitBytes === 0) sum.memoryLimited = false;
+  }
+  const podLevel = pod.spec?.resources;
+  const cpuRequest = podLevel?.requests?.cpu === undefined ? sum.cpuRequest : amount(podLevel.requests, "cpu");
+  const cpuLimit =
+    podLevel?.limits?.cpu === undefined ? (sum.cpuLimited ? sum.cpuLimit : 0) : amount(podLevel.limits, "cpu");
+  const memory =
+    podLevel?.limits?.memory === undefined
+      ? sum.memoryLimited
+        ? sum.memoryLimit
+        : 0
+      : amount(podLevel.limits, "memory");
+  return {
+    cpuShares: cpuShares(cpuRequest),
+    cpuQuotaUs: cpuLimit === 0 ? undefined : cpuQuota(cpuLimit),
+    memoryLimitBytes: memory === 0 ? undefined : memory,
+  };
+}

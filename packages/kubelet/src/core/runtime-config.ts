@@ -1,0 +1,144 @@
+/** The configuration of a sandbox and of a container as the runtime wants them, from the pod. Pure. */
+import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type {
+  ContainerConfig,
+  DnsConfig,
+  Image,
+  LinuxContainerResources,
+  Mount,
+  PortMapping,
+  SandboxConfig,
+} from "@knarr/cri/types.ts";
+import { containerHash } from "./container-hash.ts";
+import { expandVariables } from "./expand.ts";
+import { Annotations, Labels } from "./observed-pod.ts";
+import { sandboxHostname } from "./pod-hostname.ts";
+import { CPU_PERIOD_US, containerLimits, cpuQuota, cpuShares, oomScoreAdj } from "./qos.ts";
+import { containerSecurityContext, sandboxSecurityContext } from "./security-context.ts";
+
+export interface SandboxConfigInput {
+  readonly pod: Pod;
+  readonly attempt: number;
+  readonly dns: DnsConfig;
+  readonly clusterDomain: string;
+  readonly logDirectory: string;
+  /** "" when the kubelet keeps no cgroups. */
+  readonly cgroupParent: string;
+}
+
+function identity(pod: Pod): Record<string, string> {
+  return {
+    [Labels.podName]: pod.metadata.name ?? "",
+    [Labels.podNamespace]: pod.metadata.namespace ?? "",
+    [Labels.podUid]: pod.metadata.uid ?? "",
+  };
+}
+
+export function sandboxConfig(input: SandboxConfigInput): SandboxConfig {
+  const { pod } = input;
+  const { name = "", namespace = "", uid = "", labels, annotations } = pod.metadata;
+  const sysctls = pod.spec?.securityContext?.sysctls ?? [];
+  return {
+    metadata: { name, namespace, uid, attempt: input.attempt },
+    ...(pod.spec?.hostNetwork === true ? {} : { hostname: sandboxHostname(pod, input.clusterDomain) }),
+    logDirectory: input.logDirectory,
+    dnsConfig: input.dns,
+    portMappings: portMappings(pod),
+    labels: { ...labels, ...identity(pod) },
+    annotations: { ...annotations },
+    linux: {
+      cgroupParent: input.cgroupParent,
+      securityContext: sandboxSecurityContext(pod),
+      sysctls: Object.fromEntries(sysctls.map((s) => [s.name.replaceAll("/", "."), s.value])),
+    },
+  };
+}
+
+function portMappings(pod: Pod): PortMapping[] {
+  const sidecars = (pod.spec?.initContainers ?? []).filter((c) => c.restartPolicy === "Always");
+  return [...sidecars, ...(pod.spec?.containers ?? [])].flatMap((container) =>
+    (container.ports ?? [])
+      .filter((port) => (port.hostPort ?? 0) > 0)
+      .map((port) => ({
+        protocol: (port.protocol ?? "TCP") as PortMapping["protocol"],
+        containerPort: port.containerPort,
+        hostPort: port.hostPort ?? 0,
+        hostIp: port.hostIP ?? "",
+      })),
+  );
+}
+
+export interface ContainerConfigInput {
+  readonly pod: Pod;
+  readonly container: Container;
+  readonly image: Image;
+  /** The reference the runtime is to use. */
+  readonly imageRef: string;
+  readonly restartCount: number;
+  readonly env: readonly { readonly key: string; readonly value: string }[];
+  readonly mounts: readonly Mount[];
+  readonly seccompRoot: string;
+  readonly nodeMemoryBytes: number;
+  readonly cgroupVersion: 1 | 2;
+  readonly targetId?: string | undefined;
+}
+
+export function containerConfig(input: ContainerConfigInput): ContainerConfig {
+  const { pod, container } = input;
+  const variables = new Map(input.env.map(({ key, value }) => [key, value]));
+  const expand = (words: readonly string[] | undefined) => (words ?? []).map((w) => expandVariables(w, variables));
+  return {
+    metadata: { name: container.name, attempt: input.restartCount },
+    image: { image: input.imageRef, userSpecifiedImage: container.image ?? "" },
+    command: expand(container.command),
+    args: expand(container.args),
+    workingDir: container.workingDir ?? "",
+    envs: input.env,
+    mounts: input.mounts,
+    labels: { ...identity(pod), [Labels.containerName]: container.name },
+    annotations: annotationsOf(input),
+    logPath: `${container.name}/${input.restartCount}.log`,
+    stdin: container.stdin ?? false,
+    stdinOnce: container.stdinOnce ?? false,
+    tty: container.tty ?? false,
+    linux: {
+      resources: containerResources(input),
+      securityContext: containerSecurityContext(input),
+    },
+    ...(container.lifecycle?.stopSignal === undefined ? {} : { stopSignal: container.lifecycle.stopSignal }),
+  };
+}
+
+function annotationsOf(input: ContainerConfigInput): Record<string, string> {
+  const { pod, container } = input;
+  const grace = pod.spec?.terminationGracePeriodSeconds;
+  return {
+    [Annotations.hash]: containerHash(container),
+    [Annotations.restartCount]: String(input.restartCount),
+    [Annotations.terminationMessagePath]: container.terminationMessagePath ?? "/dev/termination-log",
+    [Annotations.terminationMessagePolicy]: container.terminationMessagePolicy ?? "File",
+    ...(grace === undefined ? {} : { [Annotations.podTerminationGracePeriod]: String(grace) }),
+    ...(container.lifecycle?.preStop === undefined
+      ? {}
+      : {
+          [Annotations.preStopHandler]: JSON.stringify({
+            name: container.name,
+            lifecycle: { preStop: container.lifecycle.preStop },
+          }),
+        }),
+    ...((container.ports?.length ?? 0) === 0 ? {} : { [Annotations.ports]: JSON.stringify(container.ports) }),
+  };
+}
+
+function containerResources(input: ContainerConfigInput): LinuxContainerResources {
+  const limits = containerLimits(input.container);
+  return {
+    cpuPeriod: CPU_PERIOD_US,
+    cpuQuota: cpuQuota(limits.cpuLimitMillis),
+    cpuShares: cpuShares(limits.cpuRequestMillis),
+    memoryLimitInBytes: limits.memoryLimitBytes,
+    oomScoreAdj: oomScoreAdj(input.pod, input.container, input.nodeMemoryBytes),
+    // Source: one process of a container out of memory takes the whole container with it, as on v1 with one process.
+    ...(input.cgroupVersion === 2 ? { unified: { "memory.oom.group": "1" } } : {}),
+  };
+}
