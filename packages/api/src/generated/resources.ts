@@ -23,26 +23,6 @@ import type * as resource_v1 from "./types/resource-v1.ts";
 import type * as scheduling_v1 from "./types/scheduling-v1.ts";
 import type * as storage_v1 from "./types/storage-v1.ts";
 
-export const core = {
-  bindings: { group: "", version: "v1", resource: "bindings", kind: "Binding", namespaced: true } as ResourceRef<core_v1.Binding>,
-  componentstatuses: { group: "", version: "v1", resource: "componentstatuses", kind: "ComponentStatus", namespaced: false } as ResourceRef<core_v1.ComponentStatus>,
-  configmaps: { group: "", version: "v1", resource: "configmaps", kind: "ConfigMap", namespaced: true } as ResourceRef<core_v1.ConfigMap>,
-  endpoints: { group: "", version: "v1", resource: "endpoints", kind: "Endpoints", namespaced: true } as ResourceRef<core_v1.Endpoints>,
-  events: { group: "", version: "v1", resource: "events", kind: "Event", namespaced: true } as ResourceRef<core_v1.Event>,
-  limitranges: { group: "", version: "v1", resource: "limitranges", kind: "LimitRange", namespaced: true } as ResourceRef<core_v1.LimitRange>,
-  namespaces: { group: "", version: "v1", resource: "namespaces", kind: "Namespace", namespaced: false } as ResourceRef<core_v1.Namespace>,
-  nodes: { group: "", version: "v1", resource: "nodes", kind: "Node", namespaced: false } as ResourceRef<core_v1.Node>,
-  persistentvolumeclaims: { group: "", version: "v1", resource: "persistentvolumeclaims", kind: "PersistentVolumeClaim", namespaced: true } as ResourceRef<core_v1.PersistentVolumeClaim>,
-  persistentvolumes: { group: "", version: "v1", resource: "persistentvolumes", kind: "PersistentVolume", namespaced: false } as ResourceRef<core_v1.PersistentVolume>,
-  pods: { group: "", version: "v1", resource: "pods", kind: "Pod", namespaced: true } as ResourceRef<core_v1.Pod>,
-  podtemplates: { group: "", version: "v1", resource: "podtemplates", kind: "PodTemplate", namespaced: true } as ResourceRef<core_v1.PodTemplate>,
-  replicationcontrollers: { group: "", version: "v1", resource: "replicationcontrollers", kind: "ReplicationController", namespaced: true } as ResourceRef<core_v1.ReplicationController>,
-  resourcequotas: { group: "", version: "v1", resource: "resourcequotas", kind: "ResourceQuota", namespaced: true } as ResourceRef<core_v1.ResourceQuota>,
-  secrets: { group: "", version: "v1", resource: "secrets", kind: "Secret", namespaced: true } as ResourceRef<core_v1.Secret>,
-  serviceaccounts: { group: "", version: "v1", resource: "serviceaccounts", kind: "ServiceAccount", namespaced: true } as ResourceRef<core_v1.ServiceAccount>,
-  services: { group: "", version: "v1", resource: "services", kind: "Service", namespaced: true } as ResourceRef<core_v1.Service>,
-} as const;
-
 export const admissionregistration = {
   mutatingadmissionpolicies: { group: "admissionregistration.k8s.io", version: "v1", resource: "mutatingadmissionpolicies", kind: "MutatingAdmissionPolicy", namespaced: false } as ResourceRef<admissionregistration_v1.MutatingAdmissionPolicy>,
   mutatingadmissionpolicybindings: { group: "admissionregistration.k8s.io", version: "v1", resource: "mutatingadmissionpolicybindings", kind: "MutatingAdmissionPolicyBinding", namespaced: false } as ResourceRef<admissionregistration_v1.MutatingAdmissionPolicyBinding>,
@@ -80,12 +60,12 @@ export const authorization = {
   subjectaccessreviews: { group: "authorization.k8s.io", version: "v1", resource: "subjectaccessreviews", kind: "SubjectAccessReview", namespaced: false } as ResourceRef<authorization_v1.SubjectAccessReview>,
 } as const;
 
-export const autoscalingV1 = {
-  horizontalpodautoscalers: { group: "autoscaling", version: "v1", resource: "horizontalpodautoscalers", kind: "HorizontalPodAutoscaler", namespaced: true } as ResourceRef<autoscaling_v1.HorizontalPodAutoscaler>,
-} as const;
-
 export const autoscaling = {
   horizontalpodautoscalers: { group: "autoscaling", version: "v2", resource: "horizontalpodautoscalers", kind: "HorizontalPodAutoscaler", namespaced: true } as ResourceRef<autoscaling_v2.HorizontalPodAutoscaler>,
+} as const;
+
+export const autoscalingV1 = {
+  horizontalpodautoscalers: { group: "autoscaling", version: "v1", resource: "horizontalpodautoscalers", kind: "HorizontalPodAutoscaler", namespaced: true } as ResourceRef<autoscaling_v1.HorizontalPodAutoscaler>,
 } as const;
 
 export const batch = {
@@ -99,6 +79,26 @@ export const certificates = {
 
 export const coordination = {
   leases: { group: "coordination.k8s.io", version: "v1", resource: "leases", kind: "Lease", namespaced: true } as ResourceRef<coordination_v1.Lease>,
+} as const;
+
+export const core = {
+  bindings: { group: "", version: "v1", resource: "bindings", kind: "Binding", namespaced: true } as ResourceRef<core_v1.Binding>,
+  componentstatuses: { group: "", version: "v1", resource: "componentstatuses", kind: "ComponentStatus", namespaced: false } as ResourceRef<core_v1.ComponentStatus>,
+  configmaps: { group: "", version: "v1", resource: "configmaps", kind: "ConfigMap", namespaced: true } as ResourceRef<core_v1.ConfigMap>,
+  endpoints: { group: "", version: "v1", resource: "endpoints", kind: "Endpoints", namespaced: true } as ResourceRef<core_v1.Endpoints>,
+  events: { group: "", version: "v1", resource: "events", kind: "Event", namespaced: true } as ResourceRef<core_v1.Event>,
+  limitranges: { group: "", version: "v1", resource: "limitranges", kind: "LimitRange", namespaced: true } as ResourceRef<core_v1.LimitRange>,
+  namespaces: { group: "", version: "v1", resource: "namespaces", kind: "Namespace", namespaced: false } as ResourceRef<core_v1.Namespace>,
+  nodes: { group: "", version: "v1", resource: "nodes", kind: "Node", namespaced: false } as ResourceRef<core_v1.Node>,
+  persistentvolumeclaims: { group: "", version: "v1", resource: "persistentvolumeclaims", kind: "PersistentVolumeClaim", namespaced: true } as ResourceRef<core_v1.PersistentVolumeClaim>,
+  persistentvolumes: { group: "", version: "v1", resource: "persistentvolumes", kind: "PersistentVolume", namespaced: false } as ResourceRef<core_v1.PersistentVolume>,
+  pods: { group: "", version: "v1", resource: "pods", kind: "Pod", namespaced: true } as ResourceRef<core_v1.Pod>,
+  podtemplates: { group: "", version: "v1", resource: "podtemplates", kind: "PodTemplate", namespaced: true } as ResourceRef<core_v1.PodTemplate>,
+  replicationcontrollers: { group: "", version: "v1", resource: "replicationcontrollers", kind: "ReplicationController", namespaced: true } as ResourceRef<core_v1.ReplicationController>,
+  resourcequotas: { group: "", version: "v1", resource: "resourcequotas", kind: "ResourceQuota", namespaced: true } as ResourceRef<core_v1.ResourceQuota>,
+  secrets: { group: "", version: "v1", resource: "secrets", kind: "Secret", namespaced: true } as ResourceRef<core_v1.Secret>,
+  serviceaccounts: { group: "", version: "v1", resource: "serviceaccounts", kind: "ServiceAccount", namespaced: true } as ResourceRef<core_v1.ServiceAccount>,
+  services: { group: "", version: "v1", resource: "services", kind: "Service", namespaced: true } as ResourceRef<core_v1.Service>,
 } as const;
 
 export const discovery = {

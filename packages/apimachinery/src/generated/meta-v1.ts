@@ -51,6 +51,14 @@ export interface APIVersions {
   versions: string[];
 }
 
+export interface ApplyOptions {
+  apiVersion?: string | undefined;
+  dryRun?: string[] | undefined;
+  fieldManager: string;
+  force: boolean;
+  kind?: string | undefined;
+}
+
 export interface Condition {
   lastTransitionTime: Time;
   message: string;
@@ -58,6 +66,14 @@ export interface Condition {
   reason: string;
   status: string;
   type: string;
+}
+
+export interface CreateOptions {
+  apiVersion?: string | undefined;
+  dryRun?: string[] | undefined;
+  fieldManager?: string | undefined;
+  fieldValidation?: string | undefined;
+  kind?: string | undefined;
 }
 
 export interface DeleteOptions {
@@ -77,6 +93,17 @@ export interface FieldSelectorRequirement {
   values?: string[] | undefined;
 }
 
+export interface GetOptions {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  resourceVersion?: string | undefined;
+}
+
+export interface GroupKind {
+  group: string;
+  kind: string;
+}
+
 export interface GroupResource {
   group: string;
   resource: string;
@@ -84,6 +111,12 @@ export interface GroupResource {
 
 export interface GroupVersionForDiscovery {
   groupVersion: string;
+  version: string;
+}
+
+export interface GroupVersionKind {
+  group: string;
+  kind: string;
   version: string;
 }
 
@@ -104,6 +137,22 @@ export interface ListMeta {
   resourceVersion?: string | undefined;
   selfLink?: string | undefined;
   shardInfo?: ShardInfo | undefined;
+}
+
+export interface ListOptions {
+  allowWatchBookmarks?: boolean | undefined;
+  apiVersion?: string | undefined;
+  continue?: string | undefined;
+  fieldSelector?: string | undefined;
+  kind?: string | undefined;
+  labelSelector?: string | undefined;
+  limit?: number | undefined;
+  resourceVersion?: string | undefined;
+  resourceVersionMatch?: string | undefined;
+  sendInitialEvents?: boolean | undefined;
+  shardSelector?: string | undefined;
+  timeoutSeconds?: number | undefined;
+  watch?: boolean | undefined;
 }
 
 export interface ManagedFieldsEntry {
@@ -141,6 +190,28 @@ export interface OwnerReference {
   kind: string;
   name: string;
   uid: string;
+}
+
+export interface PartialObjectMetadata {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata: ObjectMeta;
+}
+
+export interface PartialObjectMetadataList {
+  apiVersion?: string | undefined;
+  items: PartialObjectMetadata[];
+  kind?: string | undefined;
+  metadata: ListMeta;
+}
+
+export interface PatchOptions {
+  apiVersion?: string | undefined;
+  dryRun?: string[] | undefined;
+  fieldManager?: string | undefined;
+  fieldValidation?: string | undefined;
+  force?: boolean | undefined;
+  kind?: string | undefined;
 }
 
 export interface Preconditions {
@@ -181,6 +252,49 @@ export interface StatusDetails {
   name?: string | undefined;
   retryAfterSeconds?: number | undefined;
   uid?: string | undefined;
+}
+
+export interface Table {
+  apiVersion?: string | undefined;
+  columnDefinitions: TableColumnDefinition[];
+  kind?: string | undefined;
+  metadata: ListMeta;
+  rows: TableRow[];
+}
+
+export interface TableColumnDefinition {
+  description: string;
+  format: string;
+  name: string;
+  priority: number;
+  type: string;
+}
+
+export interface TableOptions {
+  apiVersion?: string | undefined;
+  includeObject?: string | undefined;
+  kind?: string | undefined;
+}
+
+export interface TableRow {
+  cells: unknown[];
+  conditions?: TableRowCondition[] | undefined;
+  object?: RawExtension | undefined;
+}
+
+export interface TableRowCondition {
+  message?: string | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+}
+
+export interface UpdateOptions {
+  apiVersion?: string | undefined;
+  dryRun?: string[] | undefined;
+  fieldManager?: string | undefined;
+  fieldValidation?: string | undefined;
+  kind?: string | undefined;
 }
 
 export interface WatchEvent {

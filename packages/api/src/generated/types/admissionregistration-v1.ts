@@ -132,6 +132,13 @@ export interface ParamRef {
   selector?: LabelSelector | undefined;
 }
 
+export interface Rule {
+  apiGroups?: string[] | undefined;
+  apiVersions?: string[] | undefined;
+  resources?: string[] | undefined;
+  scope?: string | undefined;
+}
+
 export interface RuleWithOperations {
   apiGroups?: string[] | undefined;
   apiVersions?: string[] | undefined;

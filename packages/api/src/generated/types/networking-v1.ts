@@ -103,6 +103,10 @@ export interface IngressRule {
   http?: HTTPIngressRuleValue | undefined;
 }
 
+export interface IngressRuleValue {
+  http?: HTTPIngressRuleValue | undefined;
+}
+
 export interface IngressServiceBackend {
   name: string;
   port?: ServiceBackendPort | undefined;

@@ -125,6 +125,10 @@ export interface DeviceClassSpec {
   selectors?: DeviceSelector[] | undefined;
 }
 
+export interface DeviceConfiguration {
+  opaque?: OpaqueDeviceConfiguration | undefined;
+}
+
 export interface DeviceConstraint {
   distinctAttribute?: string | undefined;
   matchAttribute?: string | undefined;
