@@ -1,0 +1,41 @@
+/** The events of an object, as describe shows them at its end. */
+
+import { core } from "@knarr/api/generated/resources.ts";
+import type { Event } from "@knarr/api/generated/types/core-v1.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import type { Client } from "@knarr/client/client.ts";
+import { humanDuration } from "../core/lines.ts";
+import { renderTable } from "../core/table.ts";
+
+export async function eventsOf(client: Client, object: KubeObject, signal: AbortSignal): Promise<readonly Event[]> {
+  const { namespace, name, uid } = object.metadata;
+  const { items } = await client.list(core.events, {
+    ...(namespace === undefined ? {} : { namespace }),
+    // Nodes' events bear the node's name as uid, so the kind and name decide there.
+    fieldSelector:
+      object.kind === "Node"
+        ? `involvedObject.name=${name},involvedObject.kind=Node`
+        : `involvedObject.name=${name},involvedObject.uid=${uid}`,
+    signal,
+  });
+  return items.toSorted((a, b) => timeOf(a) - timeOf(b));
+}
+
+const timeOf = (event: Event) =>
+  Date.parse(event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "");
+
+export function renderEvents(events: readonly Event[], nowMs: number): string {
+  if (events.length === 0) return "Events:  <none>\n";
+  const rows = events.map((event) => {
+    const count = event.count ?? event.series?.count ?? 1;
+    const first = Date.parse(event.firstTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "");
+    const last = humanDuration(nowMs - timeOf(event));
+    const age = count > 1 ? `${last} (x${count} over ${humanDuration(nowMs - first)})` : last;
+    const from = event.source?.component ?? event.reportingComponent ?? "";
+    return [event.type ?? "", event.reason ?? "", age, from, (event.message ?? "").trim()];
+  });
+  const table = renderTable([["----", "------", "----", "----", "-------"], ...rows], {
+    headings: ["Type", "Reason", "Age", "From", "Message"],
+  });
+  return `Events:\n${table.replace(/^/gm, "  ").trimEnd()}\n`;
+}

@@ -1,0 +1,35 @@
+/** Errors as kubectl words them, and the exit code they mean. */
+import { StatusError } from "@knarr/apimachinery/status-error.ts";
+import { CliError } from "./verb.ts";
+
+/** One line or a few, without a newline at the end. */
+export function describeError(error: unknown): string {
+  if (error instanceof StatusError) {
+    const { status } = error;
+    if (status.reason === "Unauthorized") {
+      return "error: You must be logged in to the server (Unauthorized)";
+    }
+    if (status.reason === "Invalid" && status.details?.causes !== undefined) return invalidText(error);
+    return status.reason === undefined || status.reason === ""
+      ? `Error from server: ${error.message}`
+      : `Error from server (${status.reason}): ${error.message}`;
+  }
+  if (error instanceof CliError) return `error: ${error.message}`;
+  if (!(error instanceof Error)) return `error: ${String(error)}`;
+  const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : undefined;
+  return `error: ${error.message}${cause === undefined ? "" : `: ${cause.message}`}`;
+}
+
+/** Several causes get a line each, as kubectl shows them. */
+function invalidText(error: StatusError): string {
+  const { details } = error.status;
+  const causes = details?.causes ?? [];
+  const of = `${details?.kind ?? ""} "${details?.name ?? ""}"`;
+  if (causes.length === 0) return `The ${of} is invalid`;
+  if (causes.length === 1) return `The ${of} is invalid: ${causes[0]?.field}: ${causes[0]?.message}`;
+  return `The ${of} is invalid: \n${causes.map((c) => `* ${c.field}: ${c.message}`).join("\n")}`;
+}
+
+export function exitCodeOf(error: unknown): number {
+  return error instanceof CliError ? error.exitCode : 1;
+}
