@@ -60,7 +60,7 @@ export interface EtcdWatchResponse {
   readonly cancel_reason: string;
   readonly fragment: boolean;
   readonly events: readonly {
-    readonly type: "PUT" | "DELETE";
+    readonly type: "Put" | "Delete";
     readonly kv: EtcdKeyValue;
     readonly prev_kv: EtcdKeyValue | null;
   }[];

@@ -140,7 +140,7 @@ export class EtcdStore implements KeyValueStore {
       "KV",
       "txn",
       {
-        compare: [{ key, result: "EQUAL", target: "MOD", mod_revision: expectedRevision }],
+        compare: [{ key, result: "Equal", target: "Mod", mod_revision: expectedRevision }],
         success: [write],
         // A create has no use for the bytes of what is there already.
         failure: [{ request_range: { key, keys_only: expectedRevision === 0 } }],

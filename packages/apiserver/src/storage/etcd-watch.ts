@@ -251,8 +251,8 @@ export class EtcdWatch implements KeyValueWatch {
 /** The stream was given up before it began; its "canceled" error says nothing new, but unheard it would crash the process. */
 function ignoreAfterDrop(): void {}
 
-function eventOf(type: "PUT" | "DELETE", kv: EtcdKeyValue, previous: EtcdKeyValue | null): KeyValueEvent {
-  const isPut = type === "PUT";
+function eventOf(type: "Put" | "Delete", kv: EtcdKeyValue, previous: EtcdKeyValue | null): KeyValueEvent {
+  const isPut = type === "Put";
   return {
     type: isPut ? "put" : "delete",
     key: kv.key.toString(),
