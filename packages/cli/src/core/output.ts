@@ -32,7 +32,13 @@ export function objectName(resource: Pick<DiscoveredResource, "group" | "singula
 }
 
 export function renderYaml(value: unknown): string {
-  return stringify(value, { indentSeq: false, sortMapEntries: true, lineWidth: 0, aliasDuplicateObjects: false });
+  return stringify(value, {
+    version: "1.1",
+    indentSeq: false,
+    sortMapEntries: true,
+    lineWidth: 0,
+    aliasDuplicateObjects: false,
+  });
 }
 
 export function renderJson(value: unknown): string {
