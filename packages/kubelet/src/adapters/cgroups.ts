@@ -1,0 +1,202 @@
+/**
+ * The kubelet's part of the cgroup tree, v1 and v2, written as files (driver cgroupfs):
+ *
+ *   <root>/kubepods/podUID             guaranteed pods
+ *   <root>/kubepods/burstable/podUID   and besteffort/podUID
+ *
+ * The runtime makes the containers' groups below. Owns nothing outside <root>/kubepods.
+ */
+import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { CPU_PERIOD_US, cpuWeight, podCgroupLimits, qosClass } from "../core/qos.ts";
+
+const MOUNT = "/sys/fs/cgroup";
+/** What the kubelet itself sets limits with; the runtime uses more. */
+const CONTROLLERS = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
+
+export interface CgroupLimits {
+  readonly cpuShares?: number;
+  readonly cpuQuotaUs?: number | undefined;
+  readonly memoryLimitBytes?: number | undefined;
+  readonly pidsMax?: number | undefined;
+}
+
+function code(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+export async function cgroupVersion(): Promise<1 | 2> {
+  return await access(join(MOUNT, "cgroup.controllers")).then(
+    () => 2 as const,
+    () => 1 as const,
+  );
+}
+
+export class Cgroups {
+  readonly version: 1 | 2;
+  /** "/knarr/node-1/kubepods" */
+  readonly base: string;
+  readonly #podPidsLimit: number | undefined;
+  #hierarchies: readonly string[] | undefined;
+
+  constructor(version: 1 | 2, root: string, podPidsLimit: number | undefined) {
+    this.version = version;
+    this.base = join("/", root, "kubepods");
+    this.#podPidsLimit = podPidsLimit;
+  }
+
+  /** The pod's cgroup parent, as the runtime wants it. */
+  podPath(pod: Pod): string {
+    const qos = qosClass(pod);
+    const folder = qos === "Guaranteed" ? this.base : join(this.base, qos.toLowerCase());
+    return join(folder, `pod${pod.metadata.uid ?? ""}`);
+  }
+
+  /** Makes the groups that all pods are below. */
+  async prepare(nodeCpuMillis: number): Promise<void> {
+    await this.#ensure(this.base, { cpuShares: Math.floor((nodeCpuMillis * 1024) / 1000) });
+    await this.#ensure(join(this.base, "burstable"), { cpuShares: 2 });
+    await this.#ensure(join(this.base, "besteffort"), { cpuShares: 2 });
+  }
+
+  /** Makes a pod's group with its limits; idempotent. */
+  async ensurePod(pod: Pod): Promise<void> {
+    await this.#ensure(this.podPath(pod), { ...podCgroupLimits(pod), pidsMax: this.#podPidsLimit });
+  }
+
+  /** Burstable pods share by what they asked for together. `millis`: the sum of their requests. */
+  async setBurstableShares(millis: number): Promise<void> {
+    await this.#write(join(this.base, "burstable"), { cpuShares: Math.max(2, Math.floor((millis * 1024) / 1000)) });
+  }
+
+  /** The UIDs that have a group. */
+  async podUids(): Promise<Map<string, string>> {
+    const result = new Map<string, string>();
+    for (const hierarchy of await this.#roots()) {
+      for (const folder of [this.base, join(this.base, "burstable"), join(this.base, "besteffort")]) {
+        const names = await readdir(join(hierarchy, folder)).catch(() => [] as string[]);
+        for (const name of names) if (name.startsWith("pod")) result.set(name.slice(3), join(folder, name));
+      }
+    }
+    return result;
+  }
+
+  /** Removes a group and what is below it from every hierarchy, killing what still runs there. Idempotent. */
+  async remove(path: string): Promise<void> {
+    for (const root of await this.#roots()) await removeTree(join(root, path));
+  }
+
+  async removePod(pod: Pod): Promise<void> {
+    await this.remove(this.podPath(pod));
+  }
+
+  async #roots(): Promise<readonly string[]> {
+    if (this.version === 2) return [MOUNT];
+    this.#hierarchies ??= (await readdir(MOUNT, { withFileTypes: true }))
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(MOUNT, entry.name));
+    return this.#hierarchies;
+  }
+
+  async #ensure(path: string, limits: CgroupLimits): Promise<void> {
+    if (this.version === 2) await this.#ensureUnified(path);
+    else {
+      for (const root of await this.#roots()) {
+        await mkdir(join(root, path), { recursive: true });
+        if (root.split("/").at(-1)?.split(",").includes("cpuset") === true) await fillCpuset(root, path);
+      }
+    }
+    await this.#write(path, limits);
+  }
+
+  /** v2: a group's children can use a controller only when every group above passes it down. */
+  async #ensureUnified(path: string): Promise<void> {
+    await mkdir(join(MOUNT, path), { recursive: true });
+    const available = (await readFile(join(MOUNT, "cgroup.controllers"), "utf8")).trim().split(" ");
+    const wanted = CONTROLLERS.filter((c) => available.includes(c));
+    let parent = MOUNT;
+    for (const part of path.split("/").filter((p) => p !== "")) {
+      for (const controller of wanted)
+        await tolerate(writeFile(join(parent, "cgroup.subtree_control"), `+${controller}`));
+      parent = join(parent, part);
+    }
+    for (const controller of wanted)
+      await tolerate(writeFile(join(parent, "cgroup.subtree_control"), `+${controller}`));
+  }
+
+  async #write(path: string, limits: CgroupLimits): Promise<void> {
+    const quota = limits.cpuQuotaUs;
+    const { cpuShares, memoryLimitBytes, pidsMax } = limits;
+    const files: [controller: string, file: string, value: string][] = [];
+    if (this.version === 2) {
+      if (cpuShares !== undefined) files.push(["", "cpu.weight", String(cpuWeight(cpuShares))]);
+      if (quota !== undefined) files.push(["", "cpu.max", `${quota} ${CPU_PERIOD_US}`]);
+      if (memoryLimitBytes !== undefined) files.push(["", "memory.max", String(memoryLimitBytes)]);
+      if (pidsMax !== undefined) files.push(["", "pids.max", String(pidsMax)]);
+    } else {
+      if (cpuShares !== undefined) files.push(["cpu", "cpu.shares", String(cpuShares)]);
+      if (quota !== undefined) files.push(["cpu", "cpu.cfs_quota_us", String(quota)]);
+      if (memoryLimitBytes !== undefined) files.push(["memory", "memory.limit_in_bytes", String(memoryLimitBytes)]);
+      if (pidsMax !== undefined) files.push(["pids", "pids.max", String(pidsMax)]);
+    }
+    for (const [controller, file, value] of files) {
+      const root = this.version === 2 ? MOUNT : await this.#rootOf(controller);
+      if (root !== undefined) await tolerate(writeFile(join(root, path, file), value));
+    }
+  }
+
+  async #rootOf(controller: string): Promise<string | undefined> {
+    return (await this.#roots()).find((root) => root.split("/").at(-1)?.split(",").includes(controller));
+  }
+}
+
+/** A controller that the machine lacks, or a limit that it refuses, must not keep pods from running. */
+async function tolerate(write: Promise<void>): Promise<void> {
+  try {
+    await write;
+  } catch (error) {
+    const known = ["ENOENT", "EINVAL", "EBUSY", "EOPNOTSUPP", "EPERM", "EACCES"];
+    if (!known.includes(code(error) ?? "")) throw error;
+  }
+}
+
+/** v1: a new cpuset group is empty, and nothing can run in it, until it is told its CPUs and memory nodes. */
+async function fillCpuset(root: string, path: string): Promise<void> {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    let parent = root;
+    for (const part of path.split("/").filter((p) => p !== "")) {
+      const own = join(parent, part, file);
+      if ((await readFile(own, "utf8")).trim() === "") await writeFile(own, await readFile(join(parent, file), "utf8"));
+      parent = join(parent, part);
+    }
+  }
+}
+
+async function removeTree(directory: string): Promise<void> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => undefined);
+  if (entries === undefined) return; // Not in this hierarchy.
+  for (const entry of entries) if (entry.isDirectory()) await removeTree(join(directory, entry.name));
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await rmdir(directory);
+      return;
+    } catch (error) {
+      if (code(error) === "ENOENT") return;
+      if (code(error) !== "EBUSY" || attempt === 20) throw error;
+      await killProcesses(directory);
+      await new Promise((resolve) => setTimeout(resolve, 10 * (attempt + 1)));
+    }
+  }
+}
+
+async function killProcesses(directory: string): Promise<void> {
+  const pids = await readFile(join(directory, "cgroup.procs"), "utf8").catch(() => "");
+  for (const pid of pids.split("\n").filter((p) => p !== "" && p !== "0")) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch (error) {
+      if (code(error) !== "ESRCH") throw error;
+    }
+  }
+}

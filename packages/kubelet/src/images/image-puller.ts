@@ -1,0 +1,172 @@
+/**
+ * Makes sure that a container's image is there, by its pull policy, with back-off per pod and image (10 s to 300 s).
+ * Owns no state but the back-off and the pulls under way: the same image is pulled once however many ask.
+ */
+import type { Container, Pod, Secret } from "@knarr/api/generated/types/core-v1.ts";
+import type { ImageService } from "@knarr/cri/runtime.ts";
+import type { Image, RegistryAuth } from "@knarr/cri/types.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import { ContainerConfigError } from "../core/config-error.ts";
+import { CrashBackoff } from "../core/crash-backoff.ts";
+import { pullPolicy, withDefaultTag } from "../core/image-name.ts";
+import type { ContainerEvent } from "../pods/pod-events.ts";
+import { credentialsFor } from "./pull-secrets.ts";
+
+export interface ImagePullerOptions {
+  readonly images: ImageService;
+  readonly clock: Clock;
+  /** How many pulls may run at once. */
+  readonly maxParallel: number;
+}
+
+export interface PullRequest {
+  readonly pod: Pod;
+  readonly container: Container;
+  readonly secrets: readonly Secret[];
+  readonly event: ContainerEvent;
+  readonly signal: AbortSignal;
+}
+
+/** Why an image is not there; `reason` is the container's waiting reason. `retryMs`: when to try again. */
+export class ImageError extends Error {
+  readonly reason: string;
+  readonly retryMs: number;
+  constructor(reason: string, message: string, retryMs: number) {
+    super(message);
+    this.reason = reason;
+    this.retryMs = retryMs;
+  }
+}
+
+export class ImagePuller {
+  readonly #options: ImagePullerOptions;
+  readonly #backoff = new CrashBackoff();
+  readonly #lastFailure = new Map<string, { at: number; message: string }>();
+  readonly #pulling = new Map<string, Promise<string>>();
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  constructor(options: ImagePullerOptions) {
+    this.#options = options;
+  }
+
+  /** The image, and the reference to create the container with. Throws ImageError, or ContainerConfigError. */
+  async ensure(request: PullRequest): Promise<{ image: Image; ref: string }> {
+    const { container, event } = request;
+    const name = container.image ?? "";
+    const ref = this.#parse(name, event);
+    const policy = pullPolicy(name, container.imagePullPolicy);
+    const present = await this.#options.images.imageStatus(ref, { signal: request.signal });
+    if (present !== undefined && policy !== "Always") {
+      event("Normal", "Pulled", `Container image "${name}" already present on machine and can be accessed by the pod`);
+      return { image: present, ref: present.id };
+    }
+    if (policy === "Never") {
+      const message = `Container image "${name}" is not present with pull policy of Never`;
+      event("Warning", "ErrImageNeverPull", message);
+      throw new ImageError("ErrImageNeverPull", message, 10_000);
+    }
+    return await this.#pull(request, name, ref);
+  }
+
+  #parse(name: string, event: ContainerEvent): string {
+    try {
+      return withDefaultTag(name);
+    } catch (error) {
+      if (error instanceof ContainerConfigError) event("Warning", "InspectFailed", error.message);
+      throw error;
+    }
+  }
+
+  async #pull(request: PullRequest, name: string, ref: string): Promise<{ image: Image; ref: string }> {
+    const { clock } = this.#options;
+    const key = `${request.pod.metadata.uid}_${name}`;
+    const failure = this.#lastFailure.get(key);
+    const waitMs = failure === undefined ? 0 : this.#backoff.remainingMs(key, failure.at, clock.now());
+    if (failure !== undefined && waitMs > 0) {
+      request.event("Normal", "BackOff", `Back-off pulling image "${name}"`);
+      throw new ImageError(
+        "ImagePullBackOff",
+        `Back-off pulling image "${name}": ErrImagePull: ${failure.message}`,
+        waitMs,
+      );
+    }
+    request.event("Normal", "Pulling", `Pulling image "${name}"`);
+    const started = clock.monotonicMs();
+    try {
+      const { image, pullMs } = await this.#pullOnce(request, ref);
+      const totalMs = clock.monotonicMs() - started;
+      request.event(
+        "Normal",
+        "Pulled",
+        `Successfully pulled image "${name}" in ${goMillis(pullMs)} (${goMillis(totalMs)} including waiting). Image size: ${image.sizeBytes} bytes.`,
+      );
+      this.#lastFailure.delete(key);
+      this.#backoff.forget(key);
+      return { image, ref: image.id };
+    } catch (error) {
+      if (request.signal.aborted) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      request.event("Warning", "Failed", `Failed to pull image "${name}": ${message}`);
+      this.#backoff.step(key, failure?.at ?? clock.now(), clock.now());
+      this.#lastFailure.set(key, { at: clock.now(), message });
+      throw new ImageError("ErrImagePull", message, this.#backoff.delayMs(key));
+    }
+  }
+
+  /** `pullMs` counts from when the pull's turn came. */
+  async #pullOnce(request: PullRequest, ref: string): Promise<{ image: Image; pullMs: number }> {
+    const { images, clock } = this.#options;
+    const auths = credentialsFor(ref, request.secrets);
+    let started = clock.monotonicMs();
+    // Pods with different credentials don't share a pull, or one could use what it may not read.
+    const key = JSON.stringify([ref, auths]);
+    let pull = this.#pulling.get(key);
+    if (pull === undefined) {
+      pull = this.#inTurn(() => {
+        started = clock.monotonicMs();
+        return this.#tryAll(ref, auths);
+      }).finally(() => this.#pulling.delete(key));
+      this.#pulling.set(key, pull);
+    }
+    const pulled = await pull;
+    const image = await images.imageStatus(pulled, { signal: request.signal });
+    if (image === undefined) throw new Error(`image ${ref} is not there after its pull`);
+    return { image, pullMs: clock.monotonicMs() - started };
+  }
+
+  async #tryAll(ref: string, auths: readonly RegistryAuth[]): Promise<string> {
+    const errors: unknown[] = [];
+    for (const auth of [...auths, undefined]) {
+      try {
+        return await this.#options.images.pullImage(ref, auth);
+      } catch (error) {
+        // The next credentials may do; the first error is the one that tells.
+        errors.push(error);
+      }
+    }
+    throw errors[0];
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#running >= this.#options.maxParallel) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running++;
+    try {
+      return await work();
+    } finally {
+      this.#running--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /** Forgets a pod's back-off. */
+  forget(uid: string): void {
+    this.#backoff.forget(`${uid}_`);
+    for (const key of this.#lastFailure.keys()) if (key.startsWith(`${uid}_`)) this.#lastFailure.delete(key);
+  }
+}
+
+/** "850ms", "1.25s" */
+function goMillis(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)}ms` : `${Number((ms / 1000).toFixed(3))}s`;
+}
