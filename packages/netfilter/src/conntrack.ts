@@ -56,12 +56,19 @@ export async function listFlows(protocol: Protocol, family: IpFamily, signal?: A
   return parseConntrackList(result.stdout);
 }
 
-/** Removes one flow; that it is already gone is no error. */
-export async function deleteFlow(flow: ConntrackFlow, family: IpFamily, signal?: AbortSignal): Promise<void> {
-  const args = ["-D", "-f", family, "-p", flow.protocol, "--orig-src", flow.source, "--orig-dst", flow.destination];
-  args.push("--sport", String(flow.sourcePort), "--dport", String(flow.destinationPort));
+/** All flows with the same destination and the same answerer, whoever the client. */
+export type FlowClass = Pick<
+  ConntrackFlow,
+  "protocol" | "destination" | "destinationPort" | "replySource" | "replySourcePort"
+>;
+
+/** Removes the flows of a class and tells how many there were; that they are already gone is no error. */
+export async function deleteFlows(flows: FlowClass, family: IpFamily, signal?: AbortSignal): Promise<number> {
+  const args = ["-D", "-f", family, "-p", flows.protocol];
+  args.push("--orig-dst", flows.destination, "--orig-port-dst", String(flows.destinationPort));
+  args.push("--reply-src", flows.replySource, "--reply-port-src", String(flows.replySourcePort));
   const result = await runCommand("conntrack", args, signal === undefined ? {} : { signal });
-  if (result.code !== 0 && !/0 flow entries have been deleted/.test(result.stderr)) {
-    throw new CommandError("conntrack -D", "failed", result);
-  }
+  const deleted = /(\d+) flow entries have been deleted/.exec(result.stderr)?.[1];
+  if (deleted === undefined) throw new CommandError("conntrack -D", "failed", result);
+  return Number(deleted);
 }

@@ -4,7 +4,7 @@
  */
 import type { IpFamily } from "./ip.ts";
 import { parseRule, renderRule } from "./iptables-text.ts";
-import { type Table, tables } from "./rule.ts";
+import { type Rule, type Table, tables } from "./rule.ts";
 import type { Ruleset } from "./ruleset.ts";
 
 /** Chain name -> its rules, each without "-A CHAIN ", joined by newlines. */
@@ -35,12 +35,26 @@ export function parseSave(text: string): TableTexts {
   );
 }
 
+const chainTextsIpv4 = new WeakMap<readonly Rule[], string>();
+const chainTextsIpv6 = new WeakMap<readonly Rule[], string>();
+
+/** Remembered per array, so that a plan that reuses a chain's rules costs nothing to render and to compare again. */
+function renderChain(rules: readonly Rule[], family: IpFamily): string {
+  const cache = family === "ipv4" ? chainTextsIpv4 : chainTextsIpv6;
+  let text = cache.get(rules);
+  if (text === undefined) {
+    text = rules.map((rule) => renderRule(rule, family)).join("\n");
+    cache.set(rules, text);
+  }
+  return text;
+}
+
 /** The chains that a ruleset owns, as text. */
 export function renderChains(ruleset: Ruleset, family: IpFamily): TableTexts {
   const result = new Map<Table, Map<string, string>>();
   for (const [table, chains] of ruleset.chains) {
     const texts = new Map<string, string>();
-    for (const [name, rules] of chains) texts.set(name, rules.map((rule) => renderRule(rule, family)).join("\n"));
+    for (const [name, rules] of chains) texts.set(name, renderChain(rules, family));
     result.set(table, texts);
   }
   return result;

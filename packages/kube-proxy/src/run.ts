@@ -1,0 +1,104 @@
+/**
+ * The one loop: services, slices, node -> dirty -> plan -> apply -> report.
+ *
+ * Inputs: Services and EndpointSlices of the whole cluster, this node's Node, a timer for the comparison with the kernel.
+ * It never writes before all three are synced, and what it last wrote stays when the API server can't be reached.
+ */
+import { core, discovery } from "@knarr/api/generated/resources.ts";
+import type { Node, Service } from "@knarr/api/generated/types/core-v1.ts";
+import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
+import { Client } from "@knarr/client/client.ts";
+import { Informer } from "@knarr/client/informer.ts";
+import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
+import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
+import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
+import { serveProxyHealth, serveProxyMetrics } from "./adapters/http-servers.ts";
+import { ProxyMetrics } from "./adapters/metrics.ts";
+import { openBackends } from "./adapters/open-backends.ts";
+import { ServiceHealthServers } from "./adapters/service-health.ts";
+import { applySysctls } from "./adapters/sysctls.ts";
+import type { Config } from "./config.ts";
+import { ProxyHealth } from "./core/proxy-health.ts";
+import { PendingChanges } from "./pending-changes.ts";
+import { SyncLoop } from "./sync-loop.ts";
+
+/** Other proxies take the Services that name them; headless slices have no rules. Source: KEP-2447 */
+const servedHere = "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless";
+
+export async function run(config: Config, context: DaemonContext): Promise<void> {
+  const { clock, log, signal } = context;
+  const rest = loadKubeconfig(config.kubeconfig === "" ? {} : { path: config.kubeconfig });
+  const client = new Client(config.master === "" ? rest : { ...rest, server: config.master }, {
+    userAgent: "kube-proxy/v1.36.0",
+  });
+  const metrics = new ProxyMetrics();
+  const health = new ProxyHealth(2 * config.syncPeriodMs);
+  const pending = new PendingChanges({ clock, health, metrics });
+  const options = { clock, log, labelSelector: servedHere };
+  const services = new Informer<Service>(client, core.services, options);
+  const slices = new Informer<EndpointSlice>(client, discovery.endpointslices, {
+    ...options,
+    indexers: { service: (slice) => [serviceOf(slice)] },
+  });
+  const nodes = new Informer<Node>(client, core.nodes, {
+    clock,
+    log,
+    fieldSelector: `metadata.name=${config.nodeName}`,
+  });
+  services.subscribe({
+    added: () => pending.serviceChanged(),
+    updated: () => pending.serviceChanged(),
+    deleted: () => pending.serviceChanged(),
+  });
+  slices.subscribe({
+    added: (slice) => pending.sliceChanged(slice),
+    updated: (_old, slice) => pending.sliceChanged(slice),
+    deleted: () => pending.sliceChanged(),
+  });
+  const nodeChanged = (node: Node | undefined) => {
+    health.nodeSeen(node);
+    pending.nodeChanged();
+  };
+  nodes.subscribe({ added: nodeChanged, updated: (_old, node) => nodeChanged(node), deleted: nodeChanged });
+  await applySysctls(config, log);
+  const serviceHealth = new ServiceHealthServers(() => health.isHealthy(clock.now()), log);
+  const loop = new SyncLoop({
+    config,
+    clock,
+    log,
+    metrics,
+    health,
+    pending,
+    serviceHealth,
+    backends: await openBackends(signal, log),
+    isSynced: () => services.synced && slices.synced && nodes.synced,
+    view: () => ({
+      services: services.list().map((service) => ({
+        service,
+        slices: slices.byIndex("service", `${service.metadata.namespace}/${service.metadata.name}`),
+      })),
+      node: nodes.list()[0],
+    }),
+  });
+  const listeners = { signal, log, clock, metrics };
+  const { healthz, metrics: metricsAt } = config;
+  const tasks: Record<string, Task> = {};
+  if (metricsAt !== undefined) tasks.metrics = (s) => serveProxyMetrics(metricsAt, { ...listeners, signal: s });
+  if (healthz !== undefined) tasks.healthz = (s) => serveProxyHealth(healthz, health, { ...listeners, signal: s });
+  tasks.services = (s) => services.run(s);
+  tasks.slices = (s) => slices.run(s);
+  tasks.nodes = (s) => nodes.run(s);
+  tasks.sync = async (s) => {
+    await Promise.all([services, slices, nodes].map((informer) => informer.waitForSync(s)));
+    await loop.run(s);
+  };
+  try {
+    await runGroup(signal, tasks);
+  } finally {
+    serviceHealth.close();
+  }
+}
+
+function serviceOf(slice: EndpointSlice): string {
+  return `${slice.metadata.namespace}/${slice.metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
+}
