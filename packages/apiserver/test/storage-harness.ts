@@ -24,6 +24,7 @@ export interface Bench {
   readonly etcd: TestEtcd;
   readonly kv: EtcdStore;
   readonly storage: Storage;
+  readonly root: string;
   stop(): Promise<void>;
 }
 
@@ -44,6 +45,7 @@ export async function startBench(
     etcd,
     kv,
     storage,
+    root,
     stop: async () => {
       stopping.abort();
       await running;
@@ -98,21 +100,22 @@ export function equals(wanted: Record<string, string>): Matcher {
 /** Collects a watch's events in the background. */
 export class WatchReader {
   readonly events: ObjectEvent[] = [];
+  /** "ADDED a@5": what tests compare. Bookmarks are left out. */
+  readonly story: string[] = [];
   readonly #watch: ObjectWatch;
   readonly ended: Promise<void>;
 
   constructor(watch: ObjectWatch) {
     this.#watch = watch;
     this.ended = (async () => {
-      for await (const step of watch) this.events.push(...step);
+      for await (const step of watch) {
+        for (const event of step) {
+          this.events.push(event);
+          if (event.type !== "BOOKMARK")
+            this.story.push(`${event.type} ${event.object.key.name}@${event.object.revision}`);
+        }
+      }
     })();
-  }
-
-  /** "ADDED a@5": what tests compare. Bookmarks are left out. */
-  get story(): string[] {
-    return this.events
-      .filter((e) => e.type !== "BOOKMARK")
-      .map((e) => `${e.type} ${e.object.key.name}@${e.object.revision}`);
   }
 
   async waitFor(count: number): Promise<void> {

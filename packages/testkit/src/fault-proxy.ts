@@ -12,8 +12,11 @@ export interface FaultProxy {
   cut(): number;
   /** Ends only the way from the server to the client (FIN), leaving the other open. */
   halfClose(): void;
-  /** While true, bytes are swallowed in both directions and connections stay open: a link that died without a word. */
-  stall(on: boolean): void;
+  /**
+   * From now on the connections that are open swallow every byte in both directions and stay open: a link that died without a word.
+   * New connections work.
+   */
+  freeze(): void;
   /** While true, new connections are destroyed at once. */
   refuse(on: boolean): void;
   /** Every chunk waits this long before it is passed on, in order; 0 for none. */
@@ -24,19 +27,19 @@ export interface FaultProxy {
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
+  isFrozen: boolean;
 }
 
 export async function startFaultProxy(target: { readonly host?: string; readonly port: number }): Promise<FaultProxy> {
   const pairs = new Set<Pair>();
-  let isStalled = false;
   let isRefusing = false;
   let delayMs = 0;
 
-  const pipe = (from: Socket, to: Socket) => {
+  const pipe = (pair: Pair, from: Socket, to: Socket) => {
     // One promise chain per direction keeps the order of delayed chunks.
     let last: Promise<void> = Promise.resolve();
     from.on("data", (chunk: Buffer) => {
-      if (isStalled) return;
+      if (pair.isFrozen) return;
       if (delayMs === 0) {
         last = last.then(() => write(to, chunk));
         return;
@@ -45,7 +48,7 @@ export async function startFaultProxy(target: { readonly host?: string; readonly
       last = last.then(() => due).then(() => write(to, chunk));
     });
     from.on("end", () => {
-      if (!isStalled) void last.then(() => to.end());
+      if (!pair.isFrozen) void last.then(() => to.end());
     });
   };
 
@@ -55,22 +58,22 @@ export async function startFaultProxy(target: { readonly host?: string; readonly
       return;
     }
     const server = createConnection({ host: target.host ?? "127.0.0.1", port: target.port, allowHalfOpen: true });
-    const pair = { client, server };
+    const pair: Pair = { client, server, isFrozen: false };
     pairs.add(pair);
     const close = () => {
       pairs.delete(pair);
       client.destroy();
       server.destroy();
     };
-    for (const socket of [client, server]) {
-      // Errors are what this proxy is for; the other side learns of them by the closed connection.
-      socket.on("error", close);
-      socket.on("close", () => {
-        if (!isStalled) close();
-      });
-    }
-    pipe(client, server);
-    pipe(server, client);
+    // Errors are what this proxy is for; the other side learns of them by the closed connection.
+    client.on("error", close);
+    server.on("error", close);
+    client.on("close", close);
+    server.on("close", () => {
+      if (!pair.isFrozen) close();
+    });
+    pipe(pair, client, server);
+    pipe(pair, server, client);
   });
   await new Promise<void>((resolve, reject) => {
     proxy.once("error", reject);
@@ -95,8 +98,8 @@ export async function startFaultProxy(target: { readonly host?: string; readonly
     halfClose: () => {
       for (const { client } of pairs) client.end();
     },
-    stall: (on) => {
-      isStalled = on;
+    freeze: () => {
+      for (const pair of pairs) pair.isFrozen = true;
     },
     refuse: (on) => {
       isRefusing = on;
