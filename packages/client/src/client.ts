@@ -17,6 +17,7 @@ import {
 import { type Clock, systemClock } from "@knarr/daemon/clock.ts";
 import type { WebSocket } from "ws";
 import { decodeJson, encodeJson } from "./codec.ts";
+import { ConnectionError } from "./connection-error.ts";
 import { openWebSocket } from "./open-websocket.ts";
 import type { RestConfig } from "./rest-config.ts";
 import { type Query, type RawRequest, Transport } from "./transport.ts";
@@ -205,7 +206,11 @@ export class Client {
 
   async #json<T>(request: RawRequest): Promise<T> {
     const { body } = await this.#transport.request(this.#withDeadline(request));
-    return decodeJson(body) as T;
+    try {
+      return decodeJson(body) as T;
+    } catch (cause) {
+      throw new ConnectionError(`${request.method} ${request.path}: the answer is not JSON`, { cause });
+    }
   }
 
   #write<T>(method: string, path: string, object: T, options: WriteOptions): Promise<T> {

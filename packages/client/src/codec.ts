@@ -1,10 +1,11 @@
-/** JSON bodies. */
+/** JSON bodies: integers beyond 2^53 survive as bigint, both ways. */
+import { parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
 
-/** Throws SyntaxError for anything but JSON. */
+/** Throws JsonError for anything but JSON. */
 export function decodeJson(body: Buffer): unknown {
-  return JSON.parse(body.toString("utf8"));
+  return parseJson(body);
 }
 
 export function encodeJson(value: unknown): string {
-  return JSON.stringify(value);
+  return stringifyJson(value);
 }

@@ -1,0 +1,264 @@
+/**
+ * ReplicaSets: as many pods as they ask for.
+ * Inputs: ReplicaSets, Pods. Writes: Pods (create, delete, adopt, release), ReplicaSet status, Events.
+ */
+import { apps, core } from "@knarr/api/generated/resources.ts";
+import type { ReplicaSet, ReplicaSetStatus } from "@knarr/api/generated/types/apps-v1.ts";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { matchesLabelSelector } from "@knarr/apimachinery/label-selector.ts";
+import { controllerOf, keyOf } from "@knarr/apimachinery/object.ts";
+import { keyString, parseKeyString } from "@knarr/apimachinery/resource.ts";
+import { isNotFound, StatusError } from "@knarr/apimachinery/status-error.ts";
+import type { EventRecorder } from "@knarr/client/event-recorder.ts";
+import type { Informer } from "@knarr/client/informer.ts";
+import { Expectations } from "@knarr/controller/expectations.ts";
+import { orphansIn, ownedBy, ownerIndexers } from "@knarr/controller/owner-index.ts";
+import { after, done, type Result } from "@knarr/controller/reconcile-loop.ts";
+import { slowStart } from "@knarr/controller/slow-start.ts";
+import type { WorkQueue } from "@knarr/controller/work-queue.ts";
+import {
+  type Controller,
+  type ControllerContext,
+  makeQueue,
+  makeRecorder,
+  needs,
+  runLoop,
+} from "../controller-context.ts";
+import { sameJson } from "../core/canonical-json.ts";
+import { isPodTerminal } from "../core/pod-state.ts";
+import {
+  nextAvailabilityMs,
+  planReplicas,
+  podFromTemplate,
+  type ReplicaFailure,
+  type ReplicaSetView,
+  replicaSetStatus,
+} from "../core/replica-set-plan.ts";
+import { claimObjects } from "./claim-objects.ts";
+
+export const replicasetController: Controller = {
+  name: "replicaset-controller",
+  aliases: ["replicaset"],
+  start: async (context) => {
+    const controller = new ReplicaSetController(context);
+    return (signal) => controller.run(signal);
+  },
+};
+
+class ReplicaSetController {
+  readonly #context: ControllerContext;
+  readonly #replicaSets: Informer<ReplicaSet>;
+  readonly #pods: Informer<Pod>;
+  readonly #queue: WorkQueue;
+  readonly #expectations: Expectations;
+  readonly #recorder: EventRecorder;
+
+  constructor(context: ControllerContext) {
+    this.#context = context;
+    this.#replicaSets = context.informers.informer(apps.replicasets, { indexers: ownerIndexers });
+    this.#pods = context.informers.informer(core.pods, { indexers: ownerIndexers });
+    this.#queue = makeQueue(context);
+    this.#expectations = new Expectations(context.clock);
+    this.#recorder = makeRecorder(context);
+    this.#replicaSets.subscribe({
+      added: (rs) => this.#queue.add(keyString(keyOf(rs))),
+      updated: (_old, rs) => this.#queue.add(keyString(keyOf(rs))),
+      deleted: (rs) => {
+        this.#expectations.forget(keyString(keyOf(rs)));
+        this.#queue.add(keyString(keyOf(rs)));
+      },
+    });
+    this.#pods.subscribe({
+      added: (pod) => this.#podAdded(pod),
+      updated: (old, pod) => this.#podUpdated(old, pod),
+      deleted: (pod) => this.#podGone(pod),
+    });
+  }
+
+  run(signal: AbortSignal): Promise<void> {
+    const { concurrentReplicasetSyncs: workers } = this.#context.config;
+    return runLoop(
+      this.#context,
+      {
+        queue: this.#queue,
+        workers,
+        needs: needs(this.#replicaSets, this.#pods),
+        reconcile: (key, abort) => this.#reconcile(key, abort),
+      },
+      signal,
+    );
+  }
+
+  #podAdded(pod: Pod): void {
+    const key = this.#ownerKey(pod);
+    if (pod.metadata.deletionTimestamp !== undefined) this.#podGone(pod);
+    else if (key === undefined) this.#enqueueAdopters(pod);
+    else {
+      this.#expectations.creationObserved(key);
+      this.#queue.add(key);
+    }
+  }
+
+  #podUpdated(old: Pod, pod: Pod): void {
+    // A pod on its way out is as good as gone: its place is to be filled now.
+    if (old.metadata.deletionTimestamp === undefined && pod.metadata.deletionTimestamp !== undefined) {
+      this.#podGone(pod);
+      return;
+    }
+    const [before, now] = [this.#ownerKey(old), this.#ownerKey(pod)];
+    if (before !== undefined && before !== now) this.#queue.add(before);
+    if (now !== undefined) this.#queue.add(now);
+    else if (before !== undefined || !sameJson(old.metadata.labels, pod.metadata.labels)) this.#enqueueAdopters(pod);
+  }
+
+  #podGone(pod: Pod): void {
+    const key = this.#ownerKey(pod);
+    if (key === undefined) return;
+    this.#expectations.deletionObserved(key, pod.metadata.uid ?? "");
+    this.#queue.add(key);
+  }
+
+  #ownerKey(pod: Pod): string | undefined {
+    const owner = controllerOf(pod);
+    if (owner?.kind !== "ReplicaSet" || !owner.apiVersion.startsWith("apps/")) return undefined;
+    return keyString({ namespace: pod.metadata.namespace ?? "", name: owner.name });
+  }
+
+  /** An orphan: whoever selects it may want it. */
+  #enqueueAdopters(pod: Pod): void {
+    for (const rs of this.#replicaSets.list(pod.metadata.namespace)) {
+      if (matchesLabelSelector(rs.spec?.selector, pod.metadata.labels)) this.#queue.add(keyString(keyOf(rs)));
+    }
+  }
+
+  async #reconcile(key: string, signal: AbortSignal): Promise<Result> {
+    const replicaSet = this.#replicaSets.get(parseKeyString(key));
+    if (replicaSet === undefined) {
+      this.#expectations.forget(key);
+      return done;
+    }
+    // Judged before the cache is read: whatever arrives afterwards only makes the cache newer.
+    const settled = this.#expectations.satisfied(key);
+    const { client, clock } = this.#context;
+    const pods = await claimObjects(
+      { client, ref: core.pods, ownerRef: apps.replicasets, signal },
+      {
+        owner: replicaSet,
+        selector: replicaSet.spec?.selector,
+        owned: ownedBy(this.#pods, replicaSet.metadata.uid ?? ""),
+        orphans: orphansIn(this.#pods, replicaSet.metadata.namespace ?? ""),
+        adoptable: (pod) => !isPodTerminal(pod),
+      },
+    );
+    const view: ReplicaSetView = { replicaSet, pods, related: this.#relatedPods(replicaSet), nowMs: clock.now() };
+    const outcome = settled ? await this.#manage(key, view, signal) : {};
+    await this.#writeStatus(view, outcome.failure, signal);
+    if (outcome.error !== undefined) throw outcome.error;
+    const waitMs = nextAvailabilityMs(view);
+    return waitMs === undefined ? done : after(waitMs);
+  }
+
+  #relatedPods(replicaSet: ReplicaSet): readonly Pod[] {
+    const owner = controllerOf(replicaSet);
+    const siblings = owner === undefined ? [replicaSet] : ownedBy(this.#replicaSets, owner.uid);
+    return siblings.flatMap((sibling) => ownedBy(this.#pods, sibling.metadata.uid ?? ""));
+  }
+
+  async #manage(
+    key: string,
+    view: ReplicaSetView,
+    signal: AbortSignal,
+  ): Promise<{ failure?: ReplicaFailure; error?: unknown }> {
+    const plan = planReplicas(view);
+    switch (plan.kind) {
+      case "none":
+        return {};
+      case "create":
+        return this.#create(key, view.replicaSet, plan.count, signal);
+      case "delete":
+        return this.#delete(key, view.replicaSet, plan.pods, signal);
+      default:
+        return plan satisfies never;
+    }
+  }
+
+  async #create(
+    key: string,
+    replicaSet: ReplicaSet,
+    count: number,
+    signal: AbortSignal,
+  ): Promise<{ failure?: ReplicaFailure; error?: unknown }> {
+    this.#expectations.expectCreations(key, count);
+    const body = podFromTemplate(replicaSet);
+    const { succeeded, error } = await slowStart(count, async () => {
+      try {
+        const pod = await this.#context.client.create(core.pods, body, { signal });
+        this.#recorder.event(replicaSet, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
+      } catch (failure) {
+        if (!signal.aborted && !isNamespaceTerminating(failure)) {
+          this.#recorder.event(replicaSet, "Warning", "FailedCreate", `Error creating: ${messageOf(failure)}`);
+        }
+        throw failure;
+      }
+    });
+    for (let missing = count - succeeded; missing > 0; missing--) this.#expectations.creationObserved(key);
+    if (error === undefined) return {};
+    // Nothing can be made in a namespace that goes away, and soon the ReplicaSet goes too.
+    if (isNamespaceTerminating(error)) return {};
+    return { error, failure: { reason: "FailedCreate", message: messageOf(error) } };
+  }
+
+  async #delete(
+    key: string,
+    replicaSet: ReplicaSet,
+    pods: readonly Pod[],
+    signal: AbortSignal,
+  ): Promise<{ failure?: ReplicaFailure; error?: unknown }> {
+    this.#expectations.expectDeletions(
+      key,
+      pods.map((pod) => pod.metadata.uid ?? ""),
+    );
+    const results = await Promise.allSettled(pods.map((pod) => this.#deletePod(key, { replicaSet, pod }, signal)));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed === undefined) return {};
+    return { error: failed.reason, failure: { reason: "FailedDelete", message: messageOf(failed.reason) } };
+  }
+
+  async #deletePod(
+    key: string,
+    { replicaSet, pod }: { replicaSet: ReplicaSet; pod: Pod },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { name, uid = "" } = pod.metadata;
+    try {
+      await this.#context.client.delete(core.pods, keyOf(pod), { preconditions: { uid }, signal });
+      this.#recorder.event(replicaSet, "Normal", "SuccessfulDelete", `Deleted pod: ${name}`);
+    } catch (error) {
+      this.#expectations.deletionObserved(key, uid);
+      // Gone already, or another pod of that name: either way this one needs no deleting.
+      if (isNotFound(error) || (error instanceof StatusError && error.code === 409)) return;
+      if (!signal.aborted) {
+        this.#recorder.event(replicaSet, "Warning", "FailedDelete", `Error deleting: ${messageOf(error)}`);
+      }
+      throw error;
+    }
+  }
+
+  async #writeStatus(view: ReplicaSetView, failure: ReplicaFailure | undefined, signal: AbortSignal): Promise<void> {
+    const { replicaSet } = view;
+    // While pods couldn't be managed (expectations open), an old failure condition stays.
+    const status: ReplicaSetStatus = replicaSetStatus(view, failure);
+    if (sameJson(status, replicaSet.status)) return;
+    await this.#context.client.update(apps.replicasets, { ...replicaSet, status }, { subresource: "status", signal });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** 403 because the namespace is being deleted. */
+export function isNamespaceTerminating(error: unknown): boolean {
+  if (!(error instanceof StatusError) || error.code !== 403) return false;
+  return error.status.details?.causes?.some((cause) => cause.reason === "NamespaceTerminating") === true;
+}
