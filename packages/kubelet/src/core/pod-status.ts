@@ -1,8 +1,8 @@
 /** The status of a pod as the API shows it, computed from what the runtime says and what was reported before. Pure. */
-import type { PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import type { ContainerStatus, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
 import { apiTime, type ContainerStatusInput, containerStatuses } from "./container-status.ts";
 import { podConditions } from "./pod-conditions.ts";
-import { isFinalPhase, podPhase } from "./pod-phase.ts";
+import { isFinalPhase, type PodPhase, podPhase } from "./pod-phase.ts";
 import { qosClass } from "./qos.ts";
 
 export interface PodStatusInput extends ContainerStatusInput {
@@ -24,12 +24,7 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
     previous.ephemeralContainerStatuses,
     false,
   );
-  // A final phase is final: nothing that is seen later changes it.
-  const phase = isFinalPhase(previous.phase)
-    ? (previous.phase as "Succeeded" | "Failed")
-    : input.verdict !== undefined
-      ? "Failed"
-      : podPhase(pod, initStatuses, statuses, input.podIsOver);
+  const phase = phaseOf(input, initStatuses, statuses);
   const now = apiTime(input.now) ?? "";
   const conditions = podConditions({
     pod,
@@ -59,4 +54,19 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
     ...(ephemerals.length === 0 ? {} : { ephemeralContainerStatuses: ephemerals }),
     qosClass: previous.qosClass ?? qosClass(pod),
   };
+}
+
+function phaseOf(
+  input: PodStatusInput,
+  initStatuses: readonly ContainerStatus[],
+  statuses: readonly ContainerStatus[],
+): PodPhase {
+  const { previous } = input;
+  // A final phase is final: nothing that is seen later changes it.
+  if (previous.phase === "Succeeded" || previous.phase === "Failed") return previous.phase;
+  const phase =
+    input.verdict === undefined ? podPhase(input.pod, initStatuses, statuses, input.podIsOver) : ("Failed" as const);
+  // Nobody may take a pod for over while a container of it (a sidecar, say) still runs.
+  const runs = input.observed.containers.some((c) => c.state === "running");
+  return isFinalPhase(phase) && runs ? "Running" : phase;
 }

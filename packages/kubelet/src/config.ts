@@ -1,0 +1,175 @@
+/**
+ * The kubelet's configuration: upstream's flags, and upstream's KubeletConfiguration file below them. A flag that is
+ * given wins over the file, the file over the defaults. Frozen once loaded.
+ */
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import {
+  boolFlag,
+  durationFlag,
+  type FlagTable,
+  type FlagValues,
+  givenFlags,
+  intFlag,
+  listFlag,
+  mapFlag,
+  parseGoDurationMs,
+  stringFlag,
+  UsageError,
+} from "@knarr/daemon/flags.ts";
+import { parse as parseYaml } from "yaml";
+
+export const flags = {
+  config: stringFlag({ help: "KubeletConfiguration file, YAML or JSON", placeholder: "path" }),
+  kubeconfig: stringFlag({ help: "how to reach the API server; without it only static pods run", placeholder: "path" }),
+  hostnameOverride: stringFlag({ help: "the node's name instead of the host name" }),
+  nodeIp: stringFlag({ help: "the node's address; found from the default route when absent", name: "node-ip" }),
+  nodeLabels: mapFlag({ help: "labels that the node registers with" }),
+  registerWithTaints: listFlag({ help: "taints that the node registers with, as key=value:effect" }),
+  registerNode: boolFlag({ help: "register the node with the API server", default: true }),
+  containerRuntimeEndpoint: stringFlag({
+    help: "the container runtime's socket",
+    default: "unix:///run/containerd/containerd.sock",
+    placeholder: "url",
+  }),
+  rootDir: stringFlag({ help: "folder of pods' volumes and files", default: "/var/lib/kubelet", placeholder: "path" }),
+  podLogDir: stringFlag({ help: "folder of container logs", default: "/var/log/pods", placeholder: "path" }),
+  podManifestPath: stringFlag({ help: "folder of static pods' manifests", placeholder: "path" }),
+  fileCheckFrequencyMs: durationFlag({ help: "how often that folder is read", default: "20s" }),
+  address: stringFlag({ help: "address that the kubelet's server listens on", default: "0.0.0.0" }),
+  port: intFlag({ help: "port of the kubelet's server", default: 10250, min: 0, max: 65535 }),
+  healthzBindAddress: stringFlag({ help: "address of the health endpoint", default: "127.0.0.1" }),
+  healthzPort: intFlag({ help: "port of the health endpoint, 0 for none", default: 10248, min: 0, max: 65535 }),
+  tlsCertFile: stringFlag({ help: "serving certificate; self-signed when absent", placeholder: "path" }),
+  tlsPrivateKeyFile: stringFlag({ help: "its key", placeholder: "path" }),
+  clientCaFile: stringFlag({ help: "authority of client certificates", placeholder: "path" }),
+  anonymousAuth: boolFlag({ help: "let unauthenticated requests pass to authorisation", default: false }),
+  authorizationMode: stringFlag({ help: "who may ask", default: "Webhook", oneOf: ["Webhook", "AlwaysAllow"] }),
+  clusterDns: listFlag({ help: "addresses of the cluster's DNS", name: "cluster-dns" }),
+  clusterDomain: stringFlag({ help: "the cluster's domain" }),
+  resolvConf: stringFlag({
+    help: "the node's resolver configuration",
+    default: "/etc/resolv.conf",
+    placeholder: "path",
+  }),
+  cgroupRoot: stringFlag({ help: "cgroup that all pods are below", default: "/" }),
+  cgroupDriver: stringFlag({ help: "how cgroups are made", default: "cgroupfs", oneOf: ["cgroupfs"] }),
+  cgroupsPerQos: boolFlag({ help: "keep a cgroup tree by quality of service", name: "cgroups-per-qos", default: true }),
+  maxPods: intFlag({ help: "most pods on the node", default: 110, min: 0 }),
+  podPidsLimit: intFlag({ help: "most processes in a pod, -1 for no limit", default: -1, min: -1 }),
+  serializeImagePulls: boolFlag({ help: "pull one image at a time", default: true }),
+  maxParallelImagePulls: intFlag({ help: "most pulls at once when not serialised", default: 5, min: 1 }),
+  containerLogMaxSize: stringFlag({ help: "size at which a log is rotated, a quantity", default: "10Mi" }),
+  containerLogMaxFiles: intFlag({ help: "log files kept of a container", default: 5, min: 2 }),
+  nodeStatusUpdateFrequencyMs: durationFlag({ help: "how often the node's status is computed", default: "10s" }),
+  nodeStatusReportFrequencyMs: durationFlag({ help: "how often it is written if nothing changed", default: "5m" }),
+  nodeLeaseDurationSeconds: intFlag({ help: "how long the node's lease lasts", default: 40, min: 1, unit: "seconds" }),
+  syncFrequencyMs: durationFlag({ help: "how often a pod that needs nothing is looked at", default: "1m" }),
+  runtimeRequestTimeoutMs: durationFlag({ help: "deadline of calls to the runtime", default: "2m" }),
+  systemReserved: mapFlag({ help: "resources kept from pods for the system" }),
+  kubeReserved: mapFlag({ help: "resources kept from pods for the node's daemons" }),
+} as const satisfies FlagTable;
+
+/** Upstream's flags that mean nothing here. */
+export const ignoredFlags = [
+  "--bootstrap-kubeconfig",
+  "--cert-dir",
+  "--cloud-provider",
+  "--fail-swap-on",
+  "--pod-infra-container-image",
+  "--read-only-port",
+  "--rotate-certificates",
+  "--rotate-server-certificates",
+  "--eviction-hard",
+  "--authentication-token-webhook",
+  "--runtime-cgroups",
+  "--kubelet-cgroups",
+  "--image-gc-high-threshold",
+  "--image-gc-low-threshold",
+  "--seccomp-default",
+];
+
+export type Config = FlagValues<typeof flags> & { readonly nodeName: string };
+
+type FileValues = Readonly<Record<string, unknown>>;
+
+/** Where each field of the file goes; a dot steps into an object. */
+const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
+  staticPodPath: "podManifestPath",
+  fileCheckFrequency: "fileCheckFrequencyMs",
+  address: "address",
+  port: "port",
+  healthzBindAddress: "healthzBindAddress",
+  healthzPort: "healthzPort",
+  tlsCertFile: "tlsCertFile",
+  tlsPrivateKeyFile: "tlsPrivateKeyFile",
+  "authentication.x509.clientCAFile": "clientCaFile",
+  "authentication.anonymous.enabled": "anonymousAuth",
+  "authorization.mode": "authorizationMode",
+  clusterDNS: "clusterDns",
+  clusterDomain: "clusterDomain",
+  resolvConf: "resolvConf",
+  cgroupRoot: "cgroupRoot",
+  cgroupDriver: "cgroupDriver",
+  cgroupsPerQOS: "cgroupsPerQos",
+  maxPods: "maxPods",
+  podPidsLimit: "podPidsLimit",
+  serializeImagePulls: "serializeImagePulls",
+  maxParallelImagePulls: "maxParallelImagePulls",
+  containerLogMaxSize: "containerLogMaxSize",
+  containerLogMaxFiles: "containerLogMaxFiles",
+  nodeStatusUpdateFrequency: "nodeStatusUpdateFrequencyMs",
+  nodeStatusReportFrequency: "nodeStatusReportFrequencyMs",
+  nodeLeaseDurationSeconds: "nodeLeaseDurationSeconds",
+  syncFrequency: "syncFrequencyMs",
+  runtimeRequestTimeout: "runtimeRequestTimeoutMs",
+  systemReserved: "systemReserved",
+  kubeReserved: "kubeReserved",
+  podLogsDir: "podLogDir",
+  containerRuntimeEndpoint: "containerRuntimeEndpoint",
+  registerNode: "registerNode",
+};
+
+/** Reads the file that the flags name, if any, and freezes the whole. Throws UsageError naming the field at fault. */
+export async function loadConfig(values: FlagValues<typeof flags>, argv: readonly string[]): Promise<Config> {
+  const given = givenFlags(flags, argv);
+  const merged: Record<string, unknown> = { ...values };
+  if (values.config !== "") {
+    const file = await readConfigFile(values.config);
+    for (const [path, key] of Object.entries(FILE_FIELDS)) {
+      const value = lookUp(file, path);
+      if (value === undefined || given.has(key)) continue;
+      merged[key] = fromFile(path, key, value);
+    }
+  }
+  const nodeName = (values.hostnameOverride === "" ? hostname() : values.hostnameOverride).toLowerCase();
+  if ((merged.tlsCertFile === "") !== (merged.tlsPrivateKeyFile === "")) {
+    throw new UsageError("--tls-cert-file and --tls-private-key-file must be given together");
+  }
+  if (merged.kubeconfig === "" && merged.podManifestPath === "") {
+    throw new UsageError("either --kubeconfig or --pod-manifest-path must be given");
+  }
+  return Object.freeze({ ...merged, nodeName }) as Config;
+}
+
+async function readConfigFile(path: string): Promise<FileValues> {
+  const file = parseYaml(await readFile(path, "utf8")) as FileValues | null;
+  if (file?.kind !== "KubeletConfiguration") throw new UsageError(`${path}: kind must be KubeletConfiguration`);
+  return file;
+}
+
+function lookUp(file: FileValues, path: string): unknown {
+  return path.split(".").reduce<unknown>((value, part) => (value as FileValues | undefined)?.[part], file);
+}
+
+function fromFile(path: string, key: keyof typeof flags, value: unknown): unknown {
+  const fallback = flags[key].fallback();
+  try {
+    if (key.endsWith("Ms")) return parseGoDurationMs(String(value));
+    if (Array.isArray(fallback) && !Array.isArray(value)) throw new Error("must be a list");
+    if (!Array.isArray(fallback) && typeof value !== typeof fallback) throw new Error(`must be a ${typeof fallback}`);
+    return value;
+  } catch (error) {
+    throw new UsageError(`config file field ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

@@ -1,0 +1,163 @@
+/** Carries a pod's plan out, step by step, and tells what became of it. Decides nothing but the back-off. */
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { WaitingReason } from "../core/container-status.ts";
+import { goSeconds } from "../core/crash-backoff.ts";
+import { latestOf, type ObservedPod } from "../core/observed-pod.ts";
+import type { KillAction, PodPlan, StartAction } from "../core/pod-actions.ts";
+import { podName } from "../core/security-context.ts";
+import { setUpVolumes } from "../volumes/pod-volumes.ts";
+import { killContainer, killPod } from "./kill-pod.ts";
+import { observe } from "./observe.ts";
+import type { PodContext } from "./pod-context.ts";
+import { StartError, startContainer } from "./start-container.ts";
+import { configureSandbox, SandboxError, startSandbox } from "./start-sandbox.ts";
+
+export interface ApplyInput {
+  readonly pod: Pod;
+  readonly observed: ObservedPod;
+  readonly plan: PodPlan;
+  readonly signal: AbortSignal;
+  /** Called when something visible happened, so that statuses follow before the next step. */
+  readonly progress: () => void;
+  /** Why containers wait, by name; edited here. */
+  readonly waiting: Map<string, WaitingReason>;
+  readonly log: Logger;
+}
+
+export interface ApplyResult {
+  /** Something was started or ended: look again at once. */
+  readonly changed: boolean;
+  /** Something failed or is put off: milliseconds until it is worth trying again; undefined leaves it to the back-off. */
+  readonly retryMs: number | undefined;
+  readonly failed: boolean;
+}
+
+const NOTHING: ApplyResult = { changed: false, retryMs: undefined, failed: false };
+const DEFAULT_GRACE_SECONDS = 30;
+
+export async function applyPlan(context: PodContext, input: ApplyInput): Promise<ApplyResult> {
+  const { pod, observed, plan, signal } = input;
+  let changed = false;
+  if (plan.killPod && observed.sandboxes.length > 0) {
+    if (plan.createSandbox) {
+      context.events.pod(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+    }
+    const graceSeconds = pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+    await killPod(context, pod, observed, { graceSeconds, signal });
+    changed = true;
+  }
+  for (const kill of plan.kill) {
+    await killOne(context, input, kill);
+    changed = true;
+  }
+  if (plan.start.length === 0 || (plan.killPod && !plan.createSandbox)) return { ...NOTHING, changed };
+  const ready = notBackedOff(context, input);
+  if (ready.starts.length === 0 && !plan.createSandbox) return { changed, retryMs: ready.waitMs, failed: false };
+  try {
+    const result = await startAll(context, input, ready.starts);
+    return { ...result, changed: changed || result.changed, retryMs: smaller(result.retryMs, ready.waitMs) };
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    input.log.warn({ err: error }, "pod can't start yet");
+    context.events.pod(pod, "Warning", error.reason, error.message);
+    return { changed, retryMs: undefined, failed: true };
+  }
+}
+
+function smaller(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
+}
+
+async function killOne(context: PodContext, { pod, observed, signal }: ApplyInput, kill: KillAction): Promise<void> {
+  const target = observed.containers.find((c) => c.id === kill.id);
+  if (target === undefined) return;
+  const spec = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].find((c) => c.name === kill.name);
+  const probe =
+    kill.reason === "livenessProbe"
+      ? spec?.livenessProbe
+      : kill.reason === "startupProbe"
+        ? spec?.startupProbe
+        : undefined;
+  const graceSeconds =
+    probe?.terminationGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+  await killContainer(context, pod, target, observed.ips, { graceSeconds, message: kill.message, signal });
+}
+
+/** Leaves out the containers that crashed too recently, and says so in their waiting reason and an event. */
+function notBackedOff(context: PodContext, input: ApplyInput): { starts: StartAction[]; waitMs: number | undefined } {
+  let waitMs: number | undefined;
+  const starts = input.plan.start.filter((action) => {
+    const latest = latestOf(input.observed, action.name);
+    if (latest?.state !== "exited" || latest.finishedAt === 0) return true;
+    const key = `${input.observed.uid}/${action.name}`;
+    const remaining = context.crashes.remainingMs(key, latest.finishedAt, context.clock.now());
+    if (remaining === 0) return true;
+    waitMs = smaller(waitMs, remaining);
+    const name = podName(input.pod);
+    if (input.waiting.get(action.name)?.reason !== "CrashLoopBackOff") {
+      const event = context.events.container(input.pod, action.kind, action.name);
+      event("Warning", "BackOff", `Back-off restarting failed container ${action.name} in pod ${name}`);
+    }
+    const delay = goSeconds(context.crashes.delayMs(key));
+    const message = `back-off ${delay} restarting failed container=${action.name} pod=${name}`;
+    input.waiting.set(action.name, { reason: "CrashLoopBackOff", message });
+    return false;
+  });
+  return { starts, waitMs };
+}
+
+async function startAll(context: PodContext, input: ApplyInput, starts: readonly StartAction[]): Promise<ApplyResult> {
+  const { pod, observed, plan, signal } = input;
+  const volumes = await mountAll(context, input);
+  if (volumes === undefined) return { changed: false, retryMs: undefined, failed: true };
+  let sandboxId = plan.sandboxId;
+  let podIps = observed.ips;
+  let changed = false;
+  if (plan.createSandbox || sandboxId === undefined) {
+    sandboxId = await startSandbox(context, pod, plan.attempt, signal);
+    podIps = (await observe(context.runtime, observed.uid, signal)).ips;
+    changed = true;
+    input.progress();
+  }
+  const ips = pod.spec?.hostNetwork === true ? context.node().hostIps : podIps;
+  const attempt = observed.sandboxes[0]?.metadata.attempt ?? 0;
+  const sandbox = await configureSandbox(context, pod, plan.createSandbox ? plan.attempt : attempt);
+  let retryMs: number | undefined;
+  let failed = false;
+  for (const action of starts) {
+    const latest = latestOf(observed, action.name);
+    if (latest?.state === "exited") {
+      context.crashes.step(`${observed.uid}/${action.name}`, latest.finishedAt, context.clock.now());
+    }
+    try {
+      const request = { pod, action, observed, sandboxId, sandbox, podIps: ips, volumePaths: volumes, signal };
+      await startContainer(context, request);
+      input.waiting.delete(action.name);
+      changed = true;
+      input.progress();
+    } catch (error) {
+      if (!(error instanceof StartError)) throw error;
+      input.log.warn({ err: error, container: action.name }, "container did not start");
+      input.waiting.set(action.name, { reason: error.reason, message: error.message });
+      retryMs = smaller(retryMs, error.retryMs);
+      failed = true;
+      // What was created and did not start shows in the runtime: look at once.
+      if (error.reason === "RunContainerError" || error.reason === "PostStartHookError") changed = true;
+      if (action.kind === "init") break;
+    }
+  }
+  return { changed, retryMs, failed };
+}
+
+/** Paths by volume name, or undefined when one is not ready: containers start with all of their volumes or not at all. */
+async function mountAll(context: PodContext, input: ApplyInput): Promise<ReadonlyMap<string, string> | undefined> {
+  const { pod, observed } = input;
+  const node = context.node();
+  const facts = { pod, hostIps: node.hostIps, podIps: observed.ips, allocatable: node.allocatable };
+  const { paths, failures } = await setUpVolumes(context.config.rootDir, { pod, facts, inputs: context.objects });
+  for (const { volume, message } of failures) {
+    context.events.pod(pod, "Warning", "FailedMount", `MountVolume.SetUp failed for volume "${volume}" : ${message}`);
+  }
+  return failures.length === 0 ? paths : undefined;
+}

@@ -1,0 +1,87 @@
+/**
+ * Finds what is left of pods that no source knows: in the runtime, in folders, in cgroups. Runs every two seconds and
+ * touches nothing until every source was read, since "not read" and "not there" are not the same.
+ */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { Cgroups } from "../adapters/cgroups.ts";
+import type { Config } from "../config.ts";
+import { Annotations, Labels } from "../core/observed-pod.ts";
+import { podDirectories, removePodDirectory } from "../volumes/pod-volumes.ts";
+import type { PodSet } from "./pod-set.ts";
+import type { Relist, RuntimeSnapshot } from "./relist.ts";
+
+export interface HousekeepingOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly pods: PodSet;
+  readonly relist: Relist;
+  readonly cgroups: Cgroups | undefined;
+  readonly sourcesSynced: () => boolean;
+}
+
+const PERIOD_MS = 2000;
+
+/** A pod as far as the runtime knows it: enough to end it by. */
+export function orphanPod(uid: string, snapshot: RuntimeSnapshot): Pod | undefined {
+  const sandbox = snapshot.sandboxes.find((s) => s.labels[Labels.podUid] === uid);
+  const container = snapshot.containers.find((c) => c.labels[Labels.podUid] === uid);
+  const labels = sandbox?.labels ?? container?.labels;
+  if (labels === undefined) return undefined;
+  const grace = Number(container?.annotations[Annotations.podTerminationGracePeriod] ?? 30);
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { uid, name: labels[Labels.podName] ?? "", namespace: labels[Labels.podNamespace] ?? "" },
+    spec: { containers: [], terminationGracePeriodSeconds: grace },
+    status: { startTime: new Date(sandbox?.createdAt ?? 0).toISOString() },
+  };
+}
+
+export async function runHousekeeping(options: HousekeepingOptions, signal: AbortSignal): Promise<void> {
+  const { clock, log } = options;
+  let lastListed = 0;
+  while (!signal.aborted) {
+    await clock.sleep(PERIOD_MS, signal).catch(() => undefined);
+    const snapshot = options.relist.snapshot;
+    // Only what was listed after the sources were read can be judged by them.
+    if (signal.aborted || !options.sourcesSynced() || snapshot === undefined || snapshot.at <= lastListed) continue;
+    lastListed = snapshot.at;
+    try {
+      await cleanUp(options, snapshot);
+    } catch (error) {
+      // Busy mounts and groups come free; the next round tries again.
+      log.warn({ err: error }, "housekeeping incomplete");
+    }
+  }
+}
+
+async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot): Promise<void> {
+  const { config, cgroups, log, pods } = options;
+  const inRuntime = new Set(
+    [...snapshot.sandboxes, ...snapshot.containers].map((item) => item.labels[Labels.podUid] ?? ""),
+  );
+  inRuntime.delete("");
+  for (const uid of inRuntime) {
+    if (pods.get(uid) !== undefined) continue;
+    const pod = orphanPod(uid, snapshot);
+    if (pod === undefined) continue;
+    log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid }, "ending an orphaned pod");
+    pods.adoptOrphan(pod);
+  }
+  const known = (uid: string) => pods.get(uid) !== undefined || inRuntime.has(uid);
+  for (const uid of await podDirectories(config.rootDir)) {
+    if (!known(uid)) await removePodDirectory(config.rootDir, uid);
+  }
+  for (const name of await readdir(config.podLogDir).catch(() => [] as string[])) {
+    const uid = name.split("_").at(-1) ?? "";
+    if (name.split("_").length === 3 && !known(uid))
+      await rm(join(config.podLogDir, name), { recursive: true, force: true });
+  }
+  if (cgroups === undefined) return;
+  for (const [uid, path] of await cgroups.podUids()) if (!known(uid)) await cgroups.remove(path);
+}

@@ -1,0 +1,58 @@
+/** What every pod's worker works with: the daemon's parts, made once in run.ts. */
+import type { Pod, PodStatus, Secret, Service } from "@knarr/api/generated/types/core-v1.ts";
+import type { Runtime } from "@knarr/cri/runtime.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { Cgroups } from "../adapters/cgroups.ts";
+import type { Config } from "../config.ts";
+import type { CrashBackoff } from "../core/crash-backoff.ts";
+import type { ImagePuller } from "../images/image-puller.ts";
+import type { Prober } from "../probes/prober.ts";
+import type { PodInputs } from "../volumes/volume.ts";
+import type { PodEvents } from "./pod-events.ts";
+
+/** What pods need to know of the node. */
+export interface NodeFacts {
+  /** Primary first. */
+  readonly hostIps: readonly string[];
+  readonly allocatable: Readonly<Record<string, string>>;
+  readonly memoryBytes: number;
+  /** undefined when the runtime and its network are ready, else why not. */
+  readonly networkNotReady: string | undefined;
+}
+
+/** Where statuses are reported. */
+export interface StatusSink {
+  /** The status last computed or, before that, the one that the API has. */
+  current(pod: Pod): PodStatus;
+  set(pod: Pod, status: PodStatus): void;
+  /** The pod holds nothing of the node any more: the last status goes out, then the object of a deleted pod. */
+  finish(pod: Pod): Promise<void>;
+  forget(uid: string): void;
+}
+
+/** Further things of the API that pods refer to. */
+export interface ApiObjects extends PodInputs {
+  /** Every Service, and whether that is known yet. */
+  services(): { readonly synced: boolean; readonly items: readonly Service[] };
+  pullSecrets(pod: Pod): Promise<Secret[]>;
+  /** The runtime handler of a RuntimeClass; throws when there is no such class. */
+  runtimeHandler(name: string): Promise<string>;
+}
+
+export interface PodContext {
+  readonly config: Config;
+  readonly runtime: Runtime;
+  readonly runtimeName: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly events: PodEvents;
+  readonly prober: Prober;
+  readonly images: ImagePuller;
+  readonly objects: ApiObjects;
+  readonly status: StatusSink;
+  readonly node: () => NodeFacts;
+  /** undefined: the kubelet keeps no cgroups. */
+  readonly cgroups: Cgroups | undefined;
+  readonly crashes: CrashBackoff;
+}

@@ -1,0 +1,105 @@
+/** The pods of this node, one worker each: hands them what their sources and the runtime tell. */
+import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { refusePod } from "../core/admission.ts";
+import type { PodContext } from "./pod-context.ts";
+import { PodWorker, type Verdict } from "./pod-worker.ts";
+
+export class PodSet {
+  readonly #context: PodContext;
+  readonly #node: () => Node | undefined;
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #running = new Set<Promise<void>>();
+  #signal: AbortSignal | undefined;
+  readonly #onGone: (uid: string) => void;
+
+  constructor(context: PodContext, options: { node: () => Node | undefined; onGone: (uid: string) => void }) {
+    this.#context = context;
+    this.#node = options.node;
+    this.#onGone = options.onGone;
+  }
+
+  get(uid: string): PodWorker | undefined {
+    return this.#workers.get(uid);
+  }
+
+  find(namespace: string, name: string): PodWorker | undefined {
+    const all = [...this.#workers.values()].filter(
+      (w) => w.pod.metadata.namespace === namespace && w.pod.metadata.name === name,
+    );
+    return all.find((w) => w.lifecycle.state === "syncing") ?? all[0];
+  }
+
+  list(): PodWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  /** A pod is new or changed in its source. */
+  set(pod: Pod): void {
+    const uid = pod.metadata.uid ?? "";
+    const existing = this.#workers.get(uid);
+    if (existing !== undefined) {
+      existing.update(pod);
+      return;
+    }
+    const worker = new PodWorker(this.#context, pod, { admit: (p) => this.#admit(p) });
+    this.#workers.set(uid, worker);
+    worker.update(pod);
+    if (this.#signal !== undefined) this.#start(worker, this.#signal);
+  }
+
+  /** A pod left its source. */
+  remove(uid: string): void {
+    const worker = this.#workers.get(uid);
+    if (worker === undefined) return;
+    const { deletionGracePeriodSeconds } = worker.pod.metadata;
+    worker.terminate("removed", deletionGracePeriodSeconds ?? worker.pod.spec?.terminationGracePeriodSeconds ?? 30);
+  }
+
+  /** The runtime has something of a pod that no source knows: it is ended and taken away. */
+  adoptOrphan(pod: Pod): void {
+    this.set(pod);
+    this.remove(pod.metadata.uid ?? "");
+  }
+
+  kick(uid: string): void {
+    this.#workers.get(uid)?.kick();
+  }
+
+  kickAll(): void {
+    for (const worker of this.#workers.values()) worker.kick();
+  }
+
+  /** Runs every worker until the signal aborts; pods go on running without us. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    for (const worker of this.#workers.values()) this.#start(worker, signal);
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await Promise.all(this.#running);
+  }
+
+  #start(worker: PodWorker, signal: AbortSignal): void {
+    const task = worker.run(signal).then(() => {
+      this.#running.delete(task);
+      if (worker.lifecycle.state !== "gone") return;
+      this.#workers.delete(worker.uid);
+      this.#onGone(worker.uid);
+    });
+    this.#running.add(task);
+  }
+
+  #admit(pod: Pod): Verdict | undefined {
+    const node = this.#node();
+    // Without a node object (no API server) there is nothing to judge by.
+    if (node?.status?.allocatable === undefined) return undefined;
+    const others = this.list().filter((w) => w.holdsResources && w.uid !== pod.metadata.uid);
+    const refusal = refusePod(
+      pod,
+      node,
+      others.map((w) => w.pod),
+    );
+    return refusal === undefined ? undefined : { ...refusal, message: `Pod was rejected: ${refusal.message}` };
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * One pod's serial loop: look at the runtime, report the status, plan, apply, sleep until something changes. Its states
+ * are those of core/pod-lifecycle.ts. Two steps of one pod never overlap; a termination interrupts what is under way.
+ */
+import type { ContainerStatus, Pod, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import { Backoff } from "@knarr/daemon/backoff.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { WaitingReason } from "../core/container-status.ts";
+import type { ObservedPod } from "../core/observed-pod.ts";
+import { computePodActions } from "../core/pod-actions.ts";
+import {
+  advanceLifecycle,
+  type LifecycleEvent,
+  type PodLifecycle,
+  type TerminationCause,
+} from "../core/pod-lifecycle.ts";
+import { isFinalPhase } from "../core/pod-phase.ts";
+import { computePodStatus } from "../core/pod-status.ts";
+import { setUpVolumes } from "../volumes/pod-volumes.ts";
+import { applyPlan } from "./apply-plan.ts";
+import { collectGarbage, erasePod, releasePod } from "./clean-pod.ts";
+import { killPod } from "./kill-pod.ts";
+import { observe } from "./observe.ts";
+import type { PodContext } from "./pod-context.ts";
+import { readTerminationMessage } from "./pod-files.ts";
+
+export interface Verdict {
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface WorkerOptions {
+  /** Asked once before the first start of a pod; a verdict ends it as Failed. */
+  readonly admit: (pod: Pod) => Verdict | undefined;
+}
+
+const DEFAULT_GRACE_SECONDS = 30;
+
+export class PodWorker {
+  readonly uid: string;
+  readonly #context: PodContext;
+  readonly #options: WorkerOptions;
+  readonly #log: Logger;
+  readonly #waiting = new Map<string, WaitingReason>();
+  readonly #messages = new Map<string, string>();
+  readonly #retry = new Backoff({ initialMs: 500, maxMs: 10_000, factor: 2, jitter: 0 });
+  readonly #run: RunState = { dirty: true, wake: undefined, step: new AbortController(), lastRefresh: 0 };
+  #pod: Pod;
+  #lifecycle: PodLifecycle = { state: "syncing" };
+  #verdict: Verdict | undefined;
+  #admitted = false;
+
+  constructor(context: PodContext, pod: Pod, options: WorkerOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#pod = pod;
+    this.uid = pod.metadata.uid ?? "";
+    this.#log = context.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid: this.uid });
+    // A pod that this node took before is not asked again: its containers may run.
+    this.#admitted = pod.status?.startTime !== undefined;
+  }
+
+  get pod(): Pod {
+    return this.#pod;
+  }
+
+  get lifecycle(): PodLifecycle {
+    return this.#lifecycle;
+  }
+
+  /** Whether the pod counts against the node's resources. */
+  get holdsResources(): boolean {
+    return this.#admitted && this.#lifecycle.state !== "terminated" && this.#lifecycle.state !== "gone";
+  }
+
+  /** The pod changed in its source. */
+  update(pod: Pod): void {
+    this.#pod = pod;
+    if (pod.metadata.deletionTimestamp !== undefined) {
+      this.terminate("deleted", pod.metadata.deletionGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
+    } else if (isFinalPhase(pod.status?.phase)) {
+      this.terminate("finished", pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
+    }
+    this.kick();
+  }
+
+  /** The pod is to end: it left its source, was evicted, or is over. */
+  terminate(cause: TerminationCause, graceSeconds: number, verdict?: Verdict): void {
+    if (verdict !== undefined) this.#verdict ??= verdict;
+    const before = this.#lifecycle;
+    this.#advance({ type: "terminate", cause, graceSeconds, now: this.#context.clock.now() });
+    const shorter = before.state === "terminating" && this.#lifecycle !== before;
+    if ((before.state === "syncing" && this.#lifecycle.state !== "syncing") || shorter) {
+      // A pull or a hook under way must not hold the end up, nor a stop with the longer grace.
+      this.#run.step.abort(new DOMException("the pod is terminating", "AbortError"));
+    }
+    this.kick();
+  }
+
+  /** Something about the pod may have changed. */
+  kick(): void {
+    this.#run.dirty = true;
+    this.#run.wake?.();
+  }
+
+  /** Works until the pod is gone or the signal aborts; containers are left running then. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (this.#lifecycle.state !== "gone" && !signal.aborted) {
+      this.#run.dirty = false;
+      this.#run.step = new AbortController();
+      const stepSignal = AbortSignal.any([signal, this.#run.step.signal]);
+      const waitMs = await this.#guarded(stepSignal);
+      if (!this.#run.dirty && this.#lifecycle.state !== "gone") await this.#sleep(waitMs, signal);
+    }
+  }
+
+  async #guarded(signal: AbortSignal): Promise<number> {
+    try {
+      const waitMs = await this.#step(signal);
+      return waitMs ?? this.#retry.next();
+    } catch (error) {
+      if (signal.aborted) return 0;
+      // Whatever a step failed with, the next may do better: the runtime or the API come back, files appear.
+      this.#log.error({ err: error }, "pod sync failed");
+      return this.#retry.next();
+    }
+  }
+
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#context.clock.setTimeout(resolve, ms);
+    this.#run.wake = resolve;
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    await promise;
+    cancel();
+    this.#run.wake = undefined;
+  }
+
+  #advance(event: LifecycleEvent): void {
+    const next = advanceLifecycle(this.#lifecycle, event);
+    if (next !== this.#lifecycle) this.#log.debug({ from: this.#lifecycle.state, to: next.state }, "pod lifecycle");
+    this.#lifecycle = next;
+  }
+
+  /** Milliseconds until the next look, 0 for at once, undefined for the retry back-off. */
+  async #step(signal: AbortSignal): Promise<number | undefined> {
+    const observed = await observe(this.#context.runtime, this.uid, signal);
+    await this.#readMessages(observed);
+    switch (this.#lifecycle.state) {
+      case "syncing":
+        return await this.#sync(observed, signal);
+      case "terminating":
+        return await this.#terminate(observed, this.#lifecycle.graceSeconds, signal);
+      case "terminated":
+        return await this.#cleanUp(observed, this.#lifecycle.cause);
+      case "gone":
+        return 0;
+      default:
+        return this.#lifecycle satisfies never;
+    }
+  }
+
+  async #sync(observed: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
+    const pod = this.#pod;
+    const { prober, config, clock } = this.#context;
+    if (!this.#admitted && observed.sandboxes.length === 0) {
+      const verdict = this.#options.admit(pod);
+      if (verdict !== undefined) return this.#end(observed, verdict);
+    }
+    this.#admitted = true;
+    prober.setPodIp(this.uid, observed.ips[0]);
+    prober.sync(pod, observed, this.#previousStatuses());
+    const status = this.#report(observed, false);
+    const overdue = this.#deadlineMs(status);
+    if (overdue !== undefined && overdue <= 0) {
+      const message = "Pod was active on the node longer than the specified deadline";
+      return this.#end(observed, { reason: "DeadlineExceeded", message });
+    }
+    const plan = computePodActions(pod, observed, prober);
+    if (isFinalPhase(status.phase) || (plan.killPod && !plan.createSandbox && observed.containers.length > 0)) {
+      this.terminate("finished", pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
+      return 0;
+    }
+    const progress = () => this.#reportSoon(signal);
+    const result = await applyPlan(this.#context, {
+      pod,
+      observed,
+      plan,
+      signal,
+      progress,
+      waiting: this.#waiting,
+      log: this.#log,
+    });
+    this.#report(observed, false);
+    if (result.changed) {
+      if (!result.failed) this.#retry.reset();
+      return 0;
+    }
+    if (result.failed) return result.retryMs ?? undefined;
+    this.#retry.reset();
+    await collectGarbage(this.#context.runtime, config, pod, observed);
+    await this.#refreshVolumes(observed);
+    const waits = [result.retryMs, overdue, config.syncFrequencyMs].filter((ms) => ms !== undefined);
+    return Math.max(0, Math.min(...waits, this.#run.lastRefresh + config.syncFrequencyMs - clock.now() + 1));
+  }
+
+  #end(observed: ObservedPod, verdict: Verdict): number {
+    this.#context.events.pod(this.#pod, "Warning", verdict.reason, verdict.message);
+    this.terminate("evicted", this.#pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS, verdict);
+    this.#report(observed, false);
+    return 0;
+  }
+
+  /** Milliseconds until activeDeadlineSeconds is over; undefined without one. */
+  #deadlineMs(status: PodStatus): number | undefined {
+    const seconds = this.#pod.spec?.activeDeadlineSeconds;
+    if (seconds === undefined || status.startTime === undefined) return undefined;
+    return Date.parse(status.startTime) + seconds * 1000 - this.#context.clock.now();
+  }
+
+  #previousStatuses(): ContainerStatus[] {
+    const { initContainerStatuses = [], containerStatuses = [] } = this.#pod.status ?? {};
+    return [...initContainerStatuses, ...containerStatuses];
+  }
+
+  async #terminate(observed: ObservedPod, graceSeconds: number, signal: AbortSignal): Promise<number | undefined> {
+    const { prober, node } = this.#context;
+    prober.stopLiveness(this.uid);
+    this.#waiting.clear();
+    this.#report(observed, false);
+    await killPod(this.#context, this.#pod, observed, { graceSeconds, signal });
+    const after = await observe(this.#context.runtime, this.uid, signal);
+    if (after.containers.some((c) => c.state === "running")) return undefined;
+    prober.remove(this.uid);
+    await this.#readMessages(after);
+    this.#advance({ type: "stopped" });
+    this.#report({ ...after, ips: after.ips.length > 0 ? after.ips : observed.ips }, true);
+    this.#log.debug({ node: node().hostIps[0] }, "pod stopped");
+    return 0;
+  }
+
+  async #cleanUp(observed: ObservedPod, cause: TerminationCause): Promise<number | undefined> {
+    const pod = this.#pod;
+    await releasePod(this.#context, pod);
+    const leaving = cause === "deleted" || cause === "removed";
+    if (!leaving) {
+      // A pod that ran to its end stays as it is, for its logs, until the API drops it.
+      this.#report(observed, true);
+      return this.#context.config.syncFrequencyMs;
+    }
+    if (cause === "deleted") {
+      this.#report(observed, true);
+      await this.#context.status.finish(pod);
+    }
+    await erasePod(this.#context, pod, observed);
+    this.#context.images.forget(this.uid);
+    this.#context.crashes.forget(`${this.uid}/`);
+    this.#context.status.forget(this.uid);
+    this.#advance({ type: "cleaned" });
+    return 0;
+  }
+
+  #report(observed: ObservedPod, podIsOver: boolean): PodStatus {
+    const { status, runtimeName, prober, node, clock } = this.#context;
+    const computed = computePodStatus({
+      pod: this.#pod,
+      observed,
+      previous: status.current(this.#pod),
+      runtimeName,
+      waiting: this.#waiting,
+      ready: (id) => prober.ready(id),
+      started: (id) => prober.started(id),
+      terminationMessages: this.#messages,
+      podIsOver,
+      now: clock.now(),
+      hostIps: node().hostIps,
+      verdict: this.#verdict,
+    });
+    status.set(this.#pod, computed);
+    return computed;
+  }
+
+  /** Reports what can be seen while a longer step goes on. */
+  #reportSoon(signal: AbortSignal): void {
+    observe(this.#context.runtime, this.uid, signal)
+      .then((observed) => {
+        if (!signal.aborted && this.#lifecycle.state === "syncing") this.#report(observed, false);
+      })
+      .catch((error: unknown) => {
+        // The step's end reports anyway.
+        this.#log.debug({ err: error }, "early status report failed");
+      });
+  }
+
+  async #readMessages(observed: ObservedPod): Promise<void> {
+    const ended = observed.containers.filter((c) => c.state === "exited");
+    for (const container of ended) {
+      if (this.#messages.has(container.id)) continue;
+      const message = await readTerminationMessage(container);
+      if (message !== "") this.#messages.set(container.id, message);
+    }
+    const known = new Set(observed.containers.map((c) => c.id));
+    for (const id of this.#messages.keys()) if (!known.has(id)) this.#messages.delete(id);
+  }
+
+  /** Brings changed ConfigMaps, Secrets and tokens into the running pod. */
+  async #refreshVolumes(observed: ObservedPod): Promise<void> {
+    const { clock, config, node, objects, events } = this.#context;
+    const now = clock.now();
+    this.#run.lastRefresh = now;
+    if ((this.#pod.spec?.volumes?.length ?? 0) === 0 || observed.containers.length === 0) return;
+    const { hostIps, allocatable } = node();
+    const facts = { pod: this.#pod, hostIps, podIps: observed.ips, allocatable };
+    const { failures } = await setUpVolumes(config.rootDir, { pod: this.#pod, facts, inputs: objects });
+    for (const { volume, message } of failures) {
+      events.pod(this.#pod, "Warning", "FailedMount", `MountVolume.SetUp failed for volume "${volume}" : ${message}`);
+    }
+  }
+}
+
+interface RunState {
+  dirty: boolean;
+  wake: (() => void) | undefined;
+  /** Aborts the step under way. */
+  step: AbortController;
+  lastRefresh: number;
+}

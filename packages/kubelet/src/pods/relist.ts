@@ -1,0 +1,101 @@
+/**
+ * Notices what happens in the runtime: its event stream where it has one, and a list of everything every second, which is
+ * compared with the list before. Tells which pods changed, never what: the pod's worker looks for itself.
+ */
+import type { Runtime } from "@knarr/cri/runtime.ts";
+import { RuntimeError } from "@knarr/cri/runtime-error.ts";
+import type { RuntimeContainer, Sandbox } from "@knarr/cri/types.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import { Labels } from "../core/observed-pod.ts";
+
+export interface RelistOptions {
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onChange: (podUid: string) => void;
+}
+
+/** Everything in the runtime that is a pod's, from the last list. */
+export interface RuntimeSnapshot {
+  readonly at: number;
+  readonly sandboxes: readonly Sandbox[];
+  readonly containers: readonly RuntimeContainer[];
+}
+
+const PERIOD_MS = 1000;
+const EVENT_RETRY_MS = 5000;
+
+/** One line per pod of all its sandboxes and containers with their states; equal lines mean that nothing happened. */
+export function signatures(snapshot: Pick<RuntimeSnapshot, "sandboxes" | "containers">): Map<string, string> {
+  const parts = new Map<string, string[]>();
+  const add = (uid: string | undefined, part: string) => {
+    if (uid === undefined) return;
+    const list = parts.get(uid);
+    if (list === undefined) parts.set(uid, [part]);
+    else list.push(part);
+  };
+  for (const s of snapshot.sandboxes) add(s.labels[Labels.podUid], `${s.id}=${s.state}`);
+  for (const c of snapshot.containers) add(c.labels[Labels.podUid], `${c.id}=${c.state}`);
+  return new Map([...parts].map(([uid, list]) => [uid, list.toSorted().join(" ")]));
+}
+
+export class Relist {
+  readonly #options: RelistOptions;
+  #last: RuntimeSnapshot | undefined;
+  #signatures = new Map<string, string>();
+
+  constructor(options: RelistOptions) {
+    this.#options = options;
+  }
+
+  /** undefined before the first list. */
+  get snapshot(): RuntimeSnapshot | undefined {
+    return this.#last;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    const events = this.#follow(signal);
+    while (!signal.aborted) {
+      try {
+        await this.relist(signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        // The runtime is away: the node's condition says so, and the next list may succeed.
+        log.warn({ err: error }, "runtime list failed");
+      }
+      await clock.sleep(PERIOD_MS, signal).catch(() => undefined);
+    }
+    await events;
+  }
+
+  async relist(signal: AbortSignal): Promise<void> {
+    const { runtime, clock, onChange } = this.#options;
+    const [sandboxes, containers] = await Promise.all([
+      runtime.listSandboxes({}, { signal }),
+      runtime.listContainers({}, { signal }),
+    ]);
+    this.#last = { at: clock.now(), sandboxes, containers };
+    const now = signatures(this.#last);
+    const before = this.#signatures;
+    this.#signatures = now;
+    for (const uid of new Set([...before.keys(), ...now.keys()])) if (before.get(uid) !== now.get(uid)) onChange(uid);
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { runtime, clock, log, onChange } = this.#options;
+    while (!signal.aborted) {
+      try {
+        for await (const event of runtime.events(signal)) if (event.podUid !== "") onChange(event.podUid);
+      } catch (error) {
+        if (error instanceof RuntimeError && error.code === "Unimplemented") {
+          log.info({}, "the runtime has no event stream, changes are found by listing");
+          return;
+        }
+        if (!signal.aborted) log.debug({ err: error }, "runtime event stream broke");
+      }
+      await clock.sleep(EVENT_RETRY_MS, signal).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,191 @@
+/** Starts one container: image, environment, mounts, create, start, postStart hook. */
+import type { ConfigMap, Container, EphemeralContainer, Pod, Secret } from "@knarr/api/generated/types/core-v1.ts";
+import { RuntimeError } from "@knarr/cri/runtime-error.ts";
+import type { ContainerConfig, SandboxConfig } from "@knarr/cri/types.ts";
+import { ContainerConfigError } from "../core/config-error.ts";
+import { computeEnv, envObjects } from "../core/env.ts";
+import { latestOf, type ObservedPod } from "../core/observed-pod.ts";
+import type { StartAction } from "../core/pod-actions.ts";
+import { containerConfig } from "../core/runtime-config.ts";
+import { ImageError } from "../images/image-puller.ts";
+import { containerMounts } from "./container-mounts.ts";
+import { killContainer } from "./kill-pod.ts";
+import { runHook } from "./lifecycle-hook.ts";
+import { observe } from "./observe.ts";
+import type { PodContext } from "./pod-context.ts";
+import type { ContainerEvent } from "./pod-events.ts";
+
+export interface StartInput {
+  readonly pod: Pod;
+  readonly action: StartAction;
+  readonly observed: ObservedPod;
+  readonly sandboxId: string;
+  readonly sandbox: SandboxConfig;
+  readonly podIps: readonly string[];
+  readonly volumePaths: ReadonlyMap<string, string>;
+  readonly signal: AbortSignal;
+}
+
+/** Why a container did not start: its waiting reason, and when to try again. */
+export class StartError extends Error {
+  readonly reason: string;
+  readonly retryMs: number | undefined;
+  constructor(reason: string, message: string, retryMs?: number) {
+    super(message);
+    this.reason = reason;
+    this.retryMs = retryMs;
+  }
+}
+
+function findContainer(pod: Pod, action: StartAction): Container {
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? { containers: [] };
+  const all = [...initContainers, ...containers, ...(ephemeralContainers as Container[])];
+  const container = all.find((c) => c.name === action.name);
+  if (container === undefined) throw new Error(`pod has no container ${action.name}`);
+  return container;
+}
+
+/** Resolves when the container runs and its postStart hook is done. Throws StartError; events are recorded here. */
+export async function startContainer(context: PodContext, input: StartInput): Promise<void> {
+  const container = findContainer(input.pod, input.action);
+  const event = context.events.container(input.pod, input.action.kind, container.name);
+  const pulled = await ensureImage(context, input, container, event);
+  const config = await failAs("CreateContainerConfigError", event, () => configure(context, input, container, pulled));
+  const { runtime } = context;
+  const options = { signal: input.signal };
+  const id = await failAs("CreateContainerError", event, () =>
+    runtime.createContainer(input.sandboxId, config, input.sandbox, options),
+  );
+  event("Normal", "Created", "Container created");
+  await failAs("RunContainerError", event, () => runtime.startContainer(id, options));
+  event("Normal", "Started", "Container started");
+  await postStart(context, input, container, id, event);
+}
+
+async function ensureImage(context: PodContext, input: StartInput, container: Container, event: ContainerEvent) {
+  try {
+    const secrets = await context.objects.pullSecrets(input.pod);
+    return await context.images.ensure({ pod: input.pod, container, secrets, event, signal: input.signal });
+  } catch (error) {
+    if (error instanceof ImageError) {
+      event("Warning", "Failed", `Error: ${error.reason}`);
+      throw new StartError(error.reason, error.message, error.retryMs);
+    }
+    if (error instanceof ContainerConfigError) {
+      event("Warning", "Failed", `Error: ${error.reason}`);
+      throw new StartError(error.reason, error.message);
+    }
+    throw error;
+  }
+}
+
+/** Runs a step; a failure of the runtime or of the pod's description becomes a StartError with an event. */
+async function failAs<T>(reason: string, event: ContainerEvent, step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    if (error instanceof ContainerConfigError) {
+      event("Warning", "Failed", `Error: ${error.message}`);
+      throw new StartError(error.reason, error.message);
+    }
+    if (!(error instanceof RuntimeError)) throw error;
+    event("Warning", "Failed", `Error: ${error.detail}`);
+    throw new StartError(reason, error.detail);
+  }
+}
+
+async function configure(
+  context: PodContext,
+  input: StartInput,
+  container: Container,
+  pulled: Awaited<ReturnType<typeof ensureImage>>,
+): Promise<ContainerConfig> {
+  const { pod, observed } = input;
+  const node = context.node();
+  const facts = { pod, hostIps: node.hostIps, podIps: input.podIps, allocatable: node.allocatable };
+  const services = context.objects.services();
+  if (!services.synced)
+    throw new ContainerConfigError("services have not yet been read at least once, cannot construct envvars");
+  const { configMaps, secrets } = await loadEnvObjects(context, pod, container);
+  const env = computeEnv({
+    facts,
+    container,
+    configMap: (name) => configMaps.get(name),
+    secret: (name) => secrets.get(name),
+    services: services.items,
+  });
+  const mounts = await containerMounts(context, { ...input, container, env });
+  const target = (container as EphemeralContainer).targetContainerName ?? "";
+  return containerConfig({
+    pod,
+    container,
+    image: pulled.image,
+    imageRef: pulled.ref,
+    restartCount: nextRestartCount(context, pod, observed, container.name),
+    env,
+    mounts,
+    seccompRoot: `${context.config.rootDir}/seccomp`,
+    nodeMemoryBytes: node.memoryBytes,
+    cgroupVersion: context.cgroups?.version ?? 1,
+    targetId: target === "" ? undefined : latestOf(observed, target)?.id,
+  });
+}
+
+/** One more than any container of the name ever had, by the runtime or by what was reported: it never falls. */
+function nextRestartCount(context: PodContext, pod: Pod, observed: ObservedPod, name: string): number {
+  const status = context.status.current(pod);
+  const reported = [
+    ...(status.initContainerStatuses ?? []),
+    ...(status.containerStatuses ?? []),
+    ...(status.ephemeralContainerStatuses ?? []),
+  ].find((s) => s.name === name);
+  const seen = latestOf(observed, name)?.restartCount;
+  const ranBefore = reported?.containerID !== undefined || reported?.lastState?.terminated !== undefined;
+  const fromStatus = ranBefore ? (reported?.restartCount ?? 0) + 1 : 0;
+  return seen === undefined ? fromStatus : Math.max(seen + 1, reported?.restartCount ?? 0);
+}
+
+async function loadEnvObjects(context: PodContext, pod: Pod, container: Container) {
+  const configMaps = new Map<string, ConfigMap>();
+  const secrets = new Map<string, Secret>();
+  for (const { kind, name } of envObjects(container)) {
+    if (kind === "ConfigMap") {
+      const object = await context.objects.configMap(pod, name);
+      if (object !== undefined) configMaps.set(name, object);
+    } else {
+      const object = await context.objects.secret(pod, name);
+      if (object !== undefined) secrets.set(name, object);
+    }
+  }
+  return { configMaps, secrets };
+}
+
+async function postStart(
+  context: PodContext,
+  input: StartInput,
+  container: Container,
+  containerId: string,
+  event: ContainerEvent,
+): Promise<void> {
+  const handler = container.lifecycle?.postStart;
+  if (handler === undefined) return;
+  const { runtime, clock } = context;
+  try {
+    await runHook(
+      handler,
+      { containerId, container, podIp: input.podIps[0] ?? "" },
+      { runtime, clock, timeoutMs: context.config.runtimeRequestTimeoutMs, signal: input.signal },
+    );
+  } catch (error) {
+    if (input.signal.aborted) throw error;
+    event("Warning", "FailedPostStartHook", "PostStartHook failed");
+    const observed = await observe(runtime, input.observed.uid, input.signal);
+    const target = observed.containers.find((c) => c.id === containerId);
+    const graceSeconds = input.pod.spec?.terminationGracePeriodSeconds ?? 30;
+    if (target !== undefined) {
+      const message = "FailedPostStartHook";
+      await killContainer(context, input.pod, target, input.podIps, { graceSeconds, message, signal: input.signal });
+    }
+    throw new StartError("PostStartHookError", "PostStartHook failed");
+  }
+}

@@ -1,0 +1,56 @@
+/** Makes a pod's sandbox: cgroup, folders, network. */
+import { readFile } from "node:fs/promises";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type { SandboxConfig } from "@knarr/cri/types.ts";
+import { computeDnsConfig, parseResolvConf } from "../core/dns-config.ts";
+import { sandboxConfig } from "../core/runtime-config.ts";
+import type { PodContext } from "./pod-context.ts";
+import { makePodDirectories, podLogDirectory } from "./pod-files.ts";
+
+/** The configuration that a sandbox is made with, and that its containers are created with again. */
+export async function configureSandbox(context: PodContext, pod: Pod, attempt: number): Promise<SandboxConfig> {
+  const { config } = context;
+  const host = parseResolvConf(await readFile(config.resolvConf, "utf8").catch(() => ""));
+  const dns = computeDnsConfig({ pod, clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host });
+  return sandboxConfig({
+    pod,
+    attempt,
+    dns,
+    clusterDomain: config.clusterDomain,
+    logDirectory: podLogDirectory(config, pod),
+    cgroupParent: context.cgroups?.podPath(pod) ?? "",
+  });
+}
+
+/** Why nothing can be started in the pod now; shown in an event and tried again. */
+export class SandboxError extends Error {
+  readonly reason: string;
+  constructor(reason: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** Returns the sandbox's id. Throws SandboxError with the event's reason. */
+export async function startSandbox(
+  context: PodContext,
+  pod: Pod,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const notReady = context.node().networkNotReady;
+  if (notReady !== undefined && pod.spec?.hostNetwork !== true) {
+    throw new SandboxError("NetworkNotReady", `network is not ready: ${notReady}`);
+  }
+  await context.cgroups?.ensurePod(pod);
+  await makePodDirectories(context.config, pod);
+  try {
+    const className = pod.spec?.runtimeClassName ?? "";
+    const handler = className === "" ? "" : await context.objects.runtimeHandler(className);
+    return await context.runtime.runSandbox(await configureSandbox(context, pod, attempt), handler, { signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SandboxError("FailedCreatePodSandBox", `Failed to create pod sandbox: ${why}`, { cause: error });
+  }
+}
