@@ -13,6 +13,7 @@
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
 import type { FieldError } from "@knarr/apimachinery/status-error.ts";
+import type { StructSchema } from "./schema.ts";
 
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
 
@@ -85,12 +86,18 @@ export interface KindDescriptor<T extends KubeObject = KubeObject> {
   /** Kind of the list: "PodList". */
   readonly listKind: string;
 
+  /** What the field tables know of the kind; undefined for kinds without a table. Read lazily, kept for ever. */
+  schema(): StructSchema | undefined;
+
   /** Field selectors that lists and watches accept besides metadata.name and metadata.namespace. */
   readonly selectableFields: readonly string[];
   /** The value of each selectable field, metadata.name and metadata.namespace among them; absent values are "". */
   fieldsOf(object: T): Readonly<Record<string, string>>;
 
-  /** Mutates: fills in every default, upstream's SetDefaults_* and +default tags. Idempotent. */
+  /**
+   * Mutates: brings the object into the form that Go's encoder would give it (zero values dropped, empty structs present,
+   * quantities canonical), then fills in every default: upstream's SetDefaults_* and +default tags. Idempotent.
+   */
   default(object: T): void;
   /** Mutates: drops what the client may not set when creating (status ...), sets metadata.generation where upstream does. */
   prepareForCreate(object: T): void;

@@ -1,0 +1,62 @@
+/** Building blocks of printer columns. Source: k8s.io/kubernetes/pkg/printers/internalversion */
+import type { LabelSelector } from "@knarr/apimachinery/generated/meta-v1.ts";
+import { formatLabelSelector } from "@knarr/apimachinery/label-selector.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import type { PrinterColumn } from "./descriptor.ts";
+import type { PodTemplateSpec } from "./generated/types/core-v1.ts";
+import { ageSince } from "./human-duration.ts";
+
+type Cell<T> = (object: T, now: number) => string | number;
+
+/** A string column; `wide` columns show with -o wide only. */
+export function textColumn<T>(name: string, cell: Cell<T>, wide?: "wide"): PrinterColumn<T> {
+  return { name, type: "string", format: "", description: "", priority: wide === undefined ? 0 : 1, cell };
+}
+
+export function integerColumn<T>(name: string, cell: Cell<T>, wide?: "wide"): PrinterColumn<T> {
+  return { ...textColumn(name, cell, wide), type: "integer" };
+}
+
+export function nameColumn<T extends KubeObject>(): PrinterColumn<T> {
+  return { ...textColumn<T>("Name", (object) => object.metadata.name ?? ""), format: "name" };
+}
+
+export function ageColumn<T extends KubeObject>(): PrinterColumn<T> {
+  return textColumn("Age", (object, now) => ageSince(object.metadata.creationTimestamp, now));
+}
+
+/** "app=web,tier=front" with sorted keys; `<none>` for no labels. */
+export function formatLabels(labels: Record<string, string> | undefined): string {
+  const keys = Object.keys(labels ?? {}).sort();
+  return keys.length === 0 ? "<none>" : keys.map((key) => `${key}=${labels?.[key]}`).join(",");
+}
+
+/** A selector as columns show it: nil and empty are `<none>`. */
+export function formatSelector(selector: LabelSelector | undefined): string {
+  if (selector === undefined) return "<none>";
+  const text = formatLabelSelector(selector);
+  return text === "" ? "<none>" : text;
+}
+
+/** The wide columns Containers and Images of everything that has a pod template. */
+export function containerColumns<T>(template: (object: T) => PodTemplateSpec | undefined): PrinterColumn<T>[] {
+  const containers = (object: T) => template(object)?.spec?.containers ?? [];
+  return [
+    textColumn(
+      "Containers",
+      (object) =>
+        containers(object)
+          .map((c) => c.name)
+          .join(","),
+      "wide",
+    ),
+    textColumn(
+      "Images",
+      (object) =>
+        containers(object)
+          .map((c) => c.image ?? "")
+          .join(","),
+      "wide",
+    ),
+  ];
+}

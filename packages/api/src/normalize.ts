@@ -1,0 +1,140 @@
+/**
+ * Gives a decoded object the form that Go's types and encoding/json would give it, so that what is stored and compared is byte for
+ * byte what upstream stores: zero values of omitempty fields vanish, structs that are not pointers are present even when empty,
+ * fields without omitempty are present with their zero value, quantities are canonical.
+ * Source: encoding/json "omitempty"; KEP-5589 for omitzero on creationTimestamp.
+ */
+import { canonicalQuantity, isQuantity } from "@knarr/apimachinery/quantity.ts";
+import type { FieldSchema, StructSchema, TypeSchema } from "./schema.ts";
+
+type Fields = Record<string, unknown>;
+
+/** Whether Go's omitempty drops the value of a non-pointer field. */
+function isGoEmpty(value: unknown): boolean {
+  if (value === false || value === 0 || value === "" || value === 0n) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
+}
+
+/**
+ * What is written for a non-pointer field that was never set; undefined means nothing.
+ * Differs from upstream: Go writes null for lists, maps and times that were never set; we write [] or nothing, because no client tells
+ * them apart and null is no value of our types.
+ */
+function zeroValue(type: TypeSchema): unknown {
+  switch (type.kind) {
+    case "struct":
+      return zeroStruct(type.struct);
+    case "list":
+      return [];
+    case "map":
+    case "bytes":
+    case "raw":
+    case "any":
+    case "fieldsV1":
+    case "time":
+    case "microTime":
+      return undefined;
+    case "string":
+      return "";
+    case "boolean":
+      return false;
+    case "int32":
+    case "int64":
+    case "double":
+    case "intOrString":
+      return 0;
+    case "quantity":
+      return "0";
+    case "duration":
+      return "0s";
+    default:
+      return type satisfies never;
+  }
+}
+
+/** Types that are Go structs with their own JSON form: omitempty never drops them. */
+function isOpaqueStruct(type: TypeSchema): boolean {
+  return type.kind === "quantity" || type.kind === "intOrString" || type.kind === "duration" || type.kind === "raw";
+}
+
+/** Fields that appear when they were absent: not a pointer, and either a struct or without omitempty. */
+function isAlwaysWritten(field: FieldSchema): boolean {
+  if (field.pointer || field.omitZero) return false;
+  if (!field.omitEmpty) return true;
+  const { kind } = field.type;
+  return kind === "struct" || kind === "duration" || kind === "intOrString" || kind === "quantity";
+}
+
+const writtenFields = new WeakMap<StructSchema, readonly (readonly [name: string, type: TypeSchema])[]>();
+
+/** The fields that are there even when nobody set them. */
+function alwaysWritten(struct: StructSchema): readonly (readonly [name: string, type: TypeSchema])[] {
+  const known = writtenFields.get(struct);
+  if (known !== undefined) return known;
+  const fields = [...struct.fields.values()]
+    .filter((field) => isAlwaysWritten(field) && zeroValue(field.type) !== undefined)
+    .map((field) => [field.name, field.type] as const);
+  writtenFields.set(struct, fields);
+  return fields;
+}
+
+/** An object of the struct's zero value as Go writes it: `{}` for most, {"replicas":0} for a ReplicaSetStatus. */
+export function zeroStruct(struct: StructSchema): Fields {
+  const zero: Fields = {};
+  for (const [name, type] of alwaysWritten(struct)) zero[name] = zeroValue(type);
+  return zero;
+}
+
+function normalizeValue(value: unknown, type: TypeSchema): unknown {
+  switch (type.kind) {
+    case "struct":
+      if (typeof value === "object" && value !== null) normalizeStruct(value as Fields, type.struct);
+      return value;
+    case "list":
+      if (Array.isArray(value) && !isPlain(type.items)) {
+        for (let i = 0; i < value.length; i++) value[i] = normalizeValue(value[i], type.items);
+      }
+      return value;
+    case "map":
+      if (typeof value === "object" && value !== null && !isPlain(type.values)) {
+        const map = value as Fields;
+        for (const key of Object.keys(map)) map[key] = normalizeValue(map[key], type.values);
+      }
+      return value;
+    case "quantity":
+      // What is no quantity is left for validation to name.
+      if (typeof value === "number") return canonicalQuantity(value);
+      return typeof value === "string" && isQuantity(value) ? canonicalQuantity(value) : value;
+    default:
+      return value;
+  }
+}
+
+/** Values that need no look inside. */
+function isPlain(type: TypeSchema): boolean {
+  return type.kind !== "struct" && type.kind !== "list" && type.kind !== "map" && type.kind !== "quantity";
+}
+
+/** Mutates. Idempotent. Unknown fields are left alone. */
+export function normalizeStruct(object: Fields, struct: StructSchema): void {
+  for (const key of Object.keys(object)) {
+    const field = struct.fields.get(key);
+    if (field === undefined) continue;
+    const value = object[key];
+    const isNull = value === null || value === undefined;
+    if (isNull || (field.omitEmpty && !field.pointer && !isOpaqueStruct(field.type) && isDroppable(value, field))) {
+      delete object[key];
+    } else {
+      object[key] = normalizeValue(value, field.type);
+    }
+  }
+  for (const [name, type] of alwaysWritten(struct)) {
+    if (object[name] === undefined) object[name] = zeroValue(type);
+  }
+}
+
+/** Go drops empty scalars, lists and maps; structs stay. */
+function isDroppable(value: unknown, field: FieldSchema): boolean {
+  return field.type.kind !== "struct" && isGoEmpty(value);
+}
