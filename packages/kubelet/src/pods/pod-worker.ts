@@ -110,7 +110,7 @@ export class PodWorker {
       this.#run.step = new AbortController();
       const stepSignal = AbortSignal.any([signal, this.#run.step.signal]);
       const waitMs = await this.#guarded(stepSignal);
-      if (!this.#run.dirty && this.#lifecycle.state !== "gone") await this.#sleep(waitMs, signal);
+      if (!this.#run.dirty && this.lifecycle.state !== "gone") await this.#sleep(waitMs, signal);
     }
   }
 

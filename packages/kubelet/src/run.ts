@@ -1,0 +1,255 @@
+/**
+ * Puts the kubelet together and runs it. Inputs: pods from the API server and from the manifest folder, the runtime's
+ * state (relist, events), probe verdicts, changes of ConfigMaps and Secrets in use, requests on 10250, the clock.
+ * Outputs: calls to the runtime, files below --root-dir and --pod-log-dir, cgroups, pod and node statuses, the lease, events.
+ */
+import { mkdir } from "node:fs/promises";
+import { core } from "@knarr/api/generated/resources.ts";
+import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { keyOf } from "@knarr/apimachinery/object.ts";
+import { Client } from "@knarr/client/client.ts";
+import { EventRecorder } from "@knarr/client/event-recorder.ts";
+import { Informer } from "@knarr/client/informer.ts";
+import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
+import { openRuntime } from "@knarr/cri/open-runtime.ts";
+import type { Runtime } from "@knarr/cri/runtime.ts";
+import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
+import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
+import { Cgroups, cgroupVersion } from "./adapters/cgroups.ts";
+import { makeShared } from "./adapters/mounts.ts";
+import type { Config } from "./config.ts";
+import { CrashBackoff } from "./core/crash-backoff.ts";
+import { ImagePuller } from "./images/image-puller.ts";
+import { runNodeLease } from "./node/node-lease.ts";
+import { NodeState } from "./node/node-state.ts";
+import { runNodeStatus } from "./node/register-node.ts";
+import { CachedApiObjects, noApiObjects } from "./pods/api-objects.ts";
+import { followPods, isMirror, podInformer } from "./pods/api-source.ts";
+import { runHousekeeping } from "./pods/housekeeping.ts";
+import { runLogRotation } from "./pods/log-rotation.ts";
+import { runMirrors } from "./pods/mirror-pods.ts";
+import type { PodContext } from "./pods/pod-context.ts";
+import { type EventSink, PodEvents } from "./pods/pod-events.ts";
+import { PodSet } from "./pods/pod-set.ts";
+import { Relist } from "./pods/relist.ts";
+import { StaticPods } from "./pods/static-pods.ts";
+import { LocalStatus, StatusWriter } from "./pods/status-writer.ts";
+import { Prober } from "./probes/prober.ts";
+import { runServers } from "./server/run-servers.ts";
+
+/** The kubelet's side of the API server; undefined when it runs on its own. */
+interface Upstream {
+  readonly client: Client;
+  readonly pods: Informer<Pod>;
+  readonly node: Informer<Node>;
+  readonly objects: CachedApiObjects;
+  readonly status: StatusWriter;
+  readonly events: EventRecorder;
+  readonly tasks: Record<string, Task>;
+}
+
+export async function runKubelet(config: Config, daemon: DaemonContext): Promise<void> {
+  const { clock, log, signal } = daemon;
+  await mkdir(config.rootDir, { recursive: true, mode: 0o750 });
+  await mkdir(config.podLogDir, { recursive: true });
+  await makeShared(config.rootDir);
+  const runtime = openRuntime(config.containerRuntimeEndpoint, { requestTimeoutMs: config.runtimeRequestTimeoutMs });
+  const runtimeName = await waitForRuntime(runtime, daemon);
+  let pods: PodSet | undefined;
+  const kick = (uid: string) => pods?.kick(uid);
+  const relist = new Relist({ runtime, clock, log, onChange: kick });
+  const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist });
+  await state.refresh();
+  const statics = makeStatics(config, daemon, () => pods);
+  const upstream = config.kubeconfig === "" ? undefined : connect(config, daemon, statics, kick);
+  const context = await makeContext({ config, daemon, runtime, runtimeName, state, upstream, kick });
+  const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
+  const set = new PodSet(context, { node: nodeOf, onGone: (uid) => upstream?.objects.release(uid) });
+  pods = set;
+  if (upstream !== undefined) {
+    followPods(upstream.pods, set);
+    upstream.pods.subscribe({ updated: (_, pod) => upstream.status.reconcile(pod) });
+  }
+  let port = config.port;
+  const serving = {
+    config,
+    context,
+    state,
+    relist,
+    pods: set,
+    client: upstream?.client,
+    onPort: (p: number) => (port = p),
+  };
+  const sourcesSynced = () => (upstream?.pods.synced ?? true) && (statics?.synced ?? true);
+  await runGroup(signal, {
+    ...upstream?.tasks,
+    relist: (s) => relist.run(s),
+    pods: (s) => set.run(s),
+    ...(statics === undefined ? {} : { statics: (s: AbortSignal) => statics.run(s) }),
+    housekeeping: (s) =>
+      runHousekeeping({ config, clock, log, pods: set, relist, cgroups: context.cgroups, sourcesSynced }, s),
+    logRotation: (s) => runLogRotation({ config, runtime, relist, clock, log }, s),
+    ...nodeTasks({ config, daemon, runtime, state, upstream, statics, pods: set, port: () => port }),
+    servers: (s) => runServers(serving, s),
+  });
+  await upstream?.events.flush();
+  upstream?.client.close();
+  runtime.close();
+}
+
+/** "containerd". Waits for the socket: the kubelet is often started together with its runtime. */
+async function waitForRuntime(runtime: Runtime, { clock, log, signal }: DaemonContext): Promise<string> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return (await runtime.version({ signal })).runtimeName;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (attempt % 50 === 0) log.warn({ err: error }, "waiting for the container runtime");
+      await clock.sleep(200, signal);
+    }
+  }
+}
+
+function makeStatics(config: Config, { clock, log }: DaemonContext, pods: () => PodSet | undefined) {
+  if (config.podManifestPath === "") return undefined;
+  return new StaticPods({
+    directory: config.podManifestPath,
+    nodeName: config.nodeName,
+    periodMs: config.fileCheckFrequencyMs,
+    clock,
+    log,
+    sink: { set: (pod) => pods()?.set(pod), remove: (uid) => pods()?.remove(uid) },
+  });
+}
+
+function connect(
+  config: Config,
+  { clock, log, signal }: DaemonContext,
+  statics: StaticPods | undefined,
+  kick: (uid: string) => void,
+): Upstream {
+  const client = new Client(loadKubeconfig({ path: config.kubeconfig }), { userAgent: "kubelet/v1.36.0 (knarr)" });
+  const pods = podInformer(client, config.nodeName, clock, log);
+  const fieldSelector = `metadata.name=${config.nodeName}`;
+  const node = new Informer(client, core.nodes, { fieldSelector, clock, log });
+  const services = new Informer(client, core.services, { clock, log });
+  const status = new StatusWriter({
+    client,
+    clock,
+    log,
+    signal,
+    apiPod: (pod) => {
+      const found = pods.get(keyOf(pod));
+      if (found === undefined) return undefined;
+      const isStatic = statics?.list().some((s) => s.metadata.uid === pod.metadata.uid) === true;
+      if (isStatic) return isMirror(found) ? found : undefined;
+      return found.metadata.uid === pod.metadata.uid ? found : undefined;
+    },
+  });
+  return {
+    client,
+    pods,
+    node,
+    status,
+    objects: new CachedApiObjects({ client, clock, log, signal, services, onChange: kick }),
+    events: new EventRecorder({ client, component: "kubelet", host: config.nodeName, clock, log }),
+    tasks: {
+      nodeWatch: (s) => node.run(s),
+      serviceWatch: (s) => services.run(s),
+      podWatch: (s) => pods.run(s),
+    },
+  };
+}
+
+interface ContextParts {
+  readonly config: Config;
+  readonly daemon: DaemonContext;
+  readonly runtime: Runtime;
+  readonly runtimeName: string;
+  readonly state: NodeState;
+  readonly upstream: Upstream | undefined;
+  readonly kick: (uid: string) => void;
+}
+
+async function makeContext(parts: ContextParts): Promise<PodContext> {
+  const { config, runtime, runtimeName, state, upstream, kick } = parts;
+  const { clock, log } = parts.daemon;
+  const silent: EventSink = {
+    event: (_about, type, reason, message) => log.info({ type, reason, message }, "pod event"),
+  };
+  const events = new PodEvents(upstream?.events ?? silent);
+  const cgroups = config.cgroupsPerQos
+    ? new Cgroups(await cgroupVersion(), config.cgroupRoot, config.podPidsLimit > 0 ? config.podPidsLimit : undefined)
+    : undefined;
+  await cgroups?.prepare(state.machine.cpuCount * 1000);
+  return {
+    config,
+    runtime,
+    runtimeName,
+    clock,
+    log,
+    events,
+    cgroups,
+    prober: new Prober({ runtime, clock, events, log, hostIp: () => state.hostIps[0] ?? "", onChange: kick }),
+    images: new ImagePuller({
+      images: runtime,
+      clock,
+      maxParallel: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
+    }),
+    objects: upstream?.objects ?? noApiObjects,
+    status: upstream?.status ?? new LocalStatus(),
+    node: () => state.facts(),
+    crashes: new CrashBackoff(),
+  };
+}
+
+interface NodeParts {
+  readonly config: Config;
+  readonly daemon: DaemonContext;
+  readonly runtime: Runtime;
+  readonly state: NodeState;
+  readonly upstream: Upstream | undefined;
+  readonly statics: StaticPods | undefined;
+  readonly pods: PodSet;
+  readonly port: () => number;
+}
+
+function nodeTasks(parts: NodeParts): Record<string, Task> {
+  const { config, runtime, state, upstream, statics, pods, port } = parts;
+  const { clock, log } = parts.daemon;
+  const onRuntimeChange = () => pods.kickAll();
+  if (upstream === undefined) {
+    return {
+      runtimeWatch: async (signal) => {
+        while (!signal.aborted) {
+          if (await state.refresh()) onRuntimeChange();
+          await clock.sleep(state.problems().length > 0 ? 500 : 10_000, signal).catch(() => undefined);
+        }
+      },
+    };
+  }
+  const { client, node } = upstream;
+  const self = () => node.get({ namespace: "", name: config.nodeName });
+  const durationSeconds = config.nodeLeaseDurationSeconds;
+  return {
+    nodeStatus: (s) => runNodeStatus({ client, config, state, runtime, node, clock, log, port, onRuntimeChange }, s),
+    nodeLease: (s) => runNodeLease({ client, nodeName: config.nodeName, durationSeconds, node: self, clock, log }, s),
+    ...(statics === undefined
+      ? {}
+      : {
+          mirrors: (s: AbortSignal) =>
+            runMirrors(
+              {
+                client,
+                pods: upstream.pods,
+                statics,
+                node: self,
+                clock,
+                log,
+                onMirror: (pod) => upstream.status.reconcile(pod),
+              },
+              s,
+            ),
+        }),
+  };
+}
