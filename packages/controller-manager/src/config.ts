@@ -108,7 +108,6 @@ export const ignoredFlags: readonly string[] = [
   "--cidr-allocator-type",
   "--cloud-provider",
   "--configure-cloud-routes",
-  "--contention-profiling",
   "--controller-start-interval",
   "--flex-volume-plugin-dir",
   "--kube-api-burst",

@@ -26,7 +26,10 @@ export interface ControllerContext {
   readonly observe: (outcome: Outcome) => void;
 }
 
-export type Controller = ControllerDescriptor<ControllerContext>;
+export interface Controller extends ControllerDescriptor<ControllerContext> {
+  /** Of kube-system, as upstream's bootstrap roles name it; the controller's own name when absent. */
+  readonly serviceAccount?: string;
+}
 
 /** The queue of a controller, with its metrics. `part` tells the queues of one controller apart. */
 export function makeQueue(context: ControllerContext, part?: string): WorkQueue {

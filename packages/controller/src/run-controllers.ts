@@ -18,10 +18,10 @@ export interface ControllerDescriptor<Context> {
  * Reads `--controllers`: "foo" on, "-foo" off, "*" all that are on by default; the first word that fits counts. Returns
  * the names to run, in the descriptors' order; throws RangeError naming what is unknown.
  */
-export function selectControllers<C>(
-  descriptors: readonly ControllerDescriptor<C>[],
+export function selectControllers<D extends Omit<ControllerDescriptor<never>, "start">>(
+  descriptors: readonly D[],
   words: readonly string[],
-): readonly ControllerDescriptor<C>[] {
+): readonly D[] {
   const canonical = new Map(descriptors.flatMap((d) => [d.name, ...(d.aliases ?? [])].map((name) => [name, d.name])));
   const known = words.map((word) => {
     if (word === "*") return word;
@@ -41,14 +41,14 @@ export function selectControllers<C>(
 }
 
 /** Starts each controller and runs all until the signal aborts; one that fails stops the others. */
-export async function runControllers<C>(
-  descriptors: readonly ControllerDescriptor<C>[],
-  contextFor: (name: string) => C | Promise<C>,
+export async function runControllers<C, D extends ControllerDescriptor<C>>(
+  descriptors: readonly D[],
+  contextFor: (descriptor: D) => C,
   signal: AbortSignal,
 ): Promise<void> {
   const tasks: Record<string, (signal: AbortSignal) => Promise<void>> = {};
   for (const descriptor of descriptors) {
-    const task = await descriptor.start(await contextFor(descriptor.name));
+    const task = await descriptor.start(contextFor(descriptor));
     if (task !== undefined) tasks[descriptor.name] = task;
   }
   await runGroup(signal, tasks);

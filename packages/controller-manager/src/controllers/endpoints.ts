@@ -14,6 +14,7 @@ import { hasSelector, podsOf, watchServices } from "./service-queue.ts";
 export const endpointsController: Controller = {
   name: "endpoints-controller",
   aliases: ["endpoint", "endpoints"],
+  serviceAccount: "endpoint-controller",
   start: async (context) => startEndpoints(context),
 };
 
