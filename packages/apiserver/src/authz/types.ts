@@ -2,6 +2,7 @@
  * Who may do what. Owns the vocabulary of authorisation: the question, the answer, and the interface that every authorizer has.
  * Source: k8s.io/apiserver/pkg/authorization/authorizer
  */
+import type { PolicyRule } from "@knarr/api/generated/types/rbac-v1.ts";
 import type { UserInfo } from "../authn/types.ts";
 
 /** A question about a resource. "" stands for absent; "*" is used by access reviews for "all". */
@@ -52,4 +53,17 @@ export interface Decision {
 /** Decides at once, from views in memory: never waits, never throws. */
 export interface Authorizer {
   authorize(attributes: AuthorizerAttributes): Decision;
+}
+
+/** What a user may do, as rules (SelfSubjectRulesReview, and the checks that nobody grants more than they have). */
+export interface UserRules {
+  readonly rules: readonly PolicyRule[];
+  /** Some of what the user may do cannot be told as rules. */
+  readonly incomplete: boolean;
+  readonly errors: readonly string[];
+}
+
+export interface RuleResolver {
+  /** Rules that hold in `namespace`, cluster-wide ones included; "" for cluster-wide ones only. */
+  rulesFor(user: UserInfo, namespace: string): UserRules;
 }
