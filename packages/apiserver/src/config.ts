@@ -1,0 +1,146 @@
+/**
+ * The API server's flags (upstream's names) and the one frozen Config made from them.
+ * Source: docs reference/command-line-tools-reference/kube-apiserver.
+ */
+import { isIP } from "node:net";
+import {
+  boolFlag,
+  durationFlag,
+  type FlagValues,
+  intFlag,
+  listFlag,
+  mapFlag,
+  stringFlag,
+  UsageError,
+} from "@knarr/daemon/flags.ts";
+import { type Cidr, parseCidr } from "./registry/cidr.ts";
+
+export const flags = {
+  advertiseAddress: stringFlag({ help: "address that the kubernetes Service's endpoints name", placeholder: "ip" }),
+  bindAddress: stringFlag({ help: "address to listen on", default: "0.0.0.0", placeholder: "ip" }),
+  securePort: intFlag({ help: "HTTPS port; 0 picks a free one", default: 6443, min: 0, max: 65535 }),
+  tlsCertFile: stringFlag({ help: "serving certificate", required: true, placeholder: "path" }),
+  tlsPrivateKeyFile: stringFlag({ help: "its key", required: true, placeholder: "path" }),
+  clientCaFile: stringFlag({ help: "CA bundle for client certificates", placeholder: "path" }),
+  etcdServers: listFlag({ help: "etcd endpoints", default: ["http://127.0.0.1:2379"], placeholder: "urls" }),
+  etcdCafile: stringFlag({ help: "CA of etcd's serving certificates", placeholder: "path" }),
+  etcdCertfile: stringFlag({ help: "client certificate for etcd", placeholder: "path" }),
+  etcdKeyfile: stringFlag({ help: "its key", placeholder: "path" }),
+  etcdPrefix: stringFlag({ help: "prefix of all keys in etcd", default: "/registry", placeholder: "path" }),
+  etcdCompactionIntervalMs: durationFlag({ help: "how often etcd's history is compacted; 0 never", default: "5m" }),
+  serviceClusterIpRange: stringFlag({ help: "addresses for Services", default: "10.96.0.0/12", placeholder: "cidr" }),
+  serviceNodePortRange: stringFlag({ help: "ports for NodePort Services", default: "30000-32767", placeholder: "a-b" }),
+  serviceAccountIssuer: stringFlag({
+    help: "issuer of ServiceAccount tokens",
+    default: "https://kubernetes.default.svc.cluster.local",
+    placeholder: "url",
+  }),
+  serviceAccountKeyFile: listFlag({ help: "public or private keys that verify tokens", placeholder: "path" }),
+  serviceAccountSigningKeyFile: stringFlag({ help: "private key that signs tokens", placeholder: "path" }),
+  serviceAccountMaxTokenExpirationMs: durationFlag({ help: "longest life of a token; 0 no limit", default: "0" }),
+  apiAudiences: listFlag({ help: "audiences of tokens for the API server; the issuer when absent" }),
+  anonymousAuth: boolFlag({ help: "let requests without credentials in as system:anonymous", default: true }),
+  tokenAuthFile: stringFlag({ help: "static tokens: lines of token,user,uid,groups", placeholder: "path" }),
+  enableBootstrapTokenAuth: boolFlag({ help: "accept bootstrap tokens (Secrets in kube-system)", default: false }),
+  authorizationMode: listFlag({
+    help: "authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny",
+    default: ["AlwaysAllow"],
+  }),
+  enableAdmissionPlugins: listFlag({ help: "admission plugins besides the default ones" }),
+  disableAdmissionPlugins: listFlag({ help: "default admission plugins to leave out" }),
+  requestheaderClientCaFile: stringFlag({ help: "CA of the front proxy's client certificate", placeholder: "path" }),
+  requestheaderAllowedNames: listFlag({ help: "common names of front proxies; any when absent" }),
+  requestheaderUsernameHeaders: listFlag({ help: "headers with the user's name", default: ["X-Remote-User"] }),
+  requestheaderGroupHeaders: listFlag({ help: "headers with the user's groups", default: ["X-Remote-Group"] }),
+  requestheaderExtraHeadersPrefix: listFlag({ help: "prefixes of extra headers", default: ["X-Remote-Extra-"] }),
+  kubeletCertificateAuthority: stringFlag({ help: "CA of kubelets' serving certificates", placeholder: "path" }),
+  kubeletClientCertificate: stringFlag({ help: "client certificate for kubelets", placeholder: "path" }),
+  kubeletClientKey: stringFlag({ help: "its key", placeholder: "path" }),
+  // Differs from upstream: InternalIP comes first because host names rarely resolve on a small cluster; as kubeadm sets it.
+  kubeletPreferredAddressTypes: listFlag({
+    help: "node address types to reach kubelets by, in order",
+    default: ["InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS"],
+  }),
+  auditLogPath: stringFlag({ help: "audit log file, - for standard output; none when absent", placeholder: "path" }),
+  auditLogMaxsize: intFlag({ help: "size of the audit log at which it is rotated", default: 100, min: 0, unit: "MiB" }),
+  auditLogMaxbackup: intFlag({ help: "rotated audit logs to keep; 0 all", default: 10, min: 0 }),
+  requestTimeoutMs: durationFlag({ help: "time limit of requests that are not long-running", default: "1m" }),
+  minRequestTimeout: intFlag({ help: "shortest life of a watch without timeoutSeconds", default: 1800, unit: "s" }),
+  eventTtlMs: durationFlag({ help: "how long Events are kept", default: "1h" }),
+  defaultNotReadyTolerationSeconds: intFlag({ help: "toleration of not-ready:NoExecute", default: 300, min: 0 }),
+  defaultUnreachableTolerationSeconds: intFlag({ help: "toleration of unreachable:NoExecute", default: 300, min: 0 }),
+  shutdownGracePeriodMs: durationFlag({
+    help: "how long running requests may finish at shutdown",
+    name: "shutdown-watch-termination-grace-period",
+    default: "10s",
+  }),
+  runtimeConfig: mapFlag({ help: "accepted for compatibility: every served version is v1" }),
+} as const;
+
+/** Upstream flags that change nothing here. */
+export const ignoredFlags = [
+  "--allow-privileged",
+  "--proxy-client-cert-file",
+  "--proxy-client-key-file",
+  "--enable-aggregator-routing",
+  "--max-requests-inflight",
+  "--max-mutating-requests-inflight",
+  "--enable-priority-and-fairness",
+  "--storage-backend",
+  "--storage-media-type",
+  "--audit-log-format",
+  "--audit-log-maxage",
+  "--audit-policy-file",
+  "--endpoint-reconciler-type",
+  "--apiserver-count",
+  "--enable-garbage-collector",
+  "--watch-cache",
+  "--default-watch-cache-size",
+  "--tls-cipher-suites",
+  "--tls-min-version",
+  "--cert-dir",
+  "--goaway-chance",
+  "--livez-grace-period",
+  "--shutdown-delay-duration",
+  "--external-hostname",
+  "--kubelet-timeout",
+  "--permit-port-sharing",
+  "--kubernetes-service-node-port",
+  "--service-account-lookup",
+  "--service-account-extend-token-expiration",
+  "--event-qps",
+];
+
+export interface Config extends FlagValues<typeof flags> {
+  readonly serviceCidr: Cidr;
+  readonly nodePorts: { readonly min: number; readonly max: number };
+}
+
+const AUTHORIZERS = ["Node", "RBAC", "AlwaysAllow", "AlwaysDeny"];
+
+/** Checks what single flags cannot; throws UsageError naming the flag. */
+export function loadConfig(values: FlagValues<typeof flags>): Config {
+  const serviceCidr = parseCidr(values.serviceClusterIpRange.split(",")[0] ?? "");
+  if (serviceCidr === undefined) {
+    throw usage("service-cluster-ip-range", values.serviceClusterIpRange, 'must be a CIDR such as "10.96.0.0/12"');
+  }
+  const range = /^(\d+)-(\d+)$/.exec(values.serviceNodePortRange);
+  const [min, max] = [Number(range?.[1]), Number(range?.[2])];
+  if (range === null || min < 1 || max > 65535 || min > max) {
+    throw usage("service-node-port-range", values.serviceNodePortRange, 'must be a range such as "30000-32767"');
+  }
+  for (const [name, value] of [
+    ["advertise-address", values.advertiseAddress],
+    ["bind-address", values.bindAddress],
+  ] as const) {
+    if (value !== "" && isIP(value) === 0) throw usage(name, value, "must be an IP address");
+  }
+  for (const mode of values.authorizationMode) {
+    if (!AUTHORIZERS.includes(mode)) throw usage("authorization-mode", mode, `must be among ${AUTHORIZERS.join(", ")}`);
+  }
+  return Object.freeze({ ...values, serviceCidr, nodePorts: Object.freeze({ min, max }) });
+}
+
+function usage(flag: string, value: string, why: string): UsageError {
+  return new UsageError(`invalid value ${JSON.stringify(value)} for --${flag}: ${why}`);
+}

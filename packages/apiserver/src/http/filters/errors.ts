@@ -1,0 +1,24 @@
+/** Turns what handlers throw into Status answers; a bug is logged with its stack and answered with 500. */
+import { sendError, toStatusError } from "../respond.ts";
+import type { Filter } from "./filter.ts";
+
+export const errors: Filter = async (context, env, next) => {
+  try {
+    await next();
+  } catch (error) {
+    const status = toStatusError(error);
+    if (status.code >= 500) {
+      const level = status.code === 500 ? "error" : "warn";
+      env.log[level]({ err: error, method: context.method, path: context.path, code: status.code }, "request failed");
+    }
+    if (context.response.headersSent || context.statusCode !== 0) {
+      // Too late for a Status: cutting the stream tells the client that the body is not whole.
+      context.response.destroy();
+      context.upgrade?.socket.destroy();
+      return;
+    }
+    await sendError(context, status);
+    // An unread upload would keep an HTTP/1.1 connection from its next request.
+    if (!context.request.complete) context.request.resume();
+  }
+};

@@ -1,0 +1,36 @@
+/** What a filter is: it may answer, change the context, or pass the request on with `next`. */
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { AuditLog } from "../../audit/audit-log.ts";
+import type { Authenticator } from "../../authn/types.ts";
+import type { Authorizer } from "../../authz/types.ts";
+import type { ServerMetrics } from "../../metrics.ts";
+import type { RequestContext } from "../request-context.ts";
+
+/** What filters may use; one per server. */
+export interface FilterEnvironment {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly metrics: ServerMetrics;
+  /** Absent when no audit log is configured. */
+  readonly audit: AuditLog | undefined;
+  /** Requests that are not long-running end after this. */
+  readonly requestTimeoutMs: number;
+}
+
+export type Next = () => Promise<void>;
+export type Filter = (context: RequestContext, env: FilterEnvironment, next: Next) => Promise<void>;
+
+/** Runs `filters` in order around `handler`. */
+export function chain(
+  filters: readonly Filter[],
+  env: FilterEnvironment,
+  handler: (context: RequestContext) => Promise<void>,
+): (context: RequestContext) => Promise<void> {
+  return filters.reduceRight<(context: RequestContext) => Promise<void>>(
+    (next, filter) => (context) => filter(context, env, () => next(context)),
+    handler,
+  );
+}

@@ -1,0 +1,91 @@
+/**
+ * One request on its way through the filters to a handler: the raw request and response, what was found out about them,
+ * and what the answer must carry. HTTP/1.1 and HTTP/2 look the same from here on.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Duplex } from "node:stream";
+import type { UserInfo } from "../authn/types.ts";
+import type { RequestInfo } from "./request-info.ts";
+
+export type RawRequest = IncomingMessage | Http2ServerRequest;
+export type RawResponse = ServerResponse | Http2ServerResponse;
+
+/** The connection of a request that asked to leave HTTP (`Connection: Upgrade`); only on HTTP/1.1. */
+export interface Upgrade {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+export interface RequestContextOptions {
+  readonly request: RawRequest;
+  readonly response: RawResponse;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly info: RequestInfo;
+  readonly receivedAtMs: number;
+  readonly upgrade?: Upgrade;
+}
+
+export class RequestContext {
+  readonly request: RawRequest;
+  readonly response: RawResponse;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly info: RequestInfo;
+  readonly receivedAtMs: number;
+  readonly upgrade: Upgrade | undefined;
+  /** Set by the request-id filter. */
+  auditId = "";
+  /** Set by authentication; every later filter and handler may rely on it. */
+  user: UserInfo | undefined;
+  /** Sent as `Warning: 299 - "..."` headers. */
+  readonly warnings: string[] = [];
+  /** Key-value pairs for the audit event. */
+  readonly auditAnnotations = new Map<string, string>();
+  /** The code answered, 0 before; upgrades that succeed say 101. */
+  statusCode = 0;
+  /** Whether this request may run on for ever: watch, log -f, exec, proxy. Set by the deadline filter. */
+  longRunning = false;
+  /** Set by dispatch: the resource exists, so its name may be a metric label. */
+  resourceKnown = false;
+  #abort: AbortController | undefined;
+
+  constructor(options: RequestContextOptions) {
+    this.request = options.request;
+    this.response = options.response;
+    this.path = options.path;
+    this.query = options.query;
+    this.info = options.info;
+    this.receivedAtMs = options.receivedAtMs;
+    this.upgrade = options.upgrade;
+  }
+
+  get method(): string {
+    return this.request.method ?? "GET";
+  }
+
+  /** A request header; repeated headers joined by commas. */
+  header(name: string): string {
+    const value = this.request.headers[name];
+    return typeof value === "string" ? value : (value?.join(", ") ?? "");
+  }
+
+  /** Aborts when the client is gone, the deadline passed or the server stops. */
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      const controller = new AbortController();
+      this.#abort = controller;
+      const closed = () => controller.abort(new DOMException("the client went away", "AbortError"));
+      if (this.upgrade === undefined) this.response.once("close", closed);
+      else this.upgrade.socket.once("close", closed);
+    }
+    return this.#abort.signal;
+  }
+
+  /** Makes `signal` abort with `reason`. */
+  abort(reason: unknown): void {
+    this.signal;
+    this.#abort?.abort(reason);
+  }
+}

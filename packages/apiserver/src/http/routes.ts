@@ -1,0 +1,80 @@
+/** From path to handler, for everything that passed the filters. */
+import { statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { type HealthChecks, renderHealth } from "@knarr/daemon/health-server.ts";
+import { Discovery } from "../discovery/serve.ts";
+import type { OpenApi } from "../openapi/serve.ts";
+import { SERVER_VERSION } from "../server-version.ts";
+import { dispatch } from "../verbs/dispatch.ts";
+import type { ApiEnvironment } from "../verbs/environment.ts";
+import type { RequestContext } from "./request-context.ts";
+import { sendBytes, sendJson, sendText } from "./respond.ts";
+
+export interface Routes {
+  readonly env: ApiEnvironment;
+  readonly discovery: Discovery;
+  readonly openApi: OpenApi;
+  readonly health: { readonly livez: HealthChecks; readonly readyz: HealthChecks; readonly healthz: HealthChecks };
+  /** The issuer's public documents, by path: /.well-known/openid-configuration, /openid/v1/jwks. */
+  readonly issuerDocuments: Readonly<Record<string, () => { body: string; contentType: string }>>;
+}
+
+const ROOT_PATHS = [
+  "/api",
+  "/apis",
+  "/healthz",
+  "/livez",
+  "/metrics",
+  "/openapi/v2",
+  "/openapi/v3",
+  "/readyz",
+  "/version",
+];
+
+export async function route(context: RequestContext, routes: Routes): Promise<void> {
+  if (context.info.isResourceRequest) return dispatch(context, routes.env);
+  const parts = context.path.split("/").filter((part) => part !== "");
+  if (Discovery.owns(parts)) return routes.discovery.serve(context, parts);
+  const [root] = parts;
+  switch (root) {
+    case undefined:
+      return sendJson(context, 200, { paths: ROOT_PATHS });
+    case "version":
+      if (parts.length > 1) break;
+      return sendJson(context, 200, SERVER_VERSION);
+    case "openapi":
+      return routes.openApi.serve(context, parts);
+    case "livez":
+    case "readyz":
+    case "healthz":
+      return serveHealth(context, routes, root, parts.slice(1).join("/"));
+    case "metrics":
+      return serveMetrics(context, routes);
+  }
+  const document = routes.issuerDocuments[`/${parts.join("/")}`];
+  if (document === undefined) throw statusErrors.pathNotFound();
+  const { body, contentType } = document();
+  await sendBytes(context, 200, body, { contentType, headers: { "cache-control": "public, max-age=3600" } });
+}
+
+async function serveHealth(
+  context: RequestContext,
+  routes: Routes,
+  endpoint: "livez" | "readyz" | "healthz",
+  checkName: string,
+): Promise<void> {
+  const checks = routes.health[endpoint];
+  if (checkName === "") {
+    const options = { verbose: context.query.has("verbose"), exclude: context.query.getAll("exclude") };
+    const { ok, text } = await renderHealth(endpoint, checks, options);
+    return sendText(context, ok ? 200 : 500, text);
+  }
+  const check = checks[checkName];
+  if (check === undefined) throw statusErrors.pathNotFound();
+  const { ok, text } = await renderHealth(endpoint, { [checkName]: check }, { verbose: false });
+  await sendText(context, ok ? 200 : 500, ok ? "ok" : `internal server error: ${text}`);
+}
+
+async function serveMetrics(context: RequestContext, routes: Routes): Promise<void> {
+  const { registry } = routes.env.metrics;
+  await sendBytes(context, 200, await registry.metrics(), { contentType: registry.contentType });
+}

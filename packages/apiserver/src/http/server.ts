@@ -1,0 +1,202 @@
+/**
+ * The HTTPS front: TLS 1.2/1.3 with client certificates asked for, HTTP/2 with HTTP/1.1 beside it, every request handed
+ * to one handler as a RequestContext. Owns sockets and sessions, and nothing of the API.
+ *
+ * Stopping: no new connections, GOAWAY on HTTP/2, running requests get a grace period, then sockets are cut.
+ */
+import { type IncomingMessage, ServerResponse } from "node:http";
+import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { TlsMaterial } from "@knarr/daemon/tls-files.ts";
+import { type FastifyInstance, type FastifyServerFactory, fastify } from "fastify";
+import { type RawRequest, type RawResponse, RequestContext, type Upgrade } from "./request-context.ts";
+import { parseRequestInfo } from "./request-info.ts";
+
+/** Go clients keep idle connections for 90 s; closing sooner resets their next write. */
+const IDLE_TIMEOUT_MS = 120_000;
+/** Source: k8s.io/apiserver secure_serving.go, MaxConcurrentStreams. */
+const MAX_CONCURRENT_STREAMS = 250;
+const MAX_HEADER_BYTES = 128 * 1024;
+/** Upload window per stream: a 3 MB body should not wait for window updates every 64 KiB. */
+const STREAM_WINDOW_BYTES = 1024 * 1024;
+
+export interface HttpServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: TlsMaterial;
+  /** CA bundles that client certificates may chain to; a certificate of none of them is still accepted and left to authentication. */
+  readonly clientCas: readonly Buffer[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Answers a request; must not reject. */
+  readonly handle: (context: RequestContext) => Promise<void>;
+}
+
+/** Paths on which an `Upgrade` header is heeded; elsewhere the request is answered as plain HTTP, as upstream does. */
+const UPGRADE_PATH = /\/(exec|attach|portforward|log|proxy)(\/|\?|$)|[?&]watch=|\/watch\//;
+
+export class HttpServer {
+  readonly #server: Http2SecureServer;
+  readonly #app: FastifyInstance;
+  readonly #options: HttpServerOptions;
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sockets = new Set<TLSSocket>();
+  #active = 0;
+  #closing = false;
+
+  private constructor(options: HttpServerOptions) {
+    this.#options = options;
+    let server: Http2SecureServer | undefined;
+    const serverFactory: FastifyServerFactory = (handler) => {
+      server = createServer(options, handler as unknown as (request: RawRequest, response: RawResponse) => void);
+      return server as unknown as ReturnType<FastifyServerFactory>;
+    };
+    this.#app = fastify({
+      serverFactory,
+      // One handler sees every path; routing on Kubernetes' paths is parseRequestInfo's.
+      rewriteUrl: () => "/",
+      logger: false,
+      forceCloseConnections: false,
+      return503OnClosing: false,
+    });
+    this.#app.removeAllContentTypeParsers();
+    // Bodies are read by the handlers, after authorisation.
+    this.#app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+    this.#app.setNotFoundHandler((request, reply) => {
+      reply.hijack();
+      this.#serve(request.raw, reply.raw);
+    });
+    if (server === undefined) throw new Error("fastify made no server");
+    this.#server = server;
+    this.#track(server);
+  }
+
+  /** Listens; rejects when the address is taken. */
+  static async listen(options: HttpServerOptions): Promise<HttpServer> {
+    const http = new HttpServer(options);
+    await http.#app.listen({ host: options.host, port: options.port });
+    return http;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get activeRequests(): number {
+    return this.#active;
+  }
+
+  /** Uses new certificates for connections made from now on; existing ones stay. */
+  setTls(tls: TlsMaterial, clientCas: readonly Buffer[]): void {
+    this.#server.setSecureContext({ cert: tls.cert, key: tls.key, ca: [...clientCas], minVersion: "TLSv1.2" });
+  }
+
+  /** Stops as the header says; resolves when every socket is closed. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const session of this.#sessions) session.close();
+    const deadline = this.#options.clock.monotonicMs() + graceMs;
+    while (this.#active > 0 && this.#options.clock.monotonicMs() < deadline) await this.#options.clock.sleep(20);
+    for (const session of this.#sessions) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #track(server: Http2SecureServer): void {
+    server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.setTimeout(IDLE_TIMEOUT_MS, () => session.close());
+      session.once("close", () => this.#sessions.delete(session));
+      session.on("error", (error) => this.#options.log.debug({ err: error }, "http2 session error"));
+    });
+    server.on("secureConnection", (socket) => {
+      this.#sockets.add(socket);
+      socket.setNoDelay(true);
+      // Half-open clients are found out in about three minutes, as Go's listener does.
+      socket.setKeepAlive(true, 180_000);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+    server.on("sessionError", (error) => this.#options.log.debug({ err: error }, "http2 session error"));
+    server.on("tlsClientError", (error) => this.#options.log.debug({ err: error }, "TLS handshake error"));
+    server.on("clientError", (_error: Error, socket: Duplex) => {
+      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+      else socket.destroy();
+    });
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      // A reset by the client is seen as "close"; without a listener it would be an uncaught exception.
+      socket.on("error", () => socket.destroy());
+      const response = new ServerResponse(request);
+      response.shouldKeepAlive = false;
+      response.assignSocket(socket as TLSSocket);
+      response.once("finish", () => {
+        response.detachSocket(socket as TLSSocket);
+        socket.end();
+      });
+      this.#serve(request, response, { socket, head });
+    });
+  }
+
+  #serve(request: RawRequest, response: RawResponse, upgrade?: Upgrade): void {
+    const url = (request as RawRequest & { originalUrl?: string }).originalUrl ?? request.url ?? "/";
+    const mark = url.indexOf("?");
+    const path = mark < 0 ? url : url.slice(0, mark);
+    const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+    // An aborted upload or a reset stream is seen through "close".
+    request.on("error", () => {});
+    response.on("error", () => {});
+    let info: ReturnType<typeof parseRequestInfo>;
+    try {
+      info = parseRequestInfo(request.method ?? "GET", path, query);
+    } catch (error) {
+      if (!(error instanceof URIError)) throw error;
+      (response as ServerResponse).writeHead(400, { "content-type": "text/plain" });
+      response.end("400 Bad Request: invalid URL escape\n");
+      return;
+    }
+    if (this.#closing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    const context = new RequestContext({
+      request,
+      response,
+      path,
+      query,
+      info,
+      receivedAtMs: this.#options.clock.now(),
+      ...(upgrade === undefined ? {} : { upgrade }),
+    });
+    this.#active += 1;
+    this.#options.handle(context).finally(() => {
+      this.#active -= 1;
+    });
+  }
+}
+
+function createServer(
+  options: HttpServerOptions,
+  handler: (request: RawRequest, response: RawResponse) => void,
+): Http2SecureServer {
+  const shouldUpgradeCallback = (request: IncomingMessage) => UPGRADE_PATH.test(request.url ?? "");
+  return createSecureServer(
+    {
+      cert: options.tls.cert,
+      key: options.tls.key,
+      ca: [...options.clientCas],
+      requestCert: true,
+      // Whether the certificate is good is authentication's question: a bad one is a 401, not a broken connection.
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.2",
+      allowHTTP1: true,
+      ...{ shouldUpgradeCallback },
+      settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
+      http1Options: {
+        keepAliveTimeout: IDLE_TIMEOUT_MS,
+        ...{ shouldUpgradeCallback, maxHeaderSize: MAX_HEADER_BYTES },
+      },
+    },
+    handler as never,
+  );
+}

@@ -1,0 +1,298 @@
+/**
+ * The operations of a group and version: for each resource its paths, verbs, parameters and bodies. Pure.
+ * Source: k8s.io/apiserver/pkg/endpoints/installer.go
+ */
+import type { KindDescriptor } from "@knarr/api/descriptor.ts";
+import { kindSchema, type StructSchema, structSchema } from "@knarr/api/schema.ts";
+import { apiVersionOf, resourcePath } from "@knarr/apimachinery/resource.ts";
+import type { Json, SchemaSet } from "./schemas.ts";
+
+const PATCH_TYPES = [
+  "application/apply-patch+yaml",
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/strategic-merge-patch+json",
+];
+const BODY_TYPES = ["application/json", "application/yaml"];
+
+type Method = "get" | "post" | "put" | "patch" | "delete";
+
+interface Operation {
+  readonly method: Method;
+  readonly action: string;
+  readonly id: string;
+  readonly gvk: Json;
+  readonly body?: Json;
+  readonly result: Json;
+  readonly parameters: readonly Json[];
+  readonly created?: boolean;
+}
+
+const writeParameters = [
+  ["dryRun", "string"],
+  ["fieldManager", "string"],
+  ["fieldValidation", "string"],
+] as const;
+const listParameters = [
+  ["allowWatchBookmarks", "boolean"],
+  ["continue", "string"],
+  ["fieldSelector", "string"],
+  ["labelSelector", "string"],
+  ["limit", "integer"],
+  ["resourceVersion", "string"],
+  ["resourceVersionMatch", "string"],
+  ["sendInitialEvents", "boolean"],
+  ["timeoutSeconds", "integer"],
+  ["watch", "boolean"],
+] as const;
+const deleteParameters = [
+  ["dryRun", "string"],
+  ["gracePeriodSeconds", "integer"],
+  ["ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"],
+  ["orphanDependents", "boolean"],
+  ["propagationPolicy", "string"],
+] as const;
+
+export class PathBuilder {
+  readonly #schemas: SchemaSet;
+  readonly paths: Json = {};
+
+  constructor(schemas: SchemaSet) {
+    this.#schemas = schemas;
+  }
+
+  /** Adds a resource's paths and schemas; kinds without a field table are left out. */
+  add(descriptor: KindDescriptor): void {
+    const { ref } = descriptor;
+    const struct = kindSchema(ref.group, ref.version, ref.kind);
+    if (struct === undefined) return;
+    const object = this.#schemas.addKind(struct, [gvkOf(ref)]);
+    const listStruct = kindSchema(ref.group, ref.version, descriptor.listKind);
+    const list =
+      listStruct === undefined
+        ? object
+        : this.#schemas.addKind(listStruct, [{ ...gvkOf(ref), kind: descriptor.listKind }]);
+    const scoped = resourcePath(ref, ref.namespaced ? "{namespace}" : "")
+      .replaceAll("%7B", "{")
+      .replaceAll("%7D", "}");
+    const verbs = new Set<string>(descriptor.verbs);
+    this.#collection(descriptor, scoped, verbs, object, list);
+    if (ref.namespaced && verbs.has("list")) {
+      const all = resourcePath(ref);
+      this.#set(all, false, [
+        this.#operation(descriptor, "get", "list", list, { parameters: [], suffix: "ForAllNamespaces" }),
+      ]);
+      this.#addShared(all, listParameters);
+    }
+    this.#item(descriptor, `${scoped}/{name}`, verbs, object);
+    for (const subresource of descriptor.subresources) this.#subresource(descriptor, scoped, subresource, object);
+  }
+
+  #collection(descriptor: KindDescriptor, path: string, verbs: Set<string>, object: Json, list: Json): void {
+    const operations: Operation[] = [];
+    if (verbs.has("list")) {
+      operations.push(this.#operation(descriptor, "get", "list", list, { parameters: parameters(listParameters) }));
+    }
+    if (verbs.has("create")) {
+      operations.push(
+        this.#operation(descriptor, "post", "post", object, {
+          body: object,
+          parameters: parameters(writeParameters),
+          created: true,
+        }),
+      );
+    }
+    if (verbs.has("deletecollection")) {
+      operations.push(
+        this.#operation(descriptor, "delete", "deletecollection", this.#meta("Status"), {
+          body: this.#deleteOptions(descriptor),
+          parameters: parameters([
+            ...deleteParameters,
+            ...listParameters.filter(([name]) => !["allowWatchBookmarks", "watch"].includes(name)),
+          ]),
+        }),
+      );
+    }
+    this.#set(path, descriptor.ref.namespaced, operations);
+  }
+
+  #item(descriptor: KindDescriptor, path: string, verbs: Set<string>, object: Json): void {
+    const operations: Operation[] = [];
+    const write = parameters(writeParameters);
+    if (verbs.has("get")) operations.push(this.#operation(descriptor, "get", "get", object, { parameters: [] }));
+    if (verbs.has("update")) {
+      operations.push(
+        this.#operation(descriptor, "put", "put", object, { body: object, parameters: write, created: true }),
+      );
+    }
+    if (verbs.has("patch")) {
+      const force = parameter("force", "boolean");
+      const body = this.#meta("Patch");
+      operations.push(
+        this.#operation(descriptor, "patch", "patch", object, { body, parameters: [...write, force], created: true }),
+      );
+    }
+    if (verbs.has("delete")) {
+      operations.push(
+        this.#operation(descriptor, "delete", "delete", this.#meta("Status"), {
+          body: this.#deleteOptions(descriptor),
+          parameters: parameters(deleteParameters),
+        }),
+      );
+    }
+    this.#set(path, descriptor.ref.namespaced, operations, true);
+  }
+
+  #subresource(
+    descriptor: KindDescriptor,
+    scoped: string,
+    subresource: KindDescriptor["subresources"][number],
+    object: Json,
+  ): void {
+    const { ref } = descriptor;
+    const group = subresource.group ?? ref.group;
+    const version = subresource.version ?? ref.version;
+    const struct = kindSchema(group, version, subresource.kind);
+    const gvk = { group, version, kind: subresource.kind };
+    const schema = struct === undefined ? object : this.#schemas.addKind(struct, [gvk]);
+    const write = parameters(writeParameters);
+    const methods: Readonly<Record<string, [Method, string]>> = {
+      get: ["get", "get"],
+      update: ["put", "put"],
+      patch: ["patch", "patch"],
+      create: ["post", "post"],
+    };
+    const operations = subresource.verbs.flatMap((verb): Operation[] => {
+      const found = methods[verb];
+      if (found === undefined) return [];
+      const [method, action] = found;
+      const body = verb === "get" ? undefined : verb === "patch" ? this.#meta("Patch") : schema;
+      const operation = this.#operation(descriptor, method, action, schema, {
+        ...(body === undefined ? {} : { body }),
+        parameters: verb === "get" ? [] : verb === "patch" ? [...write, parameter("force", "boolean")] : write,
+        suffix: capital(subresource.name),
+      });
+      return [{ ...operation, gvk }];
+    });
+    this.#set(`${scoped}/{name}/${subresource.name}`, ref.namespaced, operations, true);
+  }
+
+  #operation(
+    descriptor: KindDescriptor,
+    method: Method,
+    action: string,
+    result: Json,
+    rest: { parameters: readonly Json[]; body?: Json; created?: boolean; suffix?: string },
+  ): Operation {
+    const { ref } = descriptor;
+    const scope = ref.namespaced && rest.suffix !== "ForAllNamespaces" ? "Namespaced" : "";
+    const name =
+      { post: "create", put: "replace", get: "read", deletecollection: "deleteCollection" }[action] ?? action;
+    const prefix = `${capital(ref.group.split(".")[0] || "core")}${capital(ref.version)}`;
+    return {
+      method,
+      action,
+      id: `${name}${prefix}${scope}${ref.kind}${rest.suffix ?? ""}`,
+      gvk: gvkOf(ref),
+      result,
+      parameters: rest.parameters,
+      ...(rest.body === undefined ? {} : { body: rest.body }),
+      ...(rest.created === undefined ? {} : { created: rest.created }),
+    };
+  }
+
+  #set(path: string, namespaced: boolean, operations: readonly Operation[], named = false): void {
+    if (operations.length === 0) return;
+    const item: Json = {};
+    for (const operation of operations) item[operation.method] = this.#render(operation);
+    item.parameters = [
+      ...(named ? [pathParameter("name")] : []),
+      ...(namespaced ? [pathParameter("namespace")] : []),
+      parameter("pretty", "string"),
+    ].map((one) => this.#parameter(one));
+    this.paths[path] = item;
+  }
+
+  #addShared(path: string, names: readonly (readonly [string, string])[]): void {
+    const item = this.paths[path] as Json;
+    item.parameters = [...(item.parameters as Json[]), ...parameters(names).map((one) => this.#parameter(one))];
+  }
+
+  #render(operation: Operation): Json {
+    const v3 = this.#schemas.version === 3;
+    const { method, action, id, gvk, body, result, created } = operation;
+    const types = method === "patch" ? PATCH_TYPES : BODY_TYPES;
+    const answer = (description: string): Json =>
+      v3
+        ? { description, content: Object.fromEntries(BODY_TYPES.map((type) => [type, { schema: result }])) }
+        : { description, schema: result };
+    const params = operation.parameters.map((one) => this.#parameter(one));
+    const optional = method === "delete";
+    return {
+      operationId: id,
+      tags: [id],
+      ...(v3 ? {} : { consumes: body === undefined ? ["*/*"] : types, produces: BODY_TYPES, schemes: ["https"] }),
+      parameters: [
+        ...params,
+        ...(v3 || body === undefined ? [] : [{ name: "body", in: "body", required: !optional, schema: body }]),
+      ],
+      ...(v3 && body !== undefined
+        ? {
+            requestBody: {
+              ...(optional ? {} : { required: true }),
+              content: Object.fromEntries(types.map((t) => [t, { schema: body }])),
+            },
+          }
+        : {}),
+      responses: {
+        "200": answer("OK"),
+        ...(created === true ? { "201": answer("Created") } : {}),
+        "401": { description: "Unauthorized" },
+      },
+      "x-kubernetes-action": action,
+      "x-kubernetes-group-version-kind": gvk,
+    };
+  }
+
+  #parameter(one: Json): Json {
+    if (this.#schemas.version === 3) return one;
+    const { schema, ...rest } = one as Json & { schema: Json };
+    return { ...rest, ...schema };
+  }
+
+  #meta(name: string): Json {
+    if (name !== "Patch") return this.#schemas.refTo(structSchema("meta/v1", name));
+    const schemaName = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+    this.#schemas.schemas.set(schemaName, { type: "object" });
+    return { $ref: `${this.#schemas.version === 3 ? "#/components/schemas/" : "#/definitions/"}${schemaName}` };
+  }
+
+  #deleteOptions(descriptor: KindDescriptor): Json {
+    const struct: StructSchema = structSchema("meta/v1", "DeleteOptions");
+    const { group, version } = descriptor.ref;
+    return this.#schemas.addKind(struct, [
+      { group: "", version: "v1", kind: "DeleteOptions" },
+      ...(apiVersionOf(descriptor.ref) === "v1" ? [] : [{ group, version, kind: "DeleteOptions" }]),
+    ]);
+  }
+}
+
+function gvkOf(ref: KindDescriptor["ref"]): Json {
+  return { group: ref.group, version: ref.version, kind: ref.kind };
+}
+
+function parameter(name: string, type: string): Json {
+  return { name, in: "query", schema: { type, uniqueItems: true } };
+}
+
+function parameters(list: readonly (readonly [string, string])[]): Json[] {
+  return list.map(([name, type]) => parameter(name, type));
+}
+
+function pathParameter(name: string): Json {
+  return { name, in: "path", required: true, schema: { type: "string", uniqueItems: true } };
+}
+
+function capital(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,135 @@
+/**
+ * Answers /openapi/v2 and /openapi/v3. Documents are made when first asked for and kept compressed nowhere: only their
+ * text stays, so that they cost nothing until then.
+ */
+import { createHash } from "node:crypto";
+import { statusErrors } from "@knarr/apimachinery/status-error.ts";
+import type { ServedGroup, ServedVersion } from "../discovery/groups.ts";
+import { etagOf, sendWithEtag } from "../discovery/serve.ts";
+import { parseAccept } from "../http/media-type.ts";
+import type { RequestContext } from "../http/request-context.ts";
+import { JSON_TYPE, sendBytes, writeHead } from "../http/respond.ts";
+import { SERVER_VERSION } from "../server-version.ts";
+import { PathBuilder } from "./paths.ts";
+import { SchemaSet, sorted } from "./schemas.ts";
+
+const YEAR_SECONDS = 31_536_000;
+
+export class OpenApi {
+  readonly #versions: ReadonlyMap<string, ServedVersion>;
+  readonly #groups: readonly ServedGroup[];
+  readonly #documents = new Map<string, { body: Buffer; etag: string }>();
+
+  constructor(groups: readonly ServedGroup[]) {
+    this.#groups = groups;
+    this.#versions = new Map(groups.flatMap(({ versions }) => versions.map((served) => [pathOf(served), served])));
+  }
+
+  async serve(context: RequestContext, parts: readonly string[]): Promise<void> {
+    if (parts[1] === "v2" && parts.length === 2) return this.#serveV2(context);
+    if (parts[1] !== "v3") throw statusErrors.pathNotFound();
+    if (parts.length === 2) return this.#serveIndex(context);
+    const served = this.#versions.get(parts.slice(2).join("/"));
+    if (served === undefined) throw statusErrors.pathNotFound();
+    requireJson(context);
+    const hash = context.query.get("hash");
+    const current = this.#hashOf(served);
+    if (hash !== null && hash !== current) {
+      // An old link: lead to the current one, so that caches don't keep the wrong document.
+      writeHead(context, 301, { location: `${context.path}?hash=${current}`, "content-length": 0 });
+      context.response.end();
+      return;
+    }
+    const { body, etag } = this.#document(pathOf(served), () => documentV3(served));
+    const caching = hash === null ? {} : { expires: new Date(Date.now() + YEAR_SECONDS * 1000).toUTCString() };
+    await sendWithEtag(context, body, etag, JSON_TYPE, { vary: "Accept", ...caching });
+  }
+
+  async #serveIndex(context: RequestContext): Promise<void> {
+    const paths = Object.fromEntries(
+      [...this.#versions.values()].map((served) => [
+        pathOf(served),
+        { serverRelativeURL: `/openapi/v3/${pathOf(served)}?hash=${this.#hashOf(served)}` },
+      ]),
+    );
+    await sendBytes(context, 200, JSON.stringify({ paths }));
+  }
+
+  async #serveV2(context: RequestContext): Promise<void> {
+    requireJson(context);
+    const { body, etag } = this.#document("v2", () => documentV2(this.#groups));
+    await sendWithEtag(context, body, etag, JSON_TYPE, { vary: "Accept" });
+  }
+
+  /** Changes whenever what is served may have changed: documents follow from the release and the kinds. */
+  #hashOf(served: ServedVersion): string {
+    const kinds = served.descriptors.map(({ ref, verbs, subresources }) => [
+      ref.resource,
+      ref.kind,
+      verbs,
+      subresources,
+    ]);
+    return createHash("sha256")
+      .update(JSON.stringify([SERVER_VERSION.gitVersion, kinds]))
+      .digest("hex")
+      .toUpperCase();
+  }
+
+  #document(name: string, make: () => object): { body: Buffer; etag: string } {
+    let document = this.#documents.get(name);
+    if (document === undefined) {
+      const body = Buffer.from(JSON.stringify(make()));
+      document = { body, etag: etagOf(body) };
+      this.#documents.set(name, document);
+    }
+    return document;
+  }
+}
+
+/** "api/v1", "apis/apps/v1" */
+function pathOf(served: ServedVersion): string {
+  return served.group === "" ? `api/${served.version}` : `apis/${served.group}/${served.version}`;
+}
+
+/** Clients that only read protobuf get 406 and fall back to what they know. */
+function requireJson(context: RequestContext): void {
+  const ranges = parseAccept(context.header("accept"));
+  if (ranges.length === 0) return;
+  if (!ranges.some(({ type }) => type === JSON_TYPE || type === "*/*" || type === "application/*")) {
+    throw statusErrors.notAcceptable([JSON_TYPE]);
+  }
+}
+
+const info = { title: "Kubernetes", version: SERVER_VERSION.gitVersion };
+
+function documentV3(served: ServedVersion): object {
+  const schemas = new SchemaSet(3);
+  const builder = new PathBuilder(schemas);
+  for (const descriptor of served.descriptors) builder.add(descriptor);
+  return {
+    openapi: "3.0.0",
+    info,
+    paths: sorted(builder.paths),
+    components: {
+      schemas: sorted(Object.fromEntries(schemas.schemas)),
+      securitySchemes: { BearerToken: { type: "apiKey", name: "authorization", in: "header" } },
+    },
+    security: [{ BearerToken: [] }],
+  };
+}
+
+function documentV2(groups: readonly ServedGroup[]): object {
+  const schemas = new SchemaSet(2);
+  const builder = new PathBuilder(schemas);
+  for (const { versions } of groups) {
+    for (const { descriptors } of versions) for (const descriptor of descriptors) builder.add(descriptor);
+  }
+  return {
+    swagger: "2.0",
+    info,
+    paths: sorted(builder.paths),
+    definitions: sorted(Object.fromEntries(schemas.schemas)),
+    securityDefinitions: { BearerToken: { type: "apiKey", name: "authorization", in: "header" } },
+    security: [{ BearerToken: [] }],
+  };
+}

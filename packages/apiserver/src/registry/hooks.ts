@@ -1,0 +1,39 @@
+/** Which kinds differ from the default strategy by more than their descriptor, and how. */
+import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
+import type { ClusterIps } from "./cluster-ips.ts";
+import { namespaceHooks } from "./namespaces.ts";
+import type { NodePorts } from "./node-ports.ts";
+import type { ResourceHooks } from "./resource.ts";
+import { serviceHooks } from "./services.ts";
+
+export interface HookTools {
+  readonly ips: ClusterIps;
+  readonly ports: NodePorts;
+  /** RBAC's escalation checks. */
+  readonly rbac: (ref: ResourceRef<unknown>) => ResourceHooks | undefined;
+}
+
+/** DELETE answers with the object instead of a Status. Source: ReturnDeletedObject in upstream's registries. */
+const RETURN_DELETED = new Set([
+  "/pods",
+  "/podtemplates",
+  "/resourcequotas",
+  "/serviceaccounts",
+  "/persistentvolumes",
+  "/persistentvolumeclaims",
+  "storage.k8s.io/storageclasses",
+  "storage.k8s.io/volumeattachments",
+  "storage.k8s.io/csidrivers",
+  "storage.k8s.io/csinodes",
+  "storage.k8s.io/csistoragecapacities",
+  "networking.k8s.io/ipaddresses",
+]);
+
+export function hooksFor(ref: ResourceRef<unknown>, tools: HookTools): ResourceHooks {
+  const name = `${ref.group}/${ref.resource}`;
+  if (name === "/services") return serviceHooks(tools);
+  if (name === "/namespaces") return namespaceHooks;
+  const rbac = tools.rbac(ref);
+  if (rbac !== undefined) return rbac;
+  return RETURN_DELETED.has(name) ? { returnsDeleted: true } : {};
+}

@@ -1,0 +1,249 @@
+/**
+ * Services: cluster addresses and node ports are taken when a Service is written and given back when it no longer needs
+ * them. A write that fails gives back what it took; what a crash leaves behind is the repair loop's.
+ * Source: k8s.io/kubernetes/pkg/registry/core/service/storage/alloc.go
+ */
+import type { Service, ServicePort, ServiceSpec } from "@knarr/api/generated/types/core-v1.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import type { ObjectKey } from "@knarr/apimachinery/resource.ts";
+import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import type { WriteScope } from "../verbs/write-scope.ts";
+import { formatCidr } from "./cidr.ts";
+import type { ClusterIps } from "./cluster-ips.ts";
+import type { NodePorts } from "./node-ports.ts";
+import type { ResourceHooks } from "./resource.ts";
+
+interface Allocators {
+  readonly ips: ClusterIps;
+  readonly ports: NodePorts;
+}
+
+export function serviceHooks(allocators: Allocators): ResourceHooks {
+  return {
+    returnsDeleted: true,
+    beginCreate: (object, scope) => create(object as Service & KubeObject, scope, allocators),
+    beginUpdate: (object, old, scope) =>
+      update(object as Service & KubeObject, old as Service & KubeObject, scope, allocators),
+    afterDelete: (object) => release(object as Service & KubeObject, allocators),
+  };
+}
+
+async function create(service: Service & KubeObject, scope: WriteScope, allocators: Allocators): Promise<void> {
+  const spec = service.spec;
+  if (spec === undefined) return;
+  defaultFamilies(spec, allocators);
+  await takeClusterIp(service, spec, scope, allocators.ips);
+  await takeNodePorts(service, spec, new Set(), scope, allocators.ports);
+}
+
+async function update(
+  service: Service & KubeObject,
+  old: Service & KubeObject,
+  scope: WriteScope,
+  allocators: Allocators,
+): Promise<void> {
+  const { spec } = service;
+  const before = old.spec;
+  if (spec === undefined || before === undefined || scope.subresource !== "") return;
+  inherit(spec, before);
+  defaultFamilies(spec, allocators);
+  const key = keyOf(service);
+  if (!needsClusterIp(spec)) {
+    delete spec.clusterIP;
+    delete spec.clusterIPs;
+    delete spec.ipFamilies;
+    delete spec.ipFamilyPolicy;
+  } else if (spec.clusterIP !== before.clusterIP || !needsClusterIp(before)) {
+    await takeClusterIp(service, spec, scope, allocators.ips);
+  }
+  const dropped = (before.clusterIPs ?? []).filter((ip) => ip !== "None" && !(spec.clusterIPs ?? []).includes(ip));
+  for (const ip of dropped) scope.onCommit(() => allocators.ips.release(ip, key));
+  const had = portsOf(before);
+  await takeNodePorts(service, spec, had, scope, allocators.ports);
+  const keep = portsOf(spec);
+  const released = [...had].filter((port) => !keep.has(port));
+  if (released.length > 0) scope.onCommit(() => allocators.ports.release(released));
+}
+
+async function release(service: Service & KubeObject, allocators: Allocators): Promise<void> {
+  const { spec } = service;
+  if (spec === undefined) return;
+  for (const ip of spec.clusterIPs ?? [])
+    if (ip !== "None" && ip !== "") await allocators.ips.release(ip, keyOf(service));
+  await allocators.ports.release([...portsOf(spec)]);
+}
+
+function keyOf(service: Service & KubeObject): ObjectKey {
+  return { namespace: service.metadata.namespace ?? "", name: service.metadata.name ?? "" };
+}
+
+function needsClusterIp(spec: ServiceSpec): boolean {
+  return spec.type !== "ExternalName";
+}
+
+function needsNodePorts(spec: ServiceSpec): boolean {
+  if (spec.type === "NodePort") return true;
+  return spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false;
+}
+
+/** Every node port that a spec holds, the health check's too. */
+export function portsOf(spec: ServiceSpec): Set<number> {
+  const ports = new Set<number>();
+  for (const port of spec.ports ?? []) if ((port.nodePort ?? 0) > 0) ports.add(port.nodePort ?? 0);
+  if ((spec.healthCheckNodePort ?? 0) > 0) ports.add(spec.healthCheckNodePort ?? 0);
+  return ports;
+}
+
+/** What clients that apply their own manifest leave out is kept. Source: service strategy patchAllocatedValues */
+function inherit(spec: ServiceSpec, before: ServiceSpec): void {
+  if (needsClusterIp(spec) && needsClusterIp(before)) {
+    if (spec.clusterIP === undefined || spec.clusterIP === "") {
+      if (before.clusterIP !== undefined) spec.clusterIP = before.clusterIP;
+      if (before.clusterIPs !== undefined) spec.clusterIPs = before.clusterIPs;
+    }
+    if (
+      (spec.clusterIPs?.length ?? 0) === 0 &&
+      spec.clusterIP === before.clusterIP &&
+      before.clusterIPs !== undefined
+    ) {
+      spec.clusterIPs = before.clusterIPs;
+    }
+    if ((spec.ipFamilies?.length ?? 0) === 0 && before.ipFamilies !== undefined) spec.ipFamilies = before.ipFamilies;
+    spec.ipFamilyPolicy ??= before.ipFamilyPolicy;
+  }
+  if (needsNodePorts(spec) && needsNodePorts(before)) inheritNodePorts(spec, before);
+  if (!needsNodePorts(spec) && spec.type !== "LoadBalancer") {
+    // A type that has no node ports gives them up, unless the client sent new ones (validation then refuses them).
+    const old = new Set((before.ports ?? []).map((port) => port.nodePort));
+    for (const port of spec.ports ?? []) if (old.has(port.nodePort)) delete port.nodePort;
+  }
+}
+
+function inheritNodePorts(spec: ServiceSpec, before: ServiceSpec): void {
+  const taken = new Set((spec.ports ?? []).map((port) => port.nodePort).filter((port) => port !== undefined));
+  for (const port of spec.ports ?? []) {
+    if ((port.nodePort ?? 0) > 0) continue;
+    const match = (before.ports ?? []).find((o) => o.port === port.port && o.protocol === port.protocol);
+    if (match?.nodePort !== undefined && match.nodePort > 0 && !taken.has(match.nodePort)) {
+      port.nodePort = match.nodePort;
+      taken.add(match.nodePort);
+    }
+  }
+}
+
+/** One family: the cluster's. Dual stack is refused by validation until the range has two. */
+function defaultFamilies(spec: ServiceSpec, allocators: Allocators): void {
+  if (!needsClusterIp(spec)) return;
+  spec.ipFamilyPolicy ??= "SingleStack";
+  if ((spec.ipFamilies?.length ?? 0) === 0) spec.ipFamilies = [allocators.ips.cidr.family];
+}
+
+async function takeClusterIp(
+  service: Service & KubeObject,
+  spec: ServiceSpec,
+  scope: WriteScope,
+  ips: ClusterIps,
+): Promise<void> {
+  if (!needsClusterIp(spec)) return;
+  if (spec.clusterIP === undefined || spec.clusterIP === "") {
+    const first = spec.clusterIPs?.[0];
+    if (first !== undefined) spec.clusterIP = first;
+  }
+  if (spec.clusterIP === "None") {
+    spec.clusterIPs = ["None"];
+    return;
+  }
+  const key = keyOf(service);
+  if (scope.dryRun) {
+    // Nothing is taken: the address shown is only what was asked for.
+    if (spec.clusterIP !== undefined && spec.clusterIP !== "") spec.clusterIPs = [spec.clusterIP];
+    return;
+  }
+  const asked = spec.clusterIP ?? "";
+  if (asked === "") {
+    const address = await ips.takeAny(key);
+    if (address === undefined) {
+      throw statusErrors.internal("failed to allocate a serviceIP: range is full");
+    }
+    scope.onRollback(() => ips.release(address, key));
+    spec.clusterIP = address;
+  } else if (!ips.contains(asked)) {
+    throw invalidIp(service, asked, `the provided network (${formatCidr(ips.cidr)}) does not contain ${asked}`);
+  } else {
+    const held = (await ips.ownerOf(asked)) === `${key.namespace}/${key.name}`;
+    if (!held) {
+      if (!(await ips.take(asked, key))) throw invalidIp(service, asked, "provided IP is already allocated");
+      scope.onRollback(() => ips.release(asked, key));
+    }
+  }
+  spec.clusterIPs = [spec.clusterIP ?? ""];
+}
+
+function invalidIp(service: Service & KubeObject, value: string, why: string): Error {
+  return invalid(service, "spec.clusterIPs", JSON.stringify([value]), `failed to allocate IP ${value}: ${why}`);
+}
+
+function invalid(service: Service & KubeObject, field: string, value: string, detail: string): Error {
+  const error: FieldError = { type: "FieldValueInvalid", field, message: `Invalid value: ${value}: ${detail}` };
+  return statusErrors.invalid("", "Service", service.metadata.name ?? "", [error]);
+}
+
+async function takeNodePorts(
+  service: Service & KubeObject,
+  spec: ServiceSpec,
+  held: ReadonlySet<number>,
+  scope: WriteScope,
+  ports: NodePorts,
+): Promise<void> {
+  const list = spec.ports ?? [];
+  // One number may serve TCP and UDP: it is taken once.
+  const now = new Set(held);
+  for (const [index, port] of list.entries()) {
+    const asked = port.nodePort ?? 0;
+    if (asked > 0) await takeAsked(service, port, index, now, scope, ports);
+  }
+  if (!needsNodePorts(spec)) return;
+  for (const port of list) {
+    if ((port.nodePort ?? 0) > 0 || scope.dryRun) continue;
+    const shared = list.find(
+      (p) => p !== port && p.port === port.port && p.protocol !== port.protocol && (p.nodePort ?? 0) > 0,
+    );
+    port.nodePort = shared?.nodePort ?? (await takeOne(scope, ports));
+    now.add(port.nodePort);
+  }
+  if (spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local" && !scope.dryRun) {
+    if ((spec.healthCheckNodePort ?? 0) === 0) spec.healthCheckNodePort = await takeOne(scope, ports);
+  }
+}
+
+async function takeAsked(
+  service: Service & KubeObject,
+  port: ServicePort,
+  index: number,
+  now: Set<number>,
+  scope: WriteScope,
+  ports: NodePorts,
+): Promise<void> {
+  const asked = port.nodePort ?? 0;
+  const field = `spec.ports[${index}].nodePort`;
+  if (now.has(asked)) return;
+  if (!ports.contains(asked)) {
+    throw invalid(
+      service,
+      field,
+      String(asked),
+      `provided port is not in the valid range. The range of valid ports is ${ports.rangeText}`,
+    );
+  }
+  if (scope.dryRun) return;
+  if (!(await ports.take(asked))) throw invalid(service, field, String(asked), "provided port is already allocated");
+  now.add(asked);
+  scope.onRollback(() => ports.release([asked]));
+}
+
+async function takeOne(scope: WriteScope, ports: NodePorts): Promise<number> {
+  const port = await ports.takeAny();
+  if (port === undefined) throw statusErrors.internal("failed to allocate a nodePort: range is full");
+  scope.onRollback(() => ports.release([port]));
+  return port;
+}

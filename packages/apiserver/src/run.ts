@@ -1,0 +1,108 @@
+/**
+ * The API server's life: build, listen, run the loops beside the server, stop in order.
+ * Inputs: flags, etcd, requests. Order of stopping: no new requests, watches end, running requests finish, own address
+ * withdrawn, loops, storage.
+ */
+import { readFile } from "node:fs/promises";
+import { core } from "@knarr/api/generated/resources.ts";
+import { Client } from "@knarr/client/client.ts";
+import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
+import { runGroup } from "@knarr/daemon/run-group.ts";
+import { loadTlsFiles, type TlsFilePaths, type TlsMaterial, watchTlsFiles } from "@knarr/daemon/tls-files.ts";
+import { keepKubernetesService } from "./bootstrap/kubernetes-service.ts";
+import { keepSystemObjects } from "./bootstrap/system-objects.ts";
+import { buildServer, type ServerParts } from "./build-server.ts";
+import type { Config } from "./config.ts";
+import { HttpServer } from "./http/server.ts";
+import { runServiceRepair } from "./registry/repair.ts";
+
+/** Runs until the signal aborts; rejects when it cannot start. */
+export async function runApiserver(config: Config, context: DaemonContext): Promise<void> {
+  const parts = await buildServer(config, context);
+  const { log, clock, signal } = context;
+  const tls = await loadTlsFiles(tlsPaths(config));
+  const server = await HttpServer.listen({
+    host: config.bindAddress,
+    port: config.securePort,
+    tls,
+    clientCas: await clientCas(config, tls),
+    clock,
+    log,
+    handle: parts.handle,
+  });
+  log.info({ port: server.port, resources: parts.resources.all().length }, "serving");
+  try {
+    await runLoops(config, context, parts, server, tls, signal);
+  } finally {
+    parts.kubelets.close();
+    await parts.audit?.close();
+    parts.kv.close();
+  }
+}
+
+async function runLoops(
+  config: Config,
+  context: DaemonContext,
+  parts: ServerParts,
+  server: HttpServer,
+  tls: TlsMaterial,
+  signal: AbortSignal,
+): Promise<void> {
+  const { log, clock } = context;
+  const { storage, resources, ips, ports, security, started, advertiseAddress } = parts;
+  const client = new Client(
+    { server: `https://127.0.0.1:${server.port}`, token: parts.loopback.token, insecureSkipTlsVerify: true },
+    { userAgent: "kube-apiserver/v1.36.0" },
+  );
+  const tools = { client, clock, log };
+  const { serviceCidr } = config;
+  const services = resources.storageOf(core.services);
+  const service = { ...tools, serviceCidr, advertiseAddress, securePort: server.port, leases: parts.masterLeases };
+  await runGroup(signal, {
+    storage: (stop) => storage.run(stop),
+    certificates: (stop) =>
+      watchTlsFiles(
+        { paths: tlsPaths(config), current: tls, clock, log },
+        (next) => {
+          clientCas(config, next).then(
+            (cas) => server.setTls(next, cas),
+            (error: unknown) => log.warn({ err: error }, "client CAs not readable, keeping the old"),
+          );
+        },
+        stop,
+      ),
+    repair: (stop) => runServiceRepair({ services, ips, ports, clock, log }, stop),
+    systemObjects: (stop) =>
+      keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
+    rbac: (stop) => security.reconcileBootstrapPolicy(client, started.done("rbac/bootstrap-roles"), stop),
+    kubernetesService: (stop) => keepKubernetesService(service, started.done("bootstrap-controller"), stop),
+    // Last: it is stopped first.
+    http: (stop) => serveUntil(server, parts.stopping, config.shutdownGracePeriodMs, stop),
+  });
+  client.close();
+}
+
+function serveUntil(server: HttpServer, stopping: AbortController, graceMs: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      stopping.abort(new DOMException("the server is stopping", "AbortError"));
+      server.close(graceMs).then(resolve, reject);
+    };
+    if (stop.aborted) end();
+    else stop.addEventListener("abort", end, { once: true });
+  });
+}
+
+function tlsPaths(config: Config): TlsFilePaths {
+  return {
+    certFile: config.tlsCertFile,
+    keyFile: config.tlsPrivateKeyFile,
+    ...(config.clientCaFile === "" ? {} : { clientCaFile: config.clientCaFile }),
+  };
+}
+
+/** Client certificates may chain to the clients' CA or to the front proxy's; which one it was is authentication's matter. */
+async function clientCas(config: Config, tls: TlsMaterial): Promise<readonly Buffer[]> {
+  const frontProxy = config.requestheaderClientCaFile;
+  return [...(tls.ca === undefined ? [] : [tls.ca]), ...(frontProxy === "" ? [] : [await readFile(frontProxy)])];
+}

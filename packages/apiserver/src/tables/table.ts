@@ -1,0 +1,52 @@
+/**
+ * Objects as a meta.k8s.io/v1 Table: what `kubectl get` shows. Pure.
+ * Source: api-concepts#receiving-resources-as-tables
+ */
+import type { KindDescriptor } from "@knarr/api/descriptor.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import { metadataOnly } from "./partial-metadata.ts";
+
+export type IncludeObject = "None" | "Metadata" | "Object";
+
+export interface TableRow {
+  readonly cells: readonly (string | number | boolean)[];
+  readonly object?: KubeObject;
+}
+
+export interface ColumnDefinition {
+  readonly name: string;
+  readonly type: string;
+  readonly format: string;
+  readonly description: string;
+  readonly priority: number;
+}
+
+export function columnDefinitions(descriptor: KindDescriptor): ColumnDefinition[] {
+  return descriptor.columns.map(({ name, type, format, description, priority }) => ({
+    name,
+    // Ages are cells of text: clients must not parse them.
+    type: type === "date" ? "string" : type,
+    format,
+    description,
+    priority,
+  }));
+}
+
+export function tableRow(
+  descriptor: KindDescriptor,
+  object: KubeObject,
+  nowMs: number,
+  include: IncludeObject,
+): TableRow {
+  const cells = descriptor.columns.map((column) => column.cell(object, nowMs));
+  if (include === "None") return { cells };
+  return { cells, object: include === "Object" ? object : metadataOnly(object) };
+}
+
+export function table(
+  columns: readonly ColumnDefinition[],
+  rows: readonly TableRow[],
+  metadata: Record<string, unknown>,
+): object {
+  return { kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions: columns, rows };
+}

@@ -1,0 +1,245 @@
+/**
+ * Request bodies to objects: JSON, YAML or protobuf, the right kind, checked against the field tables, in the form that
+ * upstream's types give them.
+ * Source: k8s.io/apiserver handlers create.go, patch.go, rest.go (transformDecodeError); KEP-2885 (field validation).
+ */
+import type { KindDescriptor } from "@knarr/api/descriptor.ts";
+import { normalizeStruct } from "@knarr/api/normalize.ts";
+import { kindSchema, type StructSchema, type TypeSchema } from "@knarr/api/schema.ts";
+import { JsonError, parseJson } from "@knarr/apimachinery/json.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
+import { isJsonObject, type JsonObject } from "@knarr/apimachinery/schema.ts";
+import { StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { checkTypes, DecodeError, strictErrorText } from "@knarr/apimachinery/strict-decode.ts";
+import { parseYaml, YamlError } from "@knarr/apimachinery/yaml.ts";
+import { parseMediaType } from "../http/media-type.ts";
+import type { FieldValidation } from "./write-options.ts";
+
+export interface Decoded {
+  readonly object: KubeObject;
+  /** Texts for Warning headers. */
+  readonly warnings: readonly string[];
+}
+
+type Gvk = { readonly group: string; readonly version: string; readonly kind: string };
+
+/** A parsed body, with what its parser found and the text that duplicate keys can be found in. */
+interface Parsed {
+  readonly value: unknown;
+  readonly complaints: readonly string[];
+  readonly text: string | undefined;
+}
+
+const BODY_TYPES = ["application/json", "application/yaml"];
+
+/** A POST or PUT body as an object of the resource. Throws 400 and 415. */
+export function decodeObject(
+  descriptor: KindDescriptor,
+  body: Buffer,
+  contentType: string,
+  validation: FieldValidation,
+): Decoded {
+  return decode(descriptor.ref, body, contentType, validation);
+}
+
+/** A body of some other kind: Binding, Eviction, Scale, a review. */
+export function decodeBody(gvk: Gvk, body: Buffer, contentType: string): KubeObject {
+  return decode(gvk, body, contentType, "Ignore").object;
+}
+
+function decode(gvk: Gvk, body: Buffer, contentType: string, validation: FieldValidation): Decoded {
+  const parsed = parseBody(gvk, body, contentType);
+  const document = identified(parsed.value, gvk);
+  const findings = check(document, gvk, parsed.text, (why) =>
+    statusErrors.badRequest(`${document.kind} in version "${gvk.version}" cannot be handled as a ${gvk.kind}: ${why}`),
+  );
+  const complaints = [...findings, ...parsed.complaints];
+  if (validation === "Strict" && complaints.length > 0) {
+    throw statusErrors.badRequest(
+      `${gvk.kind} in version "${gvk.version}" cannot be handled as a ${gvk.kind}: ${strictErrorText(complaints)}`,
+    );
+  }
+  return finish(document, gvk, validation === "Warn" ? complaints : []);
+}
+
+/** A patched document as an object of the resource. `patchText` stands in the error. */
+export function decodePatched(
+  descriptor: KindDescriptor,
+  document: unknown,
+  validation: FieldValidation,
+  patchText: () => string,
+): Decoded {
+  const gvk = descriptor.ref;
+  const invalid = (why: string) =>
+    statusErrors.invalid("", "", "", [
+      {
+        type: "FieldValueInvalid",
+        field: "patch",
+        message: `Invalid value: ${JSON.stringify(patchText())}: ${why}`,
+      },
+    ]);
+  const object = identified(document, gvk);
+  const complaints = check(object, gvk, undefined, invalid);
+  if (validation === "Strict" && complaints.length > 0) throw invalid(strictErrorText(complaints));
+  return finish(object, gvk, validation === "Warn" ? complaints : []);
+}
+
+/** The configuration of a server-side apply: YAML, of which JSON is a part. */
+export function decodeApplyBody(descriptor: KindDescriptor, body: Buffer, validation: FieldValidation): Decoded {
+  const gvk = descriptor.ref;
+  const parsed = parseYamlBody(body, (why) => statusErrors.badRequest(`error decoding YAML: ${why}`));
+  if (!isJsonObject(parsed.value)) throw statusErrors.badRequest("error decoding YAML: expected an object");
+  if (validation === "Strict" && parsed.complaints.length > 0) {
+    throw statusErrors.badRequest(`error strict decoding YAML: ${parsed.complaints.join(", ")}`);
+  }
+  const document = parsed.value;
+  requireMetadata(document);
+  const typed = (why: string) =>
+    plainFailure(
+      `failed to create typed patch object (${applyName(document)}; ${apiVersionOf(gvk)}, Kind=${gvk.kind}): ${why}`,
+    );
+  const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
+  if (schema !== undefined) {
+    const unknown = check(document, gvk, undefined, typed).map((text) => {
+      const field = /^unknown field "(.*)"$/.exec(text)?.[1] ?? text;
+      return `.${field}: field not declared in schema`;
+    });
+    if (unknown.length === 1) throw typed(unknown[0] ?? "");
+    if (unknown.length > 1) throw typed(`errors:\n${unknown.map((one) => `  ${one}`).join("\n")}`);
+  }
+  const warnings = validation === "Warn" ? parsed.complaints : [];
+  return { object: document as unknown as KubeObject, warnings };
+}
+
+function applyName(document: JsonObject): string {
+  const metadata = document.metadata as { namespace?: string; name?: string };
+  return `${metadata.namespace ?? ""}/${metadata.name ?? ""}`;
+}
+
+/** An error that upstream sends without a reason. */
+function plainFailure(message: string): StatusError {
+  return new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code: 500 });
+}
+
+function parseBody(gvk: Gvk, body: Buffer, contentType: string): Parsed {
+  const { type } = parseMediaType(contentType === "" ? "application/json" : contentType);
+  const unrecognized = (why: string) =>
+    statusErrors.badRequest(`the object provided is unrecognized (must be of type ${gvk.kind}): ${why}`);
+  switch (type) {
+    case "application/json":
+    case "*/*":
+    case "text/plain":
+      try {
+        const text = body.toString();
+        return { value: parseJson(text), complaints: [], text };
+      } catch (error) {
+        if (!(error instanceof JsonError)) throw error;
+        throw unrecognized(`couldn't get version/kind; json parse error: ${error.message}`);
+      }
+    case "application/yaml":
+      return parseYamlBody(body, unrecognized);
+    default:
+      throw statusErrors.unsupportedMediaType(type, BODY_TYPES);
+  }
+}
+
+function parseYamlBody(body: Buffer, failure: (why: string) => StatusError): Parsed {
+  try {
+    const { value, duplicates } = parseYaml(body.toString());
+    const complaints = duplicates.length === 0 ? [] : [`yaml: unmarshal errors:\n  ${duplicates.join("\n  ")}`];
+    return { value, complaints, text: undefined };
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error;
+    throw failure(error.message);
+  }
+}
+
+/** The document with apiVersion, kind and metadata; throws when they are of something else. */
+function identified(value: unknown, gvk: Gvk): JsonObject {
+  if (!isJsonObject(value)) {
+    throw statusErrors.badRequest(
+      `the object provided is unrecognized (must be of type ${gvk.kind}): expected an object`,
+    );
+  }
+  const expected = apiVersionOf(gvk);
+  const { apiVersion = "", kind = "" } = value;
+  if (apiVersion !== "" && apiVersion !== expected) {
+    throw statusErrors.badRequest(
+      `the API version in the data (${apiVersion}) does not match the expected API version (${expected})`,
+    );
+  }
+  if (kind !== "" && kind !== gvk.kind) {
+    throw statusErrors.badRequest(
+      `${kind} in version "${gvk.version}" cannot be handled as a ${gvk.kind}: ` +
+        `converting (${gvk.version}.${kind}) to (${gvk.version}.${gvk.kind}): unknown conversion`,
+    );
+  }
+  value.apiVersion = expected;
+  value.kind = gvk.kind;
+  requireMetadata(value);
+  return value;
+}
+
+function requireMetadata(document: JsonObject): void {
+  if (document.metadata === undefined || document.metadata === null) document.metadata = {};
+}
+
+/** Types are checked whatever the validation; returns what strict validation complains of. */
+function check(
+  document: JsonObject,
+  gvk: Gvk,
+  text: string | undefined,
+  failure: (why: string) => StatusError,
+): readonly string[] {
+  const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
+  if (schema === undefined) return [];
+  try {
+    return checkTypes(document, schema, text).strictErrors;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw failure(error.message);
+  }
+}
+
+function finish(document: JsonObject, gvk: Gvk, warnings: readonly string[]): Decoded {
+  const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
+  if (schema !== undefined) {
+    pruneUnknown(document, schema);
+    normalizeStruct(document, schema);
+  }
+  return { object: document as unknown as KubeObject, warnings };
+}
+
+/** Mutates: the object in the form that Go's types give it. */
+export function normalize(gvk: Gvk, object: KubeObject): KubeObject {
+  const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
+  if (schema !== undefined) normalizeStruct(object as unknown as JsonObject, schema);
+  return object;
+}
+
+/** Fields that the kind does not have are dropped, as Go's decoder does. */
+function pruneUnknown(object: JsonObject, schema: StructSchema): void {
+  for (const key of Object.keys(object)) {
+    const field = schema.fields.get(key);
+    if (field === undefined) delete object[key];
+    else pruneValue(object[key], field.type);
+  }
+}
+
+function pruneValue(value: unknown, type: TypeSchema): void {
+  if (typeof value !== "object" || value === null) return;
+  switch (type.kind) {
+    case "struct":
+      if (isJsonObject(value)) pruneUnknown(value, type.struct);
+      return;
+    case "list":
+      if (Array.isArray(value)) for (const item of value) pruneValue(item, type.items);
+      return;
+    case "map":
+      for (const item of Object.values(value)) pruneValue(item, type.values);
+      return;
+    default:
+      return;
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * From request info to the verb's function. Built-in and custom resources take the same way.
+ */
+import { type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import type { RequestContext } from "../http/request-context.ts";
+import { qualifiedOf } from "../registry/resource.ts";
+import { subresources } from "../subresources/order.ts";
+import { create } from "./create.ts";
+import { deleteObject } from "./delete.ts";
+import { deleteCollection } from "./deletecollection.ts";
+import type { ApiEnvironment, ResourceRequest } from "./environment.ts";
+import { getObject } from "./get.ts";
+import { listObjects } from "./list.ts";
+import { patch } from "./patch.ts";
+import { update } from "./update.ts";
+import { watchObjects } from "./watch.ts";
+
+export type VerbHandler = (request: ResourceRequest) => Promise<void>;
+
+const verbs: Readonly<Record<string, VerbHandler>> = {
+  get: getObject,
+  list: listObjects,
+  watch: watchObjects,
+  create,
+  update,
+  patch,
+  delete: deleteObject,
+  deletecollection: deleteCollection,
+};
+
+/** Answers a resource request; throws 404 for unknown resources and 405 for verbs that they don't have. */
+export async function dispatch(context: RequestContext, env: ApiEnvironment): Promise<void> {
+  const { info } = context;
+  const resource = env.resources.find(info.group, info.version, info.resource);
+  if (resource === undefined || context.user === undefined) throw statusErrors.pathNotFound();
+  const { descriptor } = resource;
+  // A namespaced path of a cluster-scoped resource, and an object of a namespaced one without its namespace, don't exist.
+  const misplaced = descriptor.ref.namespaced
+    ? info.namespace === "" && pathName(info.path, info.resource) !== ""
+    : info.namespace !== "" && info.resource !== "namespaces";
+  if (misplaced) throw statusErrors.pathNotFound();
+  const request: ResourceRequest = {
+    context,
+    env,
+    resource,
+    namespace: descriptor.ref.namespaced ? info.namespace : "",
+    name: info.name,
+    subresource: info.subresource,
+    user: context.user,
+  };
+  const handler = info.subresource === "" ? mainHandler(request) : subresourceHandler(request);
+  context.resourceKnown = true;
+  await handler(request);
+}
+
+function pathName(path: string, resource: string): string {
+  const match = path.split("/").filter((part) => part !== "");
+  const at = match.indexOf(resource);
+  return at < 0 ? "" : (match[at + 1] ?? "");
+}
+
+function mainHandler(request: ResourceRequest): VerbHandler {
+  const { resource, context } = request;
+  const { verb } = context.info;
+  const known = resource.descriptor.verbs as readonly string[];
+  const own = virtualHandler(request);
+  if (own !== undefined) return own;
+  const handler = known.includes(verb) ? verbs[verb] : undefined;
+  if (handler === undefined || resource.storage === undefined) throw notAllowed(request);
+  return handler;
+}
+
+/** Reviews and bindings: answered by a function, never stored. */
+function virtualHandler(request: ResourceRequest): VerbHandler | undefined {
+  const { ref } = request.resource.descriptor;
+  const handlers = subresources[`${ref.group}/${ref.resource}`];
+  return handlers?.[request.context.info.verb];
+}
+
+function subresourceHandler(request: ResourceRequest): VerbHandler {
+  const { ref, subresources: listed } = request.resource.descriptor;
+  const { verb } = request.context.info;
+  if (!listed.some((one) => one.name === request.subresource)) throw statusErrors.pathNotFound();
+  if (request.subresource === "status") {
+    const handler = verb === "get" || verb === "update" || verb === "patch" ? verbs[verb] : undefined;
+    if (handler === undefined) throw notAllowed(request);
+    return handler;
+  }
+  const handlers =
+    subresources[`${ref.group}/${ref.resource}/${request.subresource}`] ?? subresources[`*/${request.subresource}`];
+  const handler = handlers?.[verb] ?? handlers?.["*"];
+  if (handler === undefined) throw notAllowed(request);
+  return handler;
+}
+
+function notAllowed(request: ResourceRequest): StatusError {
+  const of = qualifiedOf(request.resource.descriptor);
+  // Source: negotiation of routes in upstream: a method that no route has.
+  const error = statusErrors.methodNotSupported(of, request.context.info.verb);
+  error.status.message = "the server does not allow this method on the requested resource";
+  error.status.details = {};
+  return error;
+}

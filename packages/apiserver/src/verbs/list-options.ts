@@ -1,0 +1,152 @@
+/**
+ * Query parameters of list, watch and deletecollection as the store's options. Pure.
+ * Source: k8s.io/apimachinery/pkg/apis/meta/v1 ListOptions and its validation.
+ */
+import { type FieldSelector, parseFieldSelector } from "@knarr/apimachinery/field-selector.ts";
+import { parseLabelSelector } from "@knarr/apimachinery/label-selector.ts";
+import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { isTrue } from "../http/request-info.ts";
+import type { Resource } from "../registry/resource.ts";
+import type { ListOptions, ObjectSelector } from "../storage/types.ts";
+
+export interface ListQuery {
+  readonly selector: ObjectSelector;
+  readonly resourceVersion: string | undefined;
+  readonly resourceVersionMatch: "" | "Exact" | "NotOlderThan";
+  readonly limit: number;
+  readonly continueToken: string | undefined;
+  readonly timeoutSeconds: number | undefined;
+  readonly allowWatchBookmarks: boolean;
+  readonly sendInitialEvents: boolean | undefined;
+}
+
+/** Throws 400 for selectors that don't parse or name unknown fields, 422 for combinations that make no sense. */
+export function parseListQuery(
+  query: URLSearchParams,
+  resource: Resource,
+  at: { readonly namespace: string; readonly name: string; readonly watch: boolean },
+): ListQuery {
+  const match = query.get("resourceVersionMatch") ?? "";
+  const sendInitialEvents = query.get("sendInitialEvents");
+  const options: ListQuery = {
+    selector: parseSelector(query, resource, at.namespace, at.name),
+    resourceVersion: query.get("resourceVersion") || undefined,
+    resourceVersionMatch: match as ListQuery["resourceVersionMatch"],
+    limit: integer(query, "limit") ?? 0,
+    continueToken: query.get("continue") || undefined,
+    timeoutSeconds: integer(query, "timeoutSeconds"),
+    allowWatchBookmarks: isTrue(query.get("allowWatchBookmarks")),
+    sendInitialEvents: sendInitialEvents === null ? undefined : isTrue(sendInitialEvents),
+  };
+  const errors = at.watch ? checkWatch(options, match) : checkList(options, match);
+  if (errors.length > 0) throw statusErrors.invalid("meta.k8s.io", "ListOptions", "", errors);
+  return options;
+}
+
+export function storeListOptions(query: ListQuery): ListOptions {
+  return {
+    ...query.selector,
+    ...(query.resourceVersion === undefined ? {} : { resourceVersion: query.resourceVersion }),
+    resourceVersionMatch: query.resourceVersionMatch,
+    limit: query.limit,
+    ...(query.continueToken === undefined ? {} : { continue: query.continueToken }),
+  };
+}
+
+function integer(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (text === null || text === "") return undefined;
+  if (!/^-?\d{1,18}$/.test(text)) {
+    throw statusErrors.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  return Number(text);
+}
+
+function parseSelector(query: URLSearchParams, resource: Resource, namespace: string, name: string): ObjectSelector {
+  const { descriptor } = resource;
+  const labelText = query.get("labelSelector") ?? "";
+  const fieldText = query.get("fieldSelector") ?? "";
+  let fields: FieldSelector | undefined;
+  let labels: ReturnType<typeof parseLabelSelector> | undefined;
+  try {
+    if (labelText !== "") labels = parseLabelSelector(labelText);
+    if (fieldText !== "") fields = parseFieldSelector(fieldText);
+  } catch (error) {
+    throw statusErrors.badRequest((error as Error).message);
+  }
+  const known = [
+    "metadata.name",
+    ...(descriptor.ref.namespaced ? ["metadata.namespace"] : []),
+    ...descriptor.selectableFields,
+  ];
+  for (const requirement of fields?.requirements ?? []) {
+    if (!known.includes(requirement.field)) {
+      throw statusErrors.badRequest(`field label not supported: ${requirement.field}`);
+    }
+  }
+  const named = fields?.requirements.find((r) => r.field === "metadata.name" && r.op === "=")?.value;
+  const wanted = name !== "" ? name : named;
+  return {
+    namespace: descriptor.ref.namespaced ? namespace : "",
+    ...(wanted === undefined || wanted === "" ? {} : { name: wanted }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(fields === undefined || (fields.requirements.length === 1 && named === wanted && wanted !== undefined)
+      ? {}
+      : { fields }),
+  };
+}
+
+const forbiddenMatch = (why: string): FieldError => ({
+  type: "FieldValueForbidden",
+  field: "resourceVersionMatch",
+  message: `Forbidden: ${why}`,
+});
+
+function checkMatchValue(match: string): FieldError[] {
+  if (["", "Exact", "NotOlderThan"].includes(match)) return [];
+  return [
+    {
+      type: "FieldValueNotSupported",
+      field: "resourceVersionMatch",
+      message: `Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan", ""`,
+    },
+  ];
+}
+
+function checkList(options: ListQuery, match: string): FieldError[] {
+  const errors = checkMatchValue(match);
+  if (options.sendInitialEvents !== undefined) {
+    errors.push({
+      type: "FieldValueForbidden",
+      field: "sendInitialEvents",
+      message: "Forbidden: sendInitialEvents is forbidden for list",
+    });
+  }
+  if (match === "") return errors;
+  if (options.resourceVersion === undefined) {
+    errors.push(forbiddenMatch("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+  }
+  if (options.continueToken !== undefined) {
+    errors.push(forbiddenMatch("resourceVersionMatch is forbidden when continue is provided"));
+  }
+  if (match === "Exact" && options.resourceVersion === "0") {
+    errors.push(forbiddenMatch(`resourceVersionMatch "Exact" is forbidden for resourceVersion "0"`));
+  }
+  return errors;
+}
+
+function checkWatch(options: ListQuery, match: string): FieldError[] {
+  if (options.sendInitialEvents === undefined) {
+    return match === ""
+      ? []
+      : [forbiddenMatch("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")];
+  }
+  if (match === "NotOlderThan") return [];
+  return [
+    {
+      type: "FieldValueForbidden",
+      field: "resourceVersionMatch",
+      message: "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+    },
+  ];
+}

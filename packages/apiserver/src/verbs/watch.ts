@@ -1,0 +1,156 @@
+/**
+ * WATCH: frames from the cache, written as they come. Over HTTP as chunked JSON lines, over a WebSocket as one message
+ * per event. Ends at its deadline, with the server, or with the client.
+ */
+import { randomInt } from "node:crypto";
+import { finished, type Writable } from "node:stream";
+import { isExpired, type StatusError } from "@knarr/apimachinery/status-error.ts";
+import { WebSocketServer } from "ws";
+import { negotiate, type Representation } from "../http/media-type.ts";
+import { baseHeaders, flushHeaders, toStatusError, writeHead } from "../http/respond.ts";
+import type { ObjectEvent, ObjectWatch } from "../storage/types.ts";
+import { EventRenderer } from "../tables/event-renderer.ts";
+import type { ResourceRequest } from "./environment.ts";
+import { drained } from "./list.ts";
+import { type ListQuery, parseListQuery } from "./list-options.ts";
+import { storageOf } from "./write.ts";
+
+const webSockets = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 });
+
+export async function watchObjects(request: ResourceRequest): Promise<void> {
+  const { context, env, resource, namespace } = request;
+  const representation = negotiate(context.header("accept"));
+  const query = parseListQuery(context.query, resource, { namespace, name: request.name, watch: true });
+  const timeoutMs = watchTimeoutMs(query, env.config.minRequestTimeout);
+  const end = AbortSignal.any([context.signal, env.stopping]);
+  const watch = await openWatch(request, query, end, env.clock.now() + timeoutMs);
+  const cancel = env.clock.setTimeout(() => watch.close(), timeoutMs);
+  const labels = labelsOf(request);
+  env.metrics.watchers.inc(labels);
+  try {
+    const sink = context.upgrade === undefined ? httpSink(request, representation) : await webSocketSink(request);
+    await pump(request, watch, sink, representation);
+  } finally {
+    cancel();
+    watch.close();
+    env.metrics.watchers.dec(labels);
+  }
+}
+
+function labelsOf(request: ResourceRequest): { group: string; version: string; kind: string } {
+  const { group, version, kind } = request.resource.descriptor.ref;
+  return { group, version, kind };
+}
+
+/** Unasked, a watch lives between one and two times --min-request-timeout, so that clients don't come back all at once. */
+function watchTimeoutMs(query: ListQuery, minimumSeconds: number): number {
+  const asked = query.timeoutSeconds ?? 0;
+  return asked > 0 ? asked * 1000 : (minimumSeconds + randomInt(Math.max(1, minimumSeconds))) * 1000;
+}
+
+async function openWatch(
+  request: ResourceRequest,
+  query: ListQuery,
+  signal: AbortSignal,
+  deadlineMs: number,
+): Promise<ObjectWatch> {
+  const open = () =>
+    storageOf(request).watch({
+      ...query.selector,
+      ...(query.resourceVersion === undefined ? {} : { resourceVersion: query.resourceVersion }),
+      resourceVersionMatch: query.resourceVersionMatch,
+      ...(query.sendInitialEvents === undefined ? {} : { sendInitialEvents: query.sendInitialEvents }),
+      allowBookmarks: query.allowWatchBookmarks,
+      deadlineMs,
+      signal,
+    });
+  try {
+    return await open();
+  } catch (error) {
+    // Source: etcd3 watcher: a version that is too old is said inside the stream, with code 200 outside.
+    if (!isExpired(error)) throw error;
+    return failedWatch(error as StatusError);
+  }
+}
+
+/** A watch that says one error and ends. */
+function failedWatch(error: StatusError): ObjectWatch {
+  const event: ObjectEvent = {
+    type: "ERROR",
+    object: { key: { namespace: "", name: "" }, revision: 0, bytes: Buffer.from(JSON.stringify(error.status)) },
+    frame: Buffer.from(`${JSON.stringify({ type: "ERROR", object: error.status })}\n`),
+  };
+  return {
+    close() {},
+    async *[Symbol.asyncIterator]() {
+      yield [event];
+    },
+  };
+}
+
+interface Sink {
+  /** Writes frames; false when the client is gone. Waits while the client is slow. */
+  write(frames: readonly Buffer[]): Promise<boolean>;
+  end(): void;
+}
+
+function httpSink(request: ResourceRequest, representation: Representation): Sink {
+  const { context } = request;
+  writeHead(context, 200, baseHeaders(context, representation.contentType));
+  flushHeaders(context);
+  return {
+    async write(frames) {
+      if (context.signal.aborted) return false;
+      const only = frames[0];
+      const bytes = frames.length === 1 && only !== undefined ? only : Buffer.concat(frames);
+      return (context.response as Writable).write(bytes) || drained(context, context.response);
+    },
+    end: () => context.response.end(),
+  };
+}
+
+async function webSocketSink(request: ResourceRequest): Promise<Sink> {
+  const { context } = request;
+  const { upgrade } = context;
+  if (upgrade === undefined) throw new Error("not an upgrade request");
+  context.statusCode = 101;
+  const socket = await new Promise<import("ws").WebSocket>((resolve) => {
+    webSockets.handleUpgrade(context.request as never, upgrade.socket, upgrade.head, resolve);
+  });
+  socket.on("error", () => socket.terminate());
+  // Clients have nothing to say on a watch; a close is seen through the socket.
+  finished(upgrade.socket, () => socket.terminate());
+  return {
+    async write(frames) {
+      for (const frame of frames) {
+        if (socket.readyState !== socket.OPEN) return false;
+        // One event per message, without the line feed that separates them on HTTP.
+        await new Promise<void>((resolve) => socket.send(frame.subarray(0, -1), { binary: false }, () => resolve()));
+      }
+      return true;
+    },
+    end: () => socket.close(1000),
+  };
+}
+
+async function pump(
+  request: ResourceRequest,
+  watch: ObjectWatch,
+  sink: Sink,
+  representation: Representation,
+): Promise<void> {
+  const { env } = request;
+  const labels = labelsOf(request);
+  const renderer = new EventRenderer(request, representation);
+  try {
+    for await (const events of watch) {
+      env.metrics.watchEvents.inc(labels, events.length);
+      if (!(await sink.write(events.map((event) => renderer.frame(event))))) return;
+    }
+  } catch (error) {
+    const { status } = toStatusError(error);
+    if (!isExpired(error)) env.log.warn({ err: error, path: request.context.path }, "watch failed");
+    await sink.write([Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`)]);
+  }
+  sink.end();
+}
