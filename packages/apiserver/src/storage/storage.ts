@@ -58,6 +58,11 @@ export class Storage {
     return made;
   }
 
+  /** Whether the resource has a watch cache, so that `view` works. */
+  has(ref: ResourceRef<unknown>): boolean {
+    return this.#resources.get(nameOf(ref)) instanceof CachedResource;
+  }
+
   /** Forgets a resource that is no longer served and ends its watches. What is stored stays. */
   remove(ref: ResourceRef<unknown>): void {
     const resource = this.#resources.get(nameOf(ref));
