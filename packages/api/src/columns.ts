@@ -6,7 +6,7 @@ import type { PrinterColumn } from "./descriptor.ts";
 import type { PodTemplateSpec } from "./generated/types/core-v1.ts";
 import { ageSince } from "./human-duration.ts";
 
-type Cell<T> = (object: T, now: number) => string | number;
+type Cell<T> = (object: T, now: number) => string | number | boolean;
 
 /** A string column; `wide` columns show with -o wide only. */
 export function textColumn<T>(name: string, cell: Cell<T>, wide?: "wide"): PrinterColumn<T> {
@@ -36,6 +36,17 @@ export function formatSelector(selector: LabelSelector | undefined): string {
   if (selector === undefined) return "<none>";
   const text = formatLabelSelector(selector);
   return text === "" ? "<none>" : text;
+}
+
+/** Text, or `<none>`. */
+export function orNone(text: string | undefined): string {
+  return text === undefined || text === "" ? "<none>" : text;
+}
+
+/** "a,b,c + 2 more..." */
+export function listWithMore(items: readonly string[], max: number): string {
+  const shown = items.slice(0, max).join(",");
+  return items.length > max ? `${shown} + ${items.length - max} more...` : shown;
 }
 
 /** The wide columns Containers and Images of everything that has a pod template. */

@@ -46,7 +46,7 @@ export interface PrinterColumn<T> {
   /** 0 is always shown, 1 with -o wide. */
   readonly priority: number;
   /** `now` in milliseconds of the epoch. */
-  cell(object: T, now: number): string | number;
+  cell(object: T, now: number): string | number | boolean;
 }
 
 /** Where objects lie in etcd: `<prefix>/<namespace>/<name>`, in the JSON of `apiVersion` and `kind`. */

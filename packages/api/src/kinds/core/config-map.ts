@@ -1,4 +1,4 @@
-import { ageColumn, integerColumn, nameColumn } from "../../columns.ts";
+import { ageColumn, nameColumn, textColumn } from "../../columns.ts";
 import { deepEqual } from "../../deep-equal.ts";
 import { defineKind } from "../../define-kind.ts";
 import { core } from "../../generated/resources.ts";
@@ -38,7 +38,7 @@ export const configMapKind = defineKind<ConfigMap>({
   },
   columns: [
     nameColumn(),
-    integerColumn("Data", (map) => Object.keys(map.data ?? {}).length + Object.keys(map.binaryData ?? {}).length),
+    textColumn("Data", (map) => Object.keys(map.data ?? {}).length + Object.keys(map.binaryData ?? {}).length),
     ageColumn(),
   ],
 });

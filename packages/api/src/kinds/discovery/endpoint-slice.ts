@@ -1,0 +1,106 @@
+import { isDns1123Label, isDns1123Subdomain, isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
+import { ageColumn, listWithMore, nameColumn, textColumn } from "../../columns.ts";
+import { deepEqual } from "../../deep-equal.ts";
+import { bumpGeneration, defineKind } from "../../define-kind.ts";
+import { discovery } from "../../generated/resources.ts";
+import type { Endpoint, EndpointPort, EndpointSlice } from "../../generated/types/discovery-v1.ts";
+import { protocols, validateRequiredOneOf } from "../../validation/common.ts";
+import type { FieldErrors } from "../../validation/field-errors.ts";
+import { ipFamily } from "../../validation/ip.ts";
+import { portNumberErrors, subdomainName } from "../../validation/names.ts";
+
+const maxPorts = 20_000;
+const maxEndpoints = 1000;
+const maxAddresses = 100;
+const maxHints = 16;
+const addressTypes = ["FQDN", "IPv4", "IPv6"];
+
+function validateAddress(errors: FieldErrors, path: string, address: string, type: string): void {
+  if (type === "FQDN") errors.invalidAll(path, address, isDns1123Subdomain(address));
+  else if (ipFamily(address) !== type) {
+    errors.invalid(path, address, type === "IPv4" ? "must be an IPv4 address" : "must be an IPv6 address");
+  }
+}
+
+function validateEndpoint(errors: FieldErrors, path: string, endpoint: Endpoint, type: string): void {
+  const addresses = endpoint.addresses ?? [];
+  if (addresses.length === 0) errors.required(`${path}.addresses`, "must contain at least 1 address");
+  if (addresses.length > maxAddresses) errors.tooMany(`${path}.addresses`, addresses.length, maxAddresses);
+  for (const [i, address] of addresses.entries()) validateAddress(errors, `${path}.addresses[${i}]`, address, type);
+  if (endpoint.nodeName !== undefined) {
+    errors.invalidAll(`${path}.nodeName`, endpoint.nodeName, isDns1123Subdomain(endpoint.nodeName));
+  }
+  if (endpoint.hostname !== undefined) {
+    errors.invalidAll(`${path}.hostname`, endpoint.hostname, isDns1123Label(endpoint.hostname));
+  }
+  const topology = Object.keys(endpoint.deprecatedTopology ?? {});
+  if (topology.length > maxHints) errors.tooMany(`${path}.deprecatedTopology`, topology.length, maxHints);
+  for (const zone of endpoint.hints?.forZones ?? []) {
+    errors.invalidAll(`${path}.hints.forZones`, zone.name, isQualifiedName(zone.name));
+  }
+}
+
+function validatePort(errors: FieldErrors, path: string, port: EndpointPort, names: Set<string>): void {
+  const name = port.name ?? "";
+  if (name !== "") errors.invalidAll(`${path}.name`, name, isDns1123Label(name));
+  if (names.has(name)) errors.duplicate(`${path}.name`, name);
+  names.add(name);
+  if (port.port !== undefined) errors.invalidAll(`${path}.port`, port.port, portNumberErrors(port.port));
+  validateRequiredOneOf(errors, `${path}.protocol`, port.protocol, protocols);
+  if (port.appProtocol !== undefined) {
+    errors.invalidAll(`${path}.appProtocol`, port.appProtocol, isQualifiedName(port.appProtocol));
+  }
+}
+
+function portsText(slice: EndpointSlice): string {
+  const ports = (slice.ports ?? []).map((port) => (port.port === undefined ? port.name || "*" : String(port.port)));
+  return ports.length === 0 ? "<unset>" : listWithMore(ports, 3);
+}
+
+function endpointsText(slice: EndpointSlice): string {
+  const addresses = (slice.endpoints ?? []).flatMap((endpoint) => endpoint.addresses ?? []);
+  return addresses.length === 0 ? "<unset>" : listWithMore(addresses, 3);
+}
+
+/** Source: pkg/registry/discovery/endpointslice/strategy.go, ValidateEndpointSlice */
+export const endpointSliceKind = defineKind<EndpointSlice>({
+  ref: discovery.endpointslices,
+  prefix: "/registry/endpointslices",
+  nameRule: subdomainName,
+  allowUnconditionalUpdate: true,
+  default(slice) {
+    for (const port of slice.ports ?? []) {
+      port.name ??= "";
+      port.protocol ??= "TCP";
+    }
+  },
+  prepareForCreate(slice) {
+    slice.metadata.generation = 1;
+  },
+  prepareForUpdate(slice, old) {
+    const content = ({ metadata, ...rest }: EndpointSlice) => ({ ...rest, labels: metadata.labels });
+    if (!deepEqual(content(slice), content(old))) bumpGeneration(slice, old);
+  },
+  validate(errors, slice) {
+    validateRequiredOneOf(errors, "addressType", slice.addressType, addressTypes);
+    const endpoints = slice.endpoints ?? [];
+    if (endpoints.length > maxEndpoints) errors.tooMany("endpoints", endpoints.length, maxEndpoints);
+    for (const [i, endpoint] of endpoints.entries()) {
+      validateEndpoint(errors, `endpoints[${i}]`, endpoint, slice.addressType);
+    }
+    const ports = slice.ports ?? [];
+    if (ports.length > maxPorts) errors.tooMany("ports", ports.length, maxPorts);
+    const names = new Set<string>();
+    for (const [i, port] of ports.entries()) validatePort(errors, `ports[${i}]`, port, names);
+  },
+  validateUpdate(errors, slice, old) {
+    if (slice.addressType !== old.addressType) errors.invalid("addressType", slice.addressType, "field is immutable");
+  },
+  columns: [
+    nameColumn(),
+    textColumn("AddressType", (slice) => slice.addressType),
+    textColumn("Ports", portsText),
+    textColumn("Endpoints", endpointsText),
+    ageColumn(),
+  ],
+});
