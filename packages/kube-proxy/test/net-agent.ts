@@ -49,11 +49,9 @@ export function probe(order: ConnectOrder): Promise<ConnectResult> {
 }
 
 function serve(name: string, port: number): Promise<void> {
-  createSocket("udp4")
-    .on("message", function (_data, from) {
-      this.send(`${name} ${from.address}`, from.port, from.address);
-    })
-    .bind(port);
+  const socket = createSocket("udp4");
+  socket.on("message", (_data, from) => socket.send(`${name} ${from.address}`, from.port, from.address));
+  socket.bind(port);
   return new Promise((resolve) => {
     createServer((socket) => {
       socket.on("error", () => {}); // The client may leave first; it is only a test's client.
