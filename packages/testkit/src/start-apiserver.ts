@@ -11,7 +11,7 @@
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:https";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { RestConfig } from "@knarr/client/rest-config.ts";
@@ -25,7 +25,7 @@ export interface ApiserverOptions {
   readonly args?: readonly string[];
   /** Default: Node,RBAC. */
   readonly authorizationMode?: string;
-  /** Where it is reached; default 127.0.0.1. Put into the serving certificate. */
+  /** What its endpoints name; default: the first address of this machine that is not loopback. In the certificate too. */
   readonly advertiseAddress?: string;
   readonly serviceClusterIpRange?: string;
 }
@@ -57,7 +57,7 @@ const MAIN = fileURLToPath(new URL("../../apiserver/src/main.ts", import.meta.ur
 export async function startApiserver(options: ApiserverOptions): Promise<TestApiserver> {
   const dir = await mkdtemp(join(tmpdir(), "knarr-apiserver-"));
   const pki = await TestPki.create(join(dir, "pki"));
-  const address = options.advertiseAddress ?? "127.0.0.1";
+  const address = options.advertiseAddress ?? firstAddress();
   const range = options.serviceClusterIpRange ?? "10.96.0.0/12";
   await pki.issue("apiserver", {
     commonName: "kube-apiserver",
@@ -115,6 +115,12 @@ export async function startApiserver(options: ApiserverOptions): Promise<TestApi
       await rm(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** From the documentation block when this machine has no address but loopback: endpoints may not be loopback. */
+function firstAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find((address) => !address.internal && address.family === "IPv4")?.address ?? "192.0.2.1";
 }
 
 function serverArgs(

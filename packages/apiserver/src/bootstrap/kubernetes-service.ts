@@ -60,6 +60,8 @@ async function reconcile(options: KubernetesServiceOptions, signal: AbortSignal)
     },
   };
   await createIfMissing(client, core.services, service as KubeObject, signal);
+  // A loopback address is of no use to pods, and not a valid endpoint: the Service stays without any.
+  if (/^(127\.|::1$)/.test(options.advertiseAddress)) return;
   await renewLease(options);
   const page = await options.leases.list({});
   const addresses = page.items.map((item) => item.key.name).sort();

@@ -2,9 +2,13 @@
  * DeleteOptions from the body or the query, checked, with deprecated spellings folded in. Pure.
  * Source: k8s.io/apiserver/pkg/endpoints/handlers/delete.go
  */
+import { structSchema } from "@knarr/api/schema.ts";
 import { parseJson } from "@knarr/apimachinery/json.ts";
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { isTrue } from "../http/request-info.ts";
+import { decodeMessage, openEnvelope } from "../protobuf/decode.ts";
+import { WireError } from "../protobuf/wire.ts";
+import { PROTOBUF_TYPE } from "./decode.ts";
 import { checkDryRun } from "./write-options.ts";
 
 export type Propagation = "Orphan" | "Background" | "Foreground";
@@ -33,11 +37,16 @@ interface WireOptions {
 const POLICIES = ["Foreground", "Background", "Orphan"];
 
 /** Throws 400 for a body that is no DeleteOptions and 422 for values that are not allowed. */
-export function parseDeleteOptions(query: URLSearchParams, body: Buffer | string): DeleteRequestOptions {
-  return checked(body.length > 0 ? fromBody(body) : fromQuery(query));
+export function parseDeleteOptions(
+  query: URLSearchParams,
+  body: Buffer | string,
+  contentType = "application/json",
+): DeleteRequestOptions {
+  return checked(body.length > 0 ? fromBody(body, contentType) : fromQuery(query));
 }
 
-function fromBody(body: Buffer | string): WireOptions {
+function fromBody(body: Buffer | string, contentType: string): WireOptions {
+  if (contentType.startsWith(PROTOBUF_TYPE)) return fromProtobuf(Buffer.from(body));
   let value: unknown;
   try {
     value = parseJson(body);
@@ -52,6 +61,15 @@ function fromBody(body: Buffer | string): WireOptions {
     throw statusErrors.badRequest("decoded object cannot be converted to DeleteOptions");
   }
   return options;
+}
+
+function fromProtobuf(body: Buffer): WireOptions {
+  try {
+    return decodeMessage(openEnvelope(body).raw, structSchema("meta/v1", "DeleteOptions"));
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw statusErrors.badRequest(`unable to decode DeleteOptions: ${error.message}`);
+  }
 }
 
 function fromQuery(query: URLSearchParams): WireOptions {

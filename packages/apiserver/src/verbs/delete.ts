@@ -27,7 +27,7 @@ export interface DeleteResult {
 
 export async function deleteObject(request: ResourceRequest): Promise<void> {
   const { context, resource } = request;
-  const options = parseDeleteOptions(context.query, await readBody(context));
+  const options = parseDeleteOptions(context.query, await readBody(context), context.header("content-type"));
   const result = await removeObject(request, options);
   if (result.removed && resource.hooks.returnsDeleted !== true) {
     const { ref } = resource.descriptor;

@@ -17,7 +17,7 @@ const WORKERS = 8;
 
 export async function deleteCollection(request: ResourceRequest): Promise<void> {
   const { context, resource, namespace } = request;
-  const options = parseDeleteOptions(context.query, await readBody(context));
+  const options = parseDeleteOptions(context.query, await readBody(context), context.header("content-type"));
   const query = parseListQuery(context.query, resource, { namespace, name: "", watch: false });
   const page = await storageOf(request).list(storeListOptions(query));
   const items = page.items.values();

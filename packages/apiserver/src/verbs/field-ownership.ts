@@ -1,4 +1,5 @@
 /** Who owns which field: metadata.managedFields, kept for every write. Source: KEP-555 */
+import { zeroStruct } from "@knarr/api/normalize.ts";
 import { kindSchema } from "@knarr/api/schema.ts";
 import type { ManagedFieldsEntry } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { serverSideApply, type TrackOptions, trackUpdate } from "@knarr/apimachinery/managed-fields.ts";
@@ -14,7 +15,10 @@ export function trackFields(
   object: KubeObject,
   by: { readonly manager: string; readonly subresource: string },
 ): void {
-  setManagedFields(object, trackUpdate(old, object, optionsFor(request, by)));
+  const options = optionsFor(request, by);
+  // A new object is compared with the zero value of its type, so that nobody owns the mere existence of its spec.
+  const before = old ?? { ...zeroOf(request), metadata: {} };
+  setManagedFields(object, trackUpdate(before, object, options));
 }
 
 export interface Applied {
@@ -36,6 +40,12 @@ export function applyConfiguration(
     object: applied.object,
     track: (stored) => setManagedFields(stored, applied.managedFields(stored)),
   };
+}
+
+function zeroOf(request: ResourceRequest): object {
+  const { ref } = request.resource.descriptor;
+  const schema = kindSchema(ref.group, ref.version, ref.kind);
+  return schema === undefined ? {} : zeroStruct(schema);
 }
 
 function optionsFor(
