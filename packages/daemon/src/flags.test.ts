@@ -118,3 +118,9 @@ for (const [text, want] of [
 ] as const) {
   test(`parseGoDurationMs() reads ${text} when it is a Go duration`, () => assert.equal(parseGoDurationMs(text), want));
 }
+
+test("parseFlags() takes Go's form of a short flag with a value", () => {
+  const v = intFlag({ help: "verbosity", name: "v", short: "v", default: 0 });
+  assert.equal(parseFlags({ name: "x", description: "x", flags: { v } }, ["-v=4"]).values.v, 4);
+  assert.equal(parseFlags({ name: "x", description: "x", flags: { v } }, ["--v=5"]).values.v, 5);
+});

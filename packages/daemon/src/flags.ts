@@ -257,7 +257,7 @@ export function parseFlags<F extends FlagTable>(program: FlagProgram<F>, argv: r
     );
   }
   try {
-    command.parse(normaliseBooleans(program.flags, argv), { from: "user" });
+    command.parse(normaliseWords(program.flags, argv), { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     throw new UsageError(error.message.replace(/^error: /, ""), error.exitCode === 0 ? 0 : 1);
@@ -281,14 +281,17 @@ function optionOf(key: string, flag: Flag<unknown>, given: Map<string, string[]>
   });
 }
 
-/** Go's boolean flags never take the following word, so `--x` must not swallow it: `--x` becomes `--x=true`. */
-function normaliseBooleans(flags: FlagTable, argv: readonly string[]): string[] {
+/**
+ * Go's boolean flags never take the following word, so `--x` must not swallow it: `--x` becomes `--x=true`. And Go
+ * takes `-v=4`, of which commander would read the value "=4".
+ */
+function normaliseWords(flags: FlagTable, argv: readonly string[]): string[] {
   const booleans = new Set(
     Object.entries(flags)
       .filter(([, f]) => f.placeholder === undefined)
       .flatMap(([key, f]) => [`--${flagName(key, f)}`, ...(f.short === undefined ? [] : [`-${f.short}`])]),
   );
-  return argv.map((word) => (booleans.has(word) ? `${word}=true` : word));
+  return argv.map((word) => (booleans.has(word) ? `${word}=true` : word).replace(/^-([A-Za-z])=/, "-$1"));
 }
 
 function valuesOf<F extends FlagTable>(flags: F, given: ReadonlyMap<string, string[]>): FlagValues<F> {
