@@ -6,9 +6,10 @@
  * Use: `if (await isolatedTest(import.meta)) { test(...); ... }`
  */
 import { execFile, spawn } from "node:child_process";
-import { readdir, rmdir } from "node:fs/promises";
+import { readdir, readFile, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -37,7 +38,7 @@ export async function isolatedTest(meta: { readonly url: string }): Promise<bool
   return false;
 }
 
-/** Removes a cgroup and its children from every hierarchy; `path` is "/knarr-test-x". */
+/** Kills what is left in a cgroup and removes it with its children from every hierarchy; `path` is "/knarr-test-x". */
 export async function removeCgroups(path: string): Promise<void> {
   for (const hierarchy of ["", ...(await readdir("/sys/fs/cgroup"))]) {
     await removeCgroupTree(join("/sys/fs/cgroup", hierarchy, path));
@@ -48,5 +49,23 @@ async function removeCgroupTree(directory: string): Promise<void> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => undefined);
   if (entries === undefined) return; // Not in this hierarchy.
   for (const entry of entries) if (entry.isDirectory()) await removeCgroupTree(join(directory, entry.name));
-  await rmdir(directory);
+  for (let attempt = 0; ; attempt++) {
+    const pids = await readFile(join(directory, "cgroup.procs"), "utf8");
+    for (const pid of pids.split("\n").map(Number)) if (pid > 0) killIfThere(pid);
+    try {
+      await rmdir(directory);
+      return;
+    } catch (error) {
+      if (attempt === 100) throw error;
+      await sleep(20);
+    }
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }

@@ -1,0 +1,24 @@
+/** An answer that is not 200: the kubelet's API speaks plain text. */
+import type { ServerResponse } from "node:http";
+
+export class HttpError extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  type = "text/plain; charset=utf-8",
+): void {
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) });
+  response.end(text);
+}
+
+export function sendJson(response: ServerResponse, value: unknown): void {
+  sendText(response, 200, JSON.stringify(value), "application/json");
+}

@@ -1,0 +1,159 @@
+/**
+ * The client's side of a SPDY/3.1 connection, as far as container streams need it: it opens streams, writes to them, half
+ * closes them and reads them. Streams opened by the server are refused; flow control is not used, as Kubernetes' own
+ * servers don't.
+ */
+import { Duplex } from "node:stream";
+import { constants, createDeflate, type Deflate } from "node:zlib";
+import { SPDY_DICTIONARY } from "./dictionary.ts";
+import { controlFrame, dataFrame, type Frame, FrameParser, FrameType, headerBlock, synStream } from "./frames.ts";
+
+/** Large writes are cut, so that streams share the connection. */
+const MAX_DATA_BYTES = 32 * 1024;
+
+type SendFrame = (frame: Buffer, done: (error?: Error | null) => void) => void;
+
+/** One stream: what is written goes out as data frames, `end()` half-closes, what comes is read. */
+export class SpdyStream extends Duplex {
+  readonly id: number;
+  readonly #send: SendFrame;
+  readonly #wantMore: () => void;
+
+  constructor(id: number, send: SendFrame, wantMore: () => void) {
+    super({ allowHalfOpen: true });
+    this.id = id;
+    this.#send = send;
+    this.#wantMore = wantMore;
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    const frames: Buffer[] = [];
+    for (let at = 0; at < chunk.length; at += MAX_DATA_BYTES) {
+      frames.push(dataFrame(this.id, chunk.subarray(at, at + MAX_DATA_BYTES)));
+    }
+    this.#send(Buffer.concat(frames), done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#send(dataFrame(this.id, Buffer.alloc(0), true), done);
+  }
+
+  override _read(): void {
+    this.#wantMore();
+  }
+}
+
+export class SpdyClient {
+  readonly #socket: Duplex;
+  readonly #parser = new FrameParser();
+  readonly #deflate: Deflate;
+  readonly #streams = new Map<number, SpdyStream>();
+  #nextId = 1;
+  #opening: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** `head`: what came with the upgrade's answer. */
+  constructor(socket: Duplex, head: Buffer) {
+    this.#socket = socket;
+    this.#deflate = createDeflate({ dictionary: SPDY_DICTIONARY });
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.once("close", () => this.#end());
+    socket.once("error", () => this.#end());
+    socket.once("end", () => this.#end());
+    if (head.length > 0) this.#receive(head);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Opens a stream; streams appear at the server in the order of the calls. */
+  openStream(headers: Readonly<Record<string, string>>): Promise<SpdyStream> {
+    const opened = this.#opening.then(async () => {
+      const block = await this.#compress(headerBlock(headers));
+      const id = this.#nextId;
+      this.#nextId += 2;
+      const stream = new SpdyStream(
+        id,
+        (frame, done) => {
+          if (this.#closed) done(new Error("the connection is closed"));
+          else this.#socket.write(frame, done);
+        },
+        () => this.#socket.resume(),
+      );
+      this.#streams.set(id, stream);
+      stream.once("close", () => this.#streams.delete(id));
+      this.#socket.write(synStream(id, block));
+      return stream;
+    });
+    this.#opening = opened.catch(() => undefined);
+    return opened;
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+    this.#end();
+  }
+
+  /** One zlib stream for the whole connection, flushed after each block. */
+  #compress(block: Buffer): Promise<Buffer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    const parts: Buffer[] = [];
+    const onData = (part: Buffer) => parts.push(part);
+    this.#deflate.on("data", onData);
+    this.#deflate.once("error", reject);
+    this.#deflate.write(block);
+    this.#deflate.flush(constants.Z_SYNC_FLUSH, () => {
+      this.#deflate.off("data", onData);
+      this.#deflate.off("error", reject);
+      resolve(Buffer.concat(parts));
+    });
+    return promise;
+  }
+
+  #receive(chunk: Buffer): void {
+    for (const frame of this.#parser.push(chunk)) this.#handle(frame);
+  }
+
+  #handle(frame: Frame): void {
+    if (frame.kind === "data") {
+      const stream = this.#streams.get(frame.streamId);
+      if (frame.data.length > 0 && stream?.push(frame.data) === false) this.#socket.pause();
+      if (frame.fin) stream?.push(null);
+      return;
+    }
+    const id = frame.payload.length >= 4 ? frame.payload.readUInt32BE(0) & 0x7fff_ffff : 0;
+    switch (frame.type) {
+      case FrameType.synReply:
+        if ((frame.flags & 1) !== 0) this.#streams.get(id)?.push(null);
+        break;
+      case FrameType.rstStream:
+        this.#streams.get(id)?.push(null);
+        break;
+      case FrameType.synStream:
+        this.#socket.write(controlFrame(FrameType.rstStream, 0, refusal(id)));
+        break;
+      case FrameType.ping:
+        this.#socket.write(controlFrame(FrameType.ping, 0, frame.payload));
+        break;
+      default:
+        // Settings, windows, headers: nothing that container streams depend on.
+        break;
+    }
+  }
+
+  #end(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#deflate.close();
+    for (const stream of this.#streams.values()) stream.push(null);
+  }
+}
+
+/** RST_STREAM's body: the stream, and REFUSED_STREAM. */
+function refusal(streamId: number): Buffer {
+  const payload = Buffer.alloc(8);
+  payload.writeUInt32BE(streamId, 0);
+  payload.writeUInt32BE(3, 4);
+  return payload;
+}
