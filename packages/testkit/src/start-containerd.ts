@@ -9,9 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { buildImageArchive, type ImageSpec } from "@knarr/cluster/images/image-archive.ts";
 import { ChildDaemon } from "./child-daemon.ts";
 import { renderBridgeConflist, renderContainerdConfig, renderRuncWrapper } from "./containerd-config.ts";
-import { buildImageArchive, type ImageSpec } from "./images/image-archive.ts";
 import { PAUSE_IMAGE, testImages } from "./images/test-images.ts";
 
 const run = promisify(execFile);

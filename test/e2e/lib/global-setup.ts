@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildImageArchive } from "@knarr/testkit/images/image-archive.ts";
+import { buildImageArchive } from "@knarr/cluster/images/image-archive.ts";
 import { testImages } from "@knarr/testkit/images/test-images.ts";
 import { dataDir, knarr } from "./cluster.ts";
 

@@ -1,5 +1,5 @@
 /** `node packages/testkit/src/images/build.ts OUTDIR` writes the test images as archives and prints their paths. */
-import { buildImageArchive } from "./image-archive.ts";
+import { buildImageArchive } from "@knarr/cluster/images/image-archive.ts";
 import { testImages } from "./test-images.ts";
 
 const directory = process.argv[2];

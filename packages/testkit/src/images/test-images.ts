@@ -9,9 +9,9 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import type { ImageSpec } from "./image-archive.ts";
-import { pauseBinary } from "./pause-binary.ts";
-import type { TarEntry } from "./tar.ts";
+import type { ImageSpec } from "@knarr/cluster/images/image-archive.ts";
+import { pauseBinary } from "@knarr/cluster/images/pause-binary.ts";
+import type { TarEntry } from "@knarr/cluster/images/tar.ts";
 
 export const PAUSE_IMAGE = "knarr.local/pause:3.10";
 export const BUSYBOX_IMAGE = "knarr.local/busybox:1";

@@ -1,0 +1,74 @@
+/** `knarr up`: a local cluster on this machine, from whatever state it is in. */
+import { bringUp, type UpProgress } from "@knarr/cluster/up.ts";
+import type { Command } from "commander";
+import { dataDirOf } from "../data-dir.ts";
+import { type CliContext, CliError, type Verb } from "../verb.ts";
+import { collect } from "./get.ts";
+
+interface UpOptions {
+  readonly nodes?: string;
+  readonly dataDir?: string;
+  readonly loadImage?: readonly string[];
+}
+
+export const up: Verb = {
+  name: "up",
+  register(program, context) {
+    program
+      .command("up")
+      .description("Start a local cluster on this machine (Linux, root)")
+      .option("--nodes <n>", "how many nodes; a new cluster has 2")
+      .option("--data-dir <path>", "where the cluster lives (default: $KNARR_DATA_DIR or /var/lib/knarr)")
+      .option("--load-image <archives>", "image archives to load into every node", collect)
+      .action((_options: unknown, command: Command) => runUp(command.optsWithGlobals<UpOptions>(), context));
+  },
+};
+
+async function runUp(options: UpOptions, context: CliContext): Promise<void> {
+  const nodeCount = options.nodes === undefined ? undefined : Number(options.nodes);
+  if (nodeCount !== undefined && !(Number.isInteger(nodeCount) && nodeCount >= 1 && nodeCount <= 100)) {
+    throw new CliError(`invalid --nodes ${JSON.stringify(options.nodes)}: must be a whole number between 1 and 100`);
+  }
+  const startedMs = performance.now();
+  const config = await bringUp({
+    dataDir: dataDirOf(options, context),
+    nodeCount,
+    loadImages: options.loadImage ?? [],
+    env: context.env,
+    progress: showProgress(context),
+    signal: context.signal,
+  });
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+  const kubeconfig = `${config.dataDir}/kubeconfig`;
+  context.stdout.write(`
+Cluster "${config.name}" with ${config.nodes.length} node(s) is up after ${seconds} s.
+Kubeconfig: ${kubeconfig}
+
+Try:
+  export KUBECONFIG=${kubeconfig}
+  knarr get nodes -o wide        (or: kubectl get nodes -o wide)
+  knarr apply -f examples/web.yaml
+  knarr status
+`);
+}
+
+/** On a terminal one line per phase that fills while it runs; elsewhere a line when it is done. */
+function showProgress({ stdout }: CliContext): UpProgress {
+  const isTerminal = stdout.isTTY === true;
+  const line = (mark: string, phase: string, text: string) => `${mark} ${phase.padEnd(14)} ${text}`;
+  const width = () => Math.max(20, (stdout.columns ?? 80) - 1);
+  const redraw = (text: string) => stdout.write(`\r\x1b[K${text.slice(0, width())}`);
+  const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+  return {
+    start: (phase) => void (isTerminal && redraw(line("·", phase, ""))),
+    note: (phase, text) => void (isTerminal && redraw(line("·", phase, text))),
+    done: (phase, ms) => {
+      if (isTerminal) redraw("");
+      stdout.write(`${line("✔", phase, seconds(ms))}\n`);
+    },
+    failed: (phase, ms) => {
+      if (isTerminal) redraw("");
+      stdout.write(`${line("✖", phase, seconds(ms))}\n`);
+    },
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * What a cluster of ours needs in its API besides upstream's bootstrap objects: the rights of our own daemons, and the
+ * DNS Service whose endpoints are the host's cluster-dns.
+ */
+
+import { core, discovery, rbac } from "@knarr/api/generated/resources.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
+import type { Client } from "@knarr/client/client.ts";
+import type { ClusterConfig } from "./cluster-config.ts";
+
+interface Addon {
+  readonly ref: ResourceRef<unknown>;
+  readonly object: KubeObject;
+}
+
+const FIELD_MANAGER = "knarr-up";
+
+function roleFor(user: string, rules: readonly object[]): Addon[] {
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: user };
+  const subjects = [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: user }];
+  const metadata = { name: user };
+  const apiVersion = "rbac.authorization.k8s.io/v1";
+  return [
+    { ref: rbac.clusterroles, object: { apiVersion, kind: "ClusterRole", metadata, rules } as KubeObject },
+    {
+      ref: rbac.clusterrolebindings,
+      object: { apiVersion, kind: "ClusterRoleBinding", metadata, roleRef, subjects } as KubeObject,
+    },
+  ];
+}
+
+/** Users of our own daemons' certificates. */
+export const OWN_USERS = { clusterDns: "system:knarr:cluster-dns", podNetwork: "system:knarr:pod-network" } as const;
+
+export function planAddons(config: ClusterConfig): Addon[] {
+  const dnsLabels = {
+    "k8s-app": "kube-dns",
+    "kubernetes.io/cluster-service": "true",
+    "kubernetes.io/name": "CoreDNS",
+  };
+  const dnsPorts = [
+    { name: "dns", protocol: "UDP", port: 53 },
+    { name: "dns-tcp", protocol: "TCP", port: 53 },
+  ];
+  const namespace = "kube-system";
+  return [
+    ...roleFor(OWN_USERS.clusterDns, [
+      { apiGroups: [""], resources: ["services", "namespaces", "pods"], verbs: ["list", "watch"] },
+      { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
+    ]),
+    ...roleFor(OWN_USERS.podNetwork, [
+      { apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"] },
+      { apiGroups: [""], resources: ["nodes/status"], verbs: ["patch"] },
+    ]),
+    // The API server reaches kubelets with a certificate of its own.
+    {
+      ref: rbac.clusterrolebindings,
+      object: {
+        apiVersion: "rbac.authorization.k8s.io/v1",
+        kind: "ClusterRoleBinding",
+        metadata: { name: "knarr:apiserver-kubelet-client" },
+        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:kubelet-api-admin" },
+        subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "kube-apiserver-kubelet-client" }],
+      } as KubeObject,
+    },
+    {
+      ref: core.services,
+      object: {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name: "kube-dns", namespace, labels: dnsLabels },
+        spec: { clusterIP: config.dnsServiceIp, ports: dnsPorts },
+      } as KubeObject,
+    },
+    {
+      ref: discovery.endpointslices,
+      object: {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: {
+          name: "kube-dns-host",
+          namespace,
+          labels: {
+            "kubernetes.io/service-name": "kube-dns",
+            "endpointslice.kubernetes.io/managed-by": "knarr.dev/up",
+          },
+        },
+        addressType: "IPv4",
+        ports: dnsPorts,
+        endpoints: [{ addresses: [config.hostIp], conditions: { ready: true, serving: true, terminating: false } }],
+      } as KubeObject,
+    },
+  ];
+}
+
+/** Applies them all; idempotent. */
+export async function applyAddons(client: Client, config: ClusterConfig, signal: AbortSignal): Promise<void> {
+  for (const { ref, object } of planAddons(config)) {
+    const { name = "", namespace = "" } = object.metadata;
+    const options = { fieldManager: FIELD_MANAGER, force: true, signal };
+    await client.patch(ref, { namespace, name }, { type: "apply", body: object }, options);
+  }
+}

@@ -1,0 +1,58 @@
+/** Asks components how they are. */
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { createConnection } from "node:net";
+import { systemClock } from "@knarr/daemon/clock.ts";
+import type { ComponentSpec, HealthProbe } from "./components.ts";
+
+const PROBE_TIMEOUT_MS = 2000;
+
+/** Undefined when well, else a short reason. */
+export function probeHealth(probe: HealthProbe): Promise<string | undefined> {
+  return probe.kind === "socket" ? probeSocket(probe.path) : probeUrl(probe.url);
+}
+
+function probeSocket(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path);
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => socket.destroy(new Error("timeout")));
+    socket.once("connect", () => {
+      resolve(undefined);
+      socket.destroy();
+    });
+    socket.once("error", (error) => resolve(error.message));
+  });
+}
+
+function probeUrl(url: string): Promise<string | undefined> {
+  const request = url.startsWith("https:") ? httpsRequest : httpRequest;
+  return new Promise((resolve) => {
+    // Health says ok or not and nothing secret is sent, so the server need not prove who it is.
+    const call = request(url, { timeout: PROBE_TIMEOUT_MS, rejectUnauthorized: false, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", (error) => resolve(error.message));
+      response.on("end", () => {
+        const text = Buffer.concat(chunks).toString("utf8").trim();
+        const failed = text.split("\n").filter((line) => line.startsWith("[-]"));
+        resolve(response.statusCode === 200 ? undefined : failed.join(", ") || `status ${response.statusCode}`);
+      });
+    });
+    call.on("timeout", () => call.destroy(new Error("timeout")));
+    call.on("error", (error) => resolve(error.message));
+    call.end();
+  });
+}
+
+/** Polls until the component is well. Throws with its last complaint at the deadline. */
+export async function waitUntilHealthy(spec: ComponentSpec, timeoutMs: number, signal: AbortSignal): Promise<void> {
+  const deadlineMs = systemClock.monotonicMs() + timeoutMs;
+  for (;;) {
+    const complaint = await probeHealth(spec.health);
+    if (complaint === undefined) return;
+    if (systemClock.monotonicMs() > deadlineMs) {
+      throw new Error(`${spec.name} is not well after ${timeoutMs / 1000} s: ${complaint}`);
+    }
+    await systemClock.sleep(50, signal);
+  }
+}

@@ -1,0 +1,74 @@
+/** Reads, chooses and writes <data-dir>/cluster.json. */
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { basename } from "node:path";
+import {
+  type ClusterConfig,
+  MAX_CLUSTERS,
+  nodeSubnetOf,
+  planCluster,
+  podCidrOf,
+  withNodeCount,
+} from "./cluster-config.ts";
+import { usedSubnets } from "./network.ts";
+import { clusterPaths } from "./paths.ts";
+
+/** Undefined when no cluster was ever made in this folder. */
+export async function readCluster(dataDir: string): Promise<ClusterConfig | undefined> {
+  const { clusterFile } = clusterPaths(dataDir);
+  try {
+    return JSON.parse(await readFile(clusterFile, "utf8")) as ClusterConfig;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (error instanceof SyntaxError) throw new Error(`${clusterFile} is damaged: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+async function writeCluster(config: ClusterConfig): Promise<void> {
+  const { clusterFile } = clusterPaths(config.dataDir);
+  await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
+  await writeFile(`${clusterFile}.new`, `${JSON.stringify(config, undefined, 2)}\n`);
+  await rename(`${clusterFile}.new`, clusterFile);
+}
+
+/** The cluster of this folder, with the wanted number of nodes; a new one gets the first free place on the machine. */
+export async function ensureCluster(dataDir: string, nodeCount: number | undefined): Promise<ClusterConfig> {
+  const known = await readCluster(dataDir);
+  if (known !== undefined) {
+    if (nodeCount === undefined || nodeCount === known.nodes.length) return known;
+    if (nodeCount < known.nodes.length) {
+      throw new Error(
+        `the cluster in ${dataDir} has ${known.nodes.length} nodes: --nodes can't make it smaller; use "knarr down --purge" first`,
+      );
+    }
+    const grown = withNodeCount(known, nodeCount);
+    await writeCluster(grown);
+    return grown;
+  }
+  const name = basename(dataDir).replace(/[^a-z0-9-]/g, "-") || "knarr";
+  const choice = { name, dataDir, index: await freeIndex(), nodeCount: nodeCount ?? 2 };
+  const created = planCluster(choice);
+  await writeCluster(created);
+  return created;
+}
+
+async function freeIndex(): Promise<number> {
+  const used = await usedSubnets();
+  for (let index = 0; index < MAX_CLUSTERS; index++) {
+    const prefixes = [nodeSubnetOf(index), podCidrOf(index)].map((cidr) => cidr.replace(/(\.0)+\/\d+$/, "."));
+    if (used.some((route) => prefixes.some((prefix) => route.startsWith(prefix)))) continue;
+    const { ports } = planCluster({ name: "x", dataDir: "", index, nodeCount: 1 });
+    const free = await Promise.all(Object.values(ports).map(isPortFree));
+    if (free.every((is) => is)) return index;
+  }
+  throw new Error(`no place for another cluster: ${MAX_CLUSTERS} ranges and port sets are all in use`);
+}
+
+function isPortFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "0.0.0.0", () => server.close(() => resolve(true)));
+  });
+}
