@@ -27,6 +27,7 @@ import { ClusterIps } from "./registry/cluster-ips.ts";
 import { withInterimKinds } from "./registry/interim-kinds.ts";
 import { StorageLookup } from "./registry/lookup.ts";
 import { NodePorts } from "./registry/node-ports.ts";
+import { type RbacChecks, rbacHooks } from "./registry/rbac.ts";
 import type { ResourceIndex } from "./registry/resource.ts";
 import { createSecurity, type Security } from "./security.ts";
 import { EtcdStore } from "./storage/etcd-store.ts";
@@ -63,12 +64,16 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
   const ipAddresses = storage.resource({ ref: ipAddressRef });
   const ips = new ClusterIps(config.serviceCidr, ipAddresses, clock);
   const loopback = new LoopbackAuthenticator();
-  const security = await createSecurity({ config, storage, loopback, clock, log });
+  let security: Security | undefined;
+  const rbacChecks = (): RbacChecks => {
+    if (security === undefined) throw new Error("a write before the authorizer was made");
+    return security;
+  };
   const resources = buildResources(withInterimKinds(allKinds), storage, {
-    hooks: { ips, ports, rbac: (ref) => security.rbacHooks(ref) },
+    hooks: { ips, ports, rbac: (ref) => rbacHooks(ref, rbacChecks) },
     eventTtlSeconds: Math.ceil(config.eventTtlMs / 1000),
   });
-  security.start(resources);
+  security = await createSecurity(config, { storage, loopback, clock });
   const kubelets = await KubeletClient.create({
     caFile: config.kubeletCertificateAuthority,
     certFile: config.kubeletClientCertificate,

@@ -15,6 +15,7 @@ import { buildServer, type ServerParts } from "./build-server.ts";
 import type { Config } from "./config.ts";
 import { HttpServer } from "./http/server.ts";
 import { runServiceRepair } from "./registry/repair.ts";
+import { keepBootstrapPolicy } from "./security.ts";
 
 /** Runs until the signal aborts; rejects when it cannot start. */
 export async function runApiserver(config: Config, context: DaemonContext): Promise<void> {
@@ -49,7 +50,7 @@ async function runLoops(
   signal: AbortSignal,
 ): Promise<void> {
   const { log, clock } = context;
-  const { storage, resources, ips, ports, security, started, advertiseAddress } = parts;
+  const { storage, resources, ips, ports, started, advertiseAddress } = parts;
   const client = new Client(
     { server: `https://127.0.0.1:${server.port}`, token: parts.loopback.token, insecureSkipTlsVerify: true },
     { userAgent: "kube-apiserver/v1.36.0" },
@@ -74,7 +75,7 @@ async function runLoops(
     repair: (stop) => runServiceRepair({ services, ips, ports, clock, log }, stop),
     systemObjects: (stop) =>
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
-    rbac: (stop) => security.reconcileBootstrapPolicy(client, started.done("rbac/bootstrap-roles"), stop),
+    rbac: (stop) => keepBootstrapPolicy({ resources, clock, log }, started.done("rbac/bootstrap-roles"), stop),
     kubernetesService: (stop) => keepKubernetesService(service, started.done("bootstrap-controller"), stop),
     // Last: it is stopped first.
     http: (stop) => serveUntil(server, parts.stopping, config.shutdownGracePeriodMs, stop),

@@ -1,56 +1,93 @@
 /** Authentication, authorisation and the ServiceAccount token issuer, put together from the configuration. */
-import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
-import type { Client } from "@knarr/client/client.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
-import type { Authenticator, Credentials } from "./authn/types.ts";
-import { ALL_AUTHENTICATED, ANONYMOUS } from "./authn/types.ts";
-import type { Authorizer } from "./authz/types.ts";
+import { buildAuthentication } from "./authn/build.ts";
+import type { TokenIssuer } from "./authn/issue-token.ts";
+import { jsonWebKeySet, openidConfiguration } from "./authn/openid.ts";
+import type { Authenticator, TokenAuthenticator } from "./authn/types.ts";
+import { bootstrapPolicy } from "./authz/bootstrap-policy/policy.ts";
+import { applyPolicy } from "./authz/bootstrap-policy/reconcile.ts";
+import { storagePolicyWriter } from "./authz/bootstrap-policy/storage-writer.ts";
+import { buildAuthorizer } from "./authz/build.ts";
+import type { RbacAuthorizer } from "./authz/rbac.ts";
+import type { Authorizer, RuleResolver } from "./authz/types.ts";
 import type { LoopbackAuthenticator } from "./bootstrap/loopback.ts";
 import type { Config } from "./config.ts";
-import type { ResourceHooks, ResourceIndex } from "./registry/resource.ts";
+import type { ResourceIndex } from "./registry/resource.ts";
 import type { Storage } from "./storage/storage.ts";
-
-export interface SecurityOptions {
-  readonly config: Config;
-  readonly storage: Storage;
-  readonly loopback: LoopbackAuthenticator;
-  readonly clock: Clock;
-  readonly log: Logger;
-}
 
 export interface Security {
   readonly authenticator: Authenticator;
-  readonly authorizer: Authorizer;
+  readonly authorizer: Authorizer & RuleResolver;
+  /** For the escalation checks; undefined without RBAC. */
+  readonly rbac: RbacAuthorizer | undefined;
+  /** For TokenReview. */
+  readonly tokens: TokenAuthenticator;
+  readonly audiences: readonly string[];
+  /** Undefined without a signing key. */
+  readonly issuer: TokenIssuer | undefined;
+  /** The issuer's public documents, by path. */
   readonly issuerDocuments: Readonly<Record<string, () => { body: string; contentType: string }>>;
-  rbacHooks(ref: ResourceRef<unknown>): ResourceHooks | undefined;
-  /** Reads its views; call once the resources are made. */
-  start(resources: ResourceIndex): void;
-  reconcileBootstrapPolicy(client: Client, done: () => void, signal: AbortSignal): Promise<void>;
 }
 
-export async function createSecurity(options: SecurityOptions): Promise<Security> {
+export interface SecurityTools {
+  readonly storage: Storage;
+  readonly loopback: LoopbackAuthenticator;
+  readonly clock: Clock;
+}
+
+/** Call once the resources have their storage: authorisation reads views of them. Throws an Error naming a bad file. */
+export async function createSecurity(config: Config, tools: SecurityTools): Promise<Security> {
+  const { storage, loopback, clock } = tools;
+  const built = await buildAuthentication(config, { storage, clock });
+  const { authorizer, rbac } = buildAuthorizer(config.authorizationMode, storage);
+  const issuer = config.serviceAccountIssuer;
+  const jwksPath = "/openid/v1/jwks";
   return {
     authenticator: {
-      async authenticate(credentials: Credentials) {
-        const found = await options.loopback.authenticate(credentials);
-        if (found !== undefined) return found;
-        const cn = credentials.certificate?.subject?.CN;
-        if (typeof cn === "string") {
-          const o = credentials.certificate?.subject?.O;
-          const groups = Array.isArray(o) ? o : o === undefined ? [] : [o];
-          return { user: { name: cn, uid: "", groups: [...groups, ALL_AUTHENTICATED], extra: {} } };
-        }
-        return { user: { name: ANONYMOUS, uid: "", groups: [], extra: {} } };
-      },
+      authenticate: async (credentials, signal) =>
+        (await loopback.authenticate(credentials)) ?? (await built.authenticator.authenticate(credentials, signal)),
     },
-    authorizer: { authorize: () => ({ verdict: "allowed", reason: "" }) },
-    issuerDocuments: {},
-    rbacHooks: () => undefined,
-    start() {},
-    async reconcileBootstrapPolicy(_client, done, signal) {
-      done();
-      await options.clock.sleep(2 ** 31, signal);
+    authorizer,
+    rbac,
+    tokens: built.tokens,
+    audiences: built.audiences,
+    issuer: built.issuer,
+    issuerDocuments: {
+      "/.well-known/openid-configuration": () => ({
+        body: JSON.stringify(openidConfiguration(issuer, built.keys, `${issuer}${jwksPath}`)),
+        contentType: "application/json",
+      }),
+      [jwksPath]: () => ({ body: JSON.stringify(jsonWebKeySet(built.keys)), contentType: "application/jwk-set+json" }),
     },
   };
+}
+
+const RETRY_MS = 500;
+
+/** Brings the cluster to upstream's bootstrap roles and bindings; tries until it succeeds, then calls `done` and waits. */
+export async function keepBootstrapPolicy(
+  parts: { readonly resources: ResourceIndex; readonly clock: Clock; readonly log: Logger },
+  done: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { resources, clock, log } = parts;
+  const writer = storagePolicyWriter((ref) => resources.storageOf(ref), clock);
+  for (;;) {
+    try {
+      const written = await applyPolicy(bootstrapPolicy(), writer);
+      log.info({ written: written.length }, "bootstrap policy reconciled");
+      done();
+      break;
+    } catch (error) {
+      if (signal.aborted) return;
+      // Another server may be writing the same objects, or the store is away: the next try reads again.
+      log.warn({ err: error }, "bootstrap policy not reconciled");
+      await clock.sleep(RETRY_MS, signal);
+    }
+  }
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

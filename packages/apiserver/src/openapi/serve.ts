@@ -11,8 +11,14 @@ import type { RequestContext } from "../http/request-context.ts";
 import { JSON_TYPE, sendBytes, writeHead } from "../http/respond.ts";
 import { SERVER_VERSION } from "../server-version.ts";
 import { PathBuilder } from "./paths.ts";
-import { SchemaSet, sorted } from "./schemas.ts";
+import { type Json, SchemaSet, sorted } from "./schemas.ts";
+import { encodeDocument } from "./v2-protobuf.ts";
 
+/** As served and as older clients ask for it. */
+const PROTOBUF_TYPES = [
+  "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+  "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+];
 const YEAR_SECONDS = 31_536_000;
 
 export class OpenApi {
@@ -56,6 +62,11 @@ export class OpenApi {
   }
 
   async #serveV2(context: RequestContext): Promise<void> {
+    const wanted = parseAccept(context.header("accept"))[0]?.type ?? "";
+    if (PROTOBUF_TYPES.includes(wanted)) {
+      const { body, etag } = this.#document("v2.pb", () => encodeDocument(documentV2(this.#groups)));
+      return sendWithEtag(context, body, etag, PROTOBUF_TYPES[0] ?? "", { vary: "Accept" });
+    }
     requireJson(context);
     const { body, etag } = this.#document("v2", () => documentV2(this.#groups));
     await sendWithEtag(context, body, etag, JSON_TYPE, { vary: "Accept" });
@@ -75,10 +86,11 @@ export class OpenApi {
       .toUpperCase();
   }
 
-  #document(name: string, make: () => object): { body: Buffer; etag: string } {
+  #document(name: string, make: () => Json | Buffer): { body: Buffer; etag: string } {
     let document = this.#documents.get(name);
     if (document === undefined) {
-      const body = Buffer.from(JSON.stringify(make()));
+      const made = make();
+      const body = Buffer.isBuffer(made) ? made : Buffer.from(JSON.stringify(made));
       document = { body, etag: etagOf(body) };
       this.#documents.set(name, document);
     }
@@ -102,7 +114,7 @@ function requireJson(context: RequestContext): void {
 
 const info = { title: "Kubernetes", version: SERVER_VERSION.gitVersion };
 
-function documentV3(served: ServedVersion): object {
+function documentV3(served: ServedVersion): Json {
   const schemas = new SchemaSet(3);
   const builder = new PathBuilder(schemas);
   for (const descriptor of served.descriptors) builder.add(descriptor);
@@ -118,7 +130,7 @@ function documentV3(served: ServedVersion): object {
   };
 }
 
-function documentV2(groups: readonly ServedGroup[]): object {
+function documentV2(groups: readonly ServedGroup[]): Json {
   const schemas = new SchemaSet(2);
   const builder = new PathBuilder(schemas);
   for (const { versions } of groups) {

@@ -12,9 +12,9 @@ import {
   SERVICE_ACCOUNT_USER_PREFIX,
   type UserInfo,
 } from "../../authn/types.ts";
+import { forbiddenError } from "../../authz/forbidden.ts";
 import type { ResourceAttributes } from "../../authz/types.ts";
 import type { RequestContext } from "../request-context.ts";
-import { refuse } from "./authorization.ts";
 import type { Filter, FilterEnvironment } from "./filter.ts";
 
 const EXTRA_PREFIX = "impersonate-extra-";
@@ -60,7 +60,7 @@ function check(
       ...rest,
     };
     const decision = env.authorizer.authorize(attributes);
-    if (decision.verdict !== "allowed") throw refuse(attributes, decision);
+    if (decision.verdict !== "allowed") throw forbiddenError(attributes, decision.reason);
   };
   const account = serviceAccountOf(name);
   if (account === undefined) ask("users", name);
