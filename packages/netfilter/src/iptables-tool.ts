@@ -2,6 +2,7 @@
  * The iptables programs of one front end (nft or legacy) and one address family: save, restore. The tools do their own
  * waiting: restores wait for the xtables lock, and the nft front end repeats a transaction that met another.
  */
+import { readFile } from "node:fs/promises";
 import type { IpFamily } from "./ip.ts";
 import { parseSave, type TableTexts } from "./iptables-state.ts";
 import { CommandError, runChecked, runCommand } from "./run-command.ts";
@@ -49,30 +50,61 @@ export class IptablesTool {
 }
 
 /**
+ * Whether the legacy front end has tables in this network namespace. Asking it for a table would make that table, with
+ * its hooks in every packet's way, so the kernel is asked instead.
+ */
+export async function hasLegacyTables(family: IpFamily): Promise<boolean> {
+  try {
+    return (await readFile(`/proc/net/${family === "ipv4" ? "ip" : "ip6"}_tables_names`, "utf8")).trim() !== "";
+  } catch (error) {
+    // A kernel without the legacy tables has no such file.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/**
  * Which front end this host's other tools use, so that all rules live in one place.
  * Source: sig-network iptables-wrappers: the kubelet's hint chain decides, else the side with more rules, else nft.
  */
 export async function detectIptablesMode(signal?: AbortSignal): Promise<IptablesMode> {
-  const saved = async (mode: IptablesMode, args: readonly string[]) => {
-    const texts: string[] = [];
-    for (const program of [`iptables-${mode}-save`, `ip6tables-${mode}-save`]) {
-      try {
-        const { code, stdout } = await runCommand(program, args, signal === undefined ? {} : { signal });
-        if (code === 0) texts.push(stdout);
-      } catch (error) {
-        // A front end that is not installed holds no rules.
-        if (!(error instanceof CommandError)) throw error;
-      }
-    }
-    return texts.length === 0 ? undefined : texts.join("\n");
-  };
+  const nft = await savedBy("nft", signal);
+  const legacy = await savedBy("legacy", signal);
   const hint = /^:(?:KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY) /m;
-  const countRules = (text: string | undefined) => text?.match(/^-A /gm)?.length ?? 0;
-  for (const mode of ["nft", "legacy"] as const) {
-    if (hint.test((await saved(mode, ["-t", "mangle"])) ?? "")) return mode;
-  }
-  const nft = await saved("nft", []);
-  const legacy = await saved("legacy", []);
+  if (nft !== undefined && hint.test(nft)) return "nft";
+  if (legacy !== undefined && hint.test(legacy)) return "legacy";
   if (nft === undefined) return legacy === undefined ? "default" : "legacy";
-  return countRules(legacy) > countRules(nft) ? "legacy" : "nft";
+  const countRules = (text: string) => text.match(/^-A /gm)?.length ?? 0;
+  return countRules(legacy ?? "") > countRules(nft) ? "legacy" : "nft";
+}
+
+/** The rules that a front end has, of both families; undefined when it is not installed or does not work. */
+async function savedBy(mode: "nft" | "legacy", signal?: AbortSignal): Promise<string | undefined> {
+  const texts: string[] = [];
+  for (const family of ["ipv4", "ipv6"] as const) {
+    const program = `${family === "ipv4" ? "iptables" : "ip6tables"}-${mode}-save`;
+    const onlyVersion = mode === "legacy" && !(await hasLegacyTables(family));
+    try {
+      const options = signal === undefined ? {} : { signal };
+      const { code, stdout } = await runCommand(program, onlyVersion ? ["--version"] : [], options);
+      if (code === 0) texts.push(onlyVersion ? "" : stdout);
+    } catch (error) {
+      // A front end that is not installed holds no rules.
+      if (!(error instanceof CommandError)) throw error;
+    }
+  }
+  return texts.length === 0 ? undefined : texts.join("\n");
+}
+
+/** Every front end and family that holds rules here, for clean-ups. */
+export async function toolsWithRules(signal?: AbortSignal): Promise<IptablesTool[]> {
+  const tools: IptablesTool[] = [];
+  for (const mode of ["nft", "legacy"] as const) {
+    for (const family of ["ipv4", "ipv6"] as const) {
+      if (mode === "legacy" && !(await hasLegacyTables(family))) continue;
+      const tool = new IptablesTool(family, mode);
+      if (await tool.works(signal)) tools.push(tool);
+    }
+  }
+  return tools;
 }

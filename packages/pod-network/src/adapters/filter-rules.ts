@@ -1,7 +1,7 @@
 /** Keeps our chains in the packet filter equal to the plan; compares with the kernel each time, since they are few. */
 import type { IpFamily } from "@knarr/netfilter/ip.ts";
 import { planRemoval, planRestore, renderChains } from "@knarr/netfilter/iptables-state.ts";
-import { detectIptablesMode, type IptablesMode, IptablesTool } from "@knarr/netfilter/iptables-tool.ts";
+import { detectIptablesMode, type IptablesMode, IptablesTool, toolsWithRules } from "@knarr/netfilter/iptables-tool.ts";
 import type { Ruleset } from "@knarr/netfilter/ruleset.ts";
 import { isOwnChain } from "../core/plan-rules.ts";
 
@@ -23,12 +23,9 @@ export class FilterRules {
 
 /** From both front ends and families, whichever was in use. */
 export async function removeFilterRules(signal: AbortSignal): Promise<void> {
-  for (const mode of ["nft", "legacy"] as const) {
-    for (const family of ["ipv4", "ipv6"] as const) {
-      const tool = new IptablesTool(family, mode);
-      if (!(await tool.works(signal))) continue;
-      const input = planRemoval({ actual: await tool.read(signal), jumps: [], family, isOwned: isOwnChain });
-      if (input !== "") await tool.restore(input, signal);
-    }
+  for (const tool of await toolsWithRules(signal)) {
+    const { family } = tool;
+    const input = planRemoval({ actual: await tool.read(signal), jumps: [], family, isOwned: isOwnChain });
+    if (input !== "") await tool.restore(input, signal);
   }
 }

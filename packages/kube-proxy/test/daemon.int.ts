@@ -1,0 +1,178 @@
+/** The daemon itself: a real API server, a kernel, pods in namespaces of its own; killed, cut off, restarted. Needs root. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { core, discovery } from "@knarr/api/generated/resources.ts";
+import { Client } from "@knarr/client/client.ts";
+import { ChildDaemon } from "@knarr/testkit/child-daemon.ts";
+import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
+import { startApiserver, type TestApiserver } from "@knarr/testkit/start-apiserver.ts";
+import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
+import { endpointOn, net, podPort } from "../src/testing/flow-table.ts";
+import { FlowNetwork } from "./flow-network.ts";
+
+const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+const health = "http://127.0.0.1:10256";
+const metrics = "http://127.0.0.1:10249";
+
+if (await isolatedTest(import.meta)) {
+  let etcd: TestEtcd;
+  let api: TestApiserver;
+  let client: Client;
+  let network: FlowNetwork;
+  let proxy: ChildDaemon;
+  let args: string[];
+  let clusterIp = "";
+  let nodePort = 0;
+
+  const start = () =>
+    ChildDaemon.start({
+      command: process.execPath,
+      args,
+      ready: () =>
+        fetch(`${metrics}/metrics`).then(
+          async (response) =>
+            /sync_full_proxy_rules_duration_seconds_count\{.*IPv4"\} [1-9]/.test(await response.text()),
+          () => false,
+        ),
+    });
+  const save = () => execFileSync("iptables-save", { encoding: "utf8" });
+  const rules = () => save().replace(/^#.*$|\[\d+:\d+\]/gm, "");
+  const putSlice = async (on: readonly ("podA" | "podB" | "remote")[]) => {
+    const key = { namespace: "default", name: "web-1" };
+    const slice = await client.get(discovery.endpointslices, key);
+    await client.update(discovery.endpointslices, { ...slice, endpoints: on.map((pod) => endpointOn(pod)) });
+  };
+  const answeredBy = async (from: "podA" | "outside" | "node", to: string, timeoutMs = 2000) => {
+    const result = await network.probe(from, to, "tcp", timeoutMs);
+    return result.answer?.split(" ")[0] ?? result.error;
+  };
+  const eventually = async (what: string, check: () => Promise<boolean>) => {
+    const deadline = Date.now() + 20_000;
+    while (!(await check())) {
+      assert.ok(Date.now() < deadline, `${what}\n${proxy.output}`);
+      await sleep(20);
+    }
+  };
+
+  before(async () => {
+    network = await FlowNetwork.create();
+    etcd = await startEtcd();
+    api = await startApiserver({ etcd });
+    client = new Client(api.admin);
+    await client.create(core.nodes, { metadata: { name: "node-1" } });
+    const service = await client.create(core.services, {
+      metadata: { namespace: "default", name: "web" },
+      spec: { type: "NodePort", ports: [{ name: "http", port: 80, targetPort: podPort }] },
+    });
+    clusterIp = service.spec?.clusterIP ?? "";
+    nodePort = service.spec?.ports?.[0]?.nodePort ?? 0;
+    await client.create(discovery.endpointslices, {
+      metadata: { namespace: "default", name: "web-1", labels: { "kubernetes.io/service-name": "web" } },
+      addressType: "IPv4",
+      ports: [{ name: "http", port: podPort, protocol: "TCP" }],
+      endpoints: [endpointOn("podB")],
+    });
+    const { kubeconfig } = await api.user("system:kube-proxy");
+    args = [
+      main,
+      `--kubeconfig=${kubeconfig}`,
+      "--hostname-override=node-1",
+      `--cluster-cidr=${net.podPrefix}`,
+      "-v=4",
+    ];
+    proxy = await start();
+  });
+  after(async () => {
+    await proxy?.stop();
+    await api?.stop();
+    await etcd?.stop();
+    network?.stop();
+  });
+
+  test("a Service answers on its cluster IP and node port", async () => {
+    assert.equal(await answeredBy("podA", `${clusterIp}:80`), "podB");
+    assert.equal(await answeredBy("outside", `${net.node}:${nodePort}`), "podB");
+  });
+
+  test("endpoint changes reach the kernel, in partial syncs", async () => {
+    for (const pod of ["podA", "remote", "podB"] as const) {
+      await putSlice([pod]);
+      await eventually(`${pod} answers`, async () => (await answeredBy("outside", `${clusterIp}:80`)) === pod);
+    }
+    const text = await (await fetch(`${metrics}/metrics`)).text();
+    assert.match(text, /kubeproxy_sync_partial_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} [1-9]/);
+    assert.match(text, /kubeproxy_sync_proxy_rules_endpoint_changes_total [1-9]/);
+    assert.match(text, /kubeproxy_sync_proxy_rules_iptables_total\{ip_family="IPv4",table="nat"\} [1-9]/);
+  });
+
+  test("a Service that loses its endpoints refuses, one that is deleted leaves no rule", async () => {
+    await putSlice([]);
+    await eventually("refused", async () => (await answeredBy("podA", `${clusterIp}:80`)) === "ECONNREFUSED");
+    const other = await client.create(core.services, {
+      metadata: { namespace: "default", name: "other" },
+      spec: { ports: [{ port: 80 }] },
+    });
+    await eventually("rules for default/other", async () => save().includes("default/other"));
+    await client.delete(core.services, { namespace: "default", name: "other" });
+    await eventually("no rules for default/other", async () => !save().includes(other.spec?.clusterIP ?? ""));
+    await putSlice(["podB"]);
+    await eventually("podB answers", async () => (await answeredBy("podA", `${clusterIp}:80`)) === "podB");
+  });
+
+  test("health and metrics answer as upstream's", async () => {
+    const response = await fetch(`${health}/healthz`);
+    assert.equal(response.status, 200);
+    assert.equal(((await response.json()) as { nodeEligible: boolean }).nodeEligible, true);
+    assert.equal(await (await fetch(`${metrics}/proxyMode`)).text(), "iptables");
+    assert.equal((await fetch(`${metrics}/healthz`)).status, 200);
+  });
+
+  test("a node that is about to be removed is not eligible", async () => {
+    const taint = { key: "ToBeDeletedByClusterAutoscaler", effect: "NoSchedule" };
+    const node = await client.get(core.nodes, { namespace: "", name: "node-1" });
+    await client.update(core.nodes, { ...node, spec: { ...node.spec, taints: [taint] } });
+    await eventually("503", async () => (await fetch(`${health}/healthz`)).status === 503);
+    assert.equal((await fetch(`${health}/livez`)).status, 200);
+  });
+
+  test("a restart changes no rule and no connection", async () => {
+    const before = rules();
+    await proxy.kill();
+    assert.equal(await answeredBy("podA", `${clusterIp}:80`), "podB");
+    proxy = await start();
+    assert.equal(rules(), before);
+    assert.doesNotMatch(proxy.output, /rules written/);
+  });
+
+  test("without the API server the last rules stay, and changes are caught up with afterwards", async () => {
+    const before = rules();
+    await api.kill();
+    assert.equal(await answeredBy("podA", `${clusterIp}:80`), "podB");
+    assert.equal(rules(), before);
+    // Started while it is away, it must not take "nothing known" for "nothing there".
+    await proxy.kill();
+    proxy = await ChildDaemon.start({
+      command: process.execPath,
+      args,
+      ready: () =>
+        fetch(`${metrics}/healthz`).then(
+          () => true,
+          () => false,
+        ),
+    });
+    await sleep(1500);
+    assert.equal(rules(), before);
+    await api.restart();
+    await putSlice(["podA"]);
+    await eventually("podA answers", async () => (await answeredBy("outside", `${clusterIp}:80`)) === "podA");
+  });
+
+  test("--cleanup removes every rule", async () => {
+    await proxy.stop();
+    execFileSync(process.execPath, [main, "--cleanup"], { stdio: "ignore" });
+    assert.doesNotMatch(save(), /KUBE-/);
+  });
+}
