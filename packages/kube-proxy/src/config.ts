@@ -2,6 +2,7 @@
  * kube-proxy's flags and the one Config made of them: upstream's names and defaults.
  * Source: kubernetes.io/docs/reference/command-line-tools-reference/kube-proxy
  */
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import {
   boolFlag,
@@ -9,12 +10,15 @@ import {
   type FlagValues,
   intFlag,
   listFlag,
+  parseFlags,
   stringFlag,
   UsageError,
 } from "@knarr/daemon/flags.ts";
 import { familyOf, type IpFamily, parsePrefix } from "@knarr/netfilter/ip.ts";
+import { configFileFlags } from "./config-file.ts";
 
 export const flags = {
+  config: stringFlag({ help: "a KubeProxyConfiguration file, which replaces all other flags", placeholder: "path" }),
   kubeconfig: stringFlag({ help: "path to the kubeconfig file with the API server's address", placeholder: "path" }),
   master: stringFlag({ help: "the API server's URL, instead of the kubeconfig's" }),
   hostnameOverride: stringFlag({ help: "this node's name, instead of the host name" }),
@@ -121,8 +125,9 @@ export interface Config {
   readonly cleanup: boolean;
 }
 
-/** Throws UsageError naming the flag. */
-export function loadConfig(values: FlagValues<typeof flags>): Config {
+/** Reads --config if it is given. Throws UsageError naming the flag. */
+export function loadConfig(given: FlagValues<typeof flags>): Config {
+  const values = given.config === "" ? given : { ...valuesOfFile(given.config), ...overriding(given) };
   if (values.proxyMode !== "" && values.proxyMode !== "iptables") {
     // Differs from upstream: ipvs and nftables are not there yet, so the choice is refused instead of ignored.
     throw new UsageError(`invalid value ${JSON.stringify(values.proxyMode)} for --proxy-mode: must be "iptables"`);
@@ -150,6 +155,22 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
     },
     cleanup: values.cleanup,
   });
+}
+
+function valuesOfFile(path: string): FlagValues<typeof flags> {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`--config: ${(error as Error).message}`);
+  }
+  return parseFlags({ name: "kube-proxy", description: "", flags }, configFileFlags(path, text)).values;
+}
+
+/** What the command line says beside a file: the node's name, and what to do. */
+function overriding(given: FlagValues<typeof flags>): Partial<FlagValues<typeof flags>> {
+  const { hostnameOverride, master, cleanup } = given;
+  return { master, cleanup, ...(hostnameOverride === "" ? {} : { hostnameOverride }) };
 }
 
 function detectLocalOf(values: FlagValues<typeof flags>): DetectLocal {

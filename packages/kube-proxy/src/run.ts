@@ -8,6 +8,7 @@ import { core, discovery } from "@knarr/api/generated/resources.ts";
 import type { Node, Service } from "@knarr/api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
 import { Client } from "@knarr/client/client.ts";
+import { inClusterConfig } from "@knarr/client/in-cluster-config.ts";
 import { Informer } from "@knarr/client/informer.ts";
 import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
@@ -27,7 +28,7 @@ const servedHere = "!service.kubernetes.io/service-proxy-name,!service.kubernete
 
 export async function run(config: Config, context: DaemonContext): Promise<void> {
   const { clock, log, signal } = context;
-  const rest = loadKubeconfig(config.kubeconfig === "" ? {} : { path: config.kubeconfig });
+  const rest = config.kubeconfig === "" ? inClusterConfig() : loadKubeconfig({ path: config.kubeconfig });
   const client = new Client(config.master === "" ? rest : { ...rest, server: config.master }, {
     userAgent: "kube-proxy/v1.36.0",
   });

@@ -7,6 +7,7 @@
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Node } from "@knarr/api/generated/types/core-v1.ts";
 import { Client } from "@knarr/client/client.ts";
+import { inClusterConfig } from "@knarr/client/in-cluster-config.ts";
 import { Informer } from "@knarr/client/informer.ts";
 import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
 import { Backoff } from "@knarr/daemon/backoff.ts";
@@ -31,9 +32,8 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     return;
   }
-  const client = new Client(loadKubeconfig(config.kubeconfig === "" ? {} : { path: config.kubeconfig }), {
-    userAgent: "knarr-pod-network/v1.36.0",
-  });
+  const rest = config.kubeconfig === "" ? inClusterConfig() : loadKubeconfig({ path: config.kubeconfig });
+  const client = new Client(rest, { userAgent: "knarr-pod-network/v1.36.0" });
   const nodes = new Informer<Node>(client, core.nodes, { clock, log });
   const network = new PodNetwork(config, context, client, nodes);
   const tasks: Record<string, Task> = {};
