@@ -14,7 +14,6 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     .option("-s, --server <url>", "address of the API server")
     .option("--token <token>", "bearer token")
     .option("--request-timeout <time>", "how long one request may take, 0 for no limit", "0")
-    .enablePositionalOptions(false)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void context.stdout.write(text),
@@ -22,7 +21,6 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     })
     .showSuggestionAfterError();
   for (const verb of verbs) verb.register(program, context);
-  allowGlobalsAfterVerbs(program);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return 0;
@@ -32,24 +30,4 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     context.stderr.write(`${describeError(error)}\n`);
     return exitCodeOf(error);
   }
-}
-
-/** kubectl takes its global flags anywhere: `get pods -n web`. Each verb gets them too, and `optsWithGlobals` merges. */
-function allowGlobalsAfterVerbs(program: Command): void {
-  const visit = (command: Command) => {
-    for (const option of program.options) {
-      const taken = command.options.some(
-        (own) => own.long === option.long || (own.short && own.short === option.short),
-      );
-      if (!taken)
-        command.addOption(
-          Object.assign(Object.create(Object.getPrototypeOf(option)), option, {
-            defaultValue: undefined,
-            hidden: true,
-          }),
-        );
-    }
-    for (const sub of command.commands) visit(sub);
-  };
-  for (const command of program.commands) visit(command);
 }

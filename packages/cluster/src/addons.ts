@@ -83,7 +83,7 @@ export function planAddons(config: ClusterConfig): Addon[] {
           namespace,
           labels: {
             "kubernetes.io/service-name": "kube-dns",
-            "endpointslice.kubernetes.io/managed-by": "knarr.dev/up",
+            "endpointslice.kubernetes.io/managed-by": "knarr-up",
           },
         },
         addressType: "IPv4",

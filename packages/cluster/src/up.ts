@@ -115,7 +115,8 @@ async function ensureSupervisor(paths: ClusterPaths, dataDir: string, signal: Ab
   }
 }
 
-const TAIL_LINES = 15;
+const TAIL_LINES = 10;
+const TAIL_LINE_CHARS = 300;
 
 /** The last lines of the log of the component that the error names. */
 async function logTailFor(error: unknown, paths: ClusterPaths): Promise<string> {
@@ -124,5 +125,5 @@ async function logTailFor(error: unknown, paths: ClusterPaths): Promise<string> 
   const file = join(paths.logs, `${component}.log`);
   const text = await readFile(file, "utf8").catch(() => ""); // never started: no log
   const lines = text.trimEnd().split("\n").slice(-TAIL_LINES);
-  return `the end of ${file}:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+  return `the end of ${file}:\n${lines.map((line) => `  ${line.slice(0, TAIL_LINE_CHARS)}`).join("\n")}`;
 }

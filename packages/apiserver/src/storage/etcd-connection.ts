@@ -5,6 +5,9 @@
  * unseen would report its own success as a conflict) nor its circuit breaker (it answers for etcd while etcd is back) nor its watchers
  * (they can die silently: etcd3 issues 31, 72, 78). Each pool has connections of its own: resetting one leaves the others alone.
  */
+import { isIP } from "node:net";
+import { checkServerIdentity } from "node:tls";
+import { credentials } from "@grpc/grpc-js";
 import { ConnectionPool } from "etcd3/lib/connection-pool.js";
 import { RecoverableError } from "etcd3/lib/errors.js";
 import { StorageError, type StorageErrorCode } from "./storage-error.ts";
@@ -80,7 +83,9 @@ export class EtcdConnection {
 
   constructor(options: EtcdOptions) {
     this.#options = options;
-    this.#pool = new ConnectionPool(poolOptions(options));
+    this.#pool = options.endpoints.some(hasAddress)
+      ? (new AddressPool(options) as unknown as ConnectionPool)
+      : new ConnectionPool(poolOptions(options));
   }
 
   /** Closes the connections; calls in flight may still end. Idempotent. */
@@ -121,6 +126,42 @@ export class EtcdConnection {
     return await this.#pool.withConnection("Watch", ({ client, metadata }) => {
       metadata.set("hasleader", "true");
       return (client as unknown as { watch(metadata: unknown): EtcdWatchStream }).watch(metadata);
+    });
+  }
+}
+
+function hostOf(endpoint: string): string {
+  return new URL(endpoint).hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+function hasAddress(endpoint: string): boolean {
+  return endpoint.startsWith("https:") && isIP(hostOf(endpoint)) !== 0;
+}
+
+/**
+ * For endpoints given as addresses: grpc-js offers the address as TLS server name, which Node.js refuses (RFC 6066 has
+ * names only). This pool offers another name and checks the certificate against the addresses themselves.
+ */
+class AddressPool extends (ConnectionPool as unknown as new (
+  options: PoolOptions,
+) => { readonly options: PoolOptions }) {
+  constructor(options: EtcdOptions) {
+    const base = poolOptions(options);
+    const grpcOptions = { ...base.grpcOptions, "grpc.ssl_target_name_override": "etcd.local" };
+    super({ ...base, grpcOptions });
+  }
+
+  /** etcd3 calls this from its constructor; its typings call it private, hence the cast above. */
+  buildAuthentication(): unknown {
+    const pool = ConnectionPool.prototype as unknown as { buildAuthentication(): unknown };
+    pool.buildAuthentication.call(this);
+    const tls = this.options.credentials;
+    const hosts = [this.options.hosts].flat().map(hostOf);
+    return credentials.createSsl(tls?.rootCertificate ?? null, tls?.privateKey ?? null, tls?.certChain ?? null, {
+      checkServerIdentity: (_name, certificate) => {
+        const complaints = hosts.map((host) => checkServerIdentity(host, certificate as never));
+        return complaints.includes(undefined) ? undefined : complaints[0];
+      },
     });
   }
 }

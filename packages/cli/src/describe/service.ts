@@ -14,7 +14,7 @@ export async function describeService(service: Service, context: DescribeContext
   const endpointsOf = (portName: string | undefined): string[] =>
     items.flatMap((slice) => {
       const port = slice.ports?.find((p) => (p.name ?? "") === (portName ?? ""))?.port;
-      const ready = slice.endpoints.filter((endpoint) => endpoint.conditions?.ready !== false);
+      const ready = (slice.endpoints ?? []).filter((endpoint) => endpoint.conditions?.ready !== false);
       return ready.flatMap((endpoint) => endpoint.addresses.map((address) => `${address}:${port ?? ""}`));
     });
   const ports = (spec?.ports ?? []).flatMap((port): Line[] => {

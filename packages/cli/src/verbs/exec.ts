@@ -26,7 +26,6 @@ export const exec: Verb = {
       .option("-c, --container <name>", "container of the pod")
       .option("-i, --stdin", "pass standard input to the container")
       .option("-t, --tty", "standard input is a terminal")
-      .passThroughOptions()
       .action((word: string, words: string[], _options: unknown, command: Command) =>
         runExec(word, words, command.optsWithGlobals<ExecOptions>(), context),
       );
@@ -55,7 +54,7 @@ async function runExec(word: string, words: string[], options: ExecOptions, cont
     connection.client,
     objectPath(core.pods, keyOf(pod), "exec"),
     {
-      command: words[0] === "--" ? words.slice(1) : words,
+      command: words,
       ...(container === undefined ? {} : { container }),
       stdin: options.stdin === true,
       stdout: true,
