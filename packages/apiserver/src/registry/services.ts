@@ -31,7 +31,7 @@ export function serviceHooks(allocators: Allocators): ResourceHooks {
 async function create(service: Service & KubeObject, scope: WriteScope, allocators: Allocators): Promise<void> {
   const spec = service.spec;
   if (spec === undefined) return;
-  defaultFamilies(spec, allocators);
+  initFamilies(service, spec, allocators);
   await takeClusterIp(service, spec, scope, allocators.ips);
   await takeNodePorts(service, spec, new Set(), scope, allocators.ports);
 }
@@ -45,15 +45,9 @@ async function update(
   const { spec } = service;
   const before = old.spec;
   if (spec === undefined || before === undefined || scope.subresource !== "") return;
-  inherit(spec, before);
-  defaultFamilies(spec, allocators);
+  initFamilies(service, spec, allocators);
   const key = keyOf(service);
-  if (!needsClusterIp(spec)) {
-    delete spec.clusterIP;
-    delete spec.clusterIPs;
-    delete spec.ipFamilies;
-    delete spec.ipFamilyPolicy;
-  } else if (spec.clusterIP !== before.clusterIP || !needsClusterIp(before)) {
+  if (needsClusterIp(spec) && (spec.clusterIP !== before.clusterIP || !needsClusterIp(before))) {
     await takeClusterIp(service, spec, scope, allocators.ips);
   }
   const dropped = (before.clusterIPs ?? []).filter((ip) => ip !== "None" && !(spec.clusterIPs ?? []).includes(ip));
@@ -94,48 +88,33 @@ export function portsOf(spec: ServiceSpec): Set<number> {
   return ports;
 }
 
-/** What clients that apply their own manifest leave out is kept. Source: service strategy patchAllocatedValues */
-function inherit(spec: ServiceSpec, before: ServiceSpec): void {
-  if (needsClusterIp(spec) && needsClusterIp(before)) {
-    if (spec.clusterIP === undefined || spec.clusterIP === "") {
-      if (before.clusterIP !== undefined) spec.clusterIP = before.clusterIP;
-      if (before.clusterIPs !== undefined) spec.clusterIPs = before.clusterIPs;
-    }
-    if (
-      (spec.clusterIPs?.length ?? 0) === 0 &&
-      spec.clusterIP === before.clusterIP &&
-      before.clusterIPs !== undefined
-    ) {
-      spec.clusterIPs = before.clusterIPs;
-    }
-    if ((spec.ipFamilies?.length ?? 0) === 0 && before.ipFamilies !== undefined) spec.ipFamilies = before.ipFamilies;
-    spec.ipFamilyPolicy ??= before.ipFamilyPolicy;
-  }
-  if (needsNodePorts(spec) && needsNodePorts(before)) inheritNodePorts(spec, before);
-  if (!needsNodePorts(spec) && spec.type !== "LoadBalancer") {
-    // A type that has no node ports gives them up, unless the client sent new ones (validation then refuses them).
-    const old = new Set((before.ports ?? []).map((port) => port.nodePort));
-    for (const port of spec.ports ?? []) if (old.has(port.nodePort)) delete port.nodePort;
-  }
-}
-
-function inheritNodePorts(spec: ServiceSpec, before: ServiceSpec): void {
-  const taken = new Set((spec.ports ?? []).map((port) => port.nodePort).filter((port) => port !== undefined));
-  for (const port of spec.ports ?? []) {
-    if ((port.nodePort ?? 0) > 0) continue;
-    const match = (before.ports ?? []).find((o) => o.port === port.port && o.protocol === port.protocol);
-    if (match?.nodePort !== undefined && match.nodePort > 0 && !taken.has(match.nodePort)) {
-      port.nodePort = match.nodePort;
-      taken.add(match.nodePort);
-    }
-  }
-}
-
-/** One family: the cluster's. Dual stack is refused by validation until the range has two. */
-function defaultFamilies(spec: ServiceSpec, allocators: Allocators): void {
+/**
+ * The families of the Service's addresses: the cluster's one, unless it is asked for what the cluster does not have.
+ * Source: service strategy, alloc.go initIPFamilyFields
+ */
+function initFamilies(service: Service & KubeObject, spec: ServiceSpec, allocators: Allocators): void {
   if (!needsClusterIp(spec)) return;
+  const { family } = allocators.ips.cidr;
+  const other = family === "IPv4" ? "IPv6" : "IPv4";
+  const headless = spec.clusterIP === "None" || spec.clusterIPs?.[0] === "None";
+  // Whoever fills in the endpoints of a headless Service by hand may use either family.
+  if (headless && Object.keys(spec.selector ?? {}).length === 0) {
+    spec.ipFamilyPolicy ??= "RequireDualStack";
+    if ((spec.ipFamilies?.length ?? 0) === 0) {
+      spec.ipFamilies = spec.ipFamilyPolicy === "SingleStack" ? [family] : [family, other];
+    }
+    return;
+  }
   spec.ipFamilyPolicy ??= "SingleStack";
-  if ((spec.ipFamilies?.length ?? 0) === 0) spec.ipFamilies = [allocators.ips.cidr.family];
+  if (spec.ipFamilyPolicy === "RequireDualStack" || (spec.ipFamilies?.length ?? 0) > 1) {
+    const value = JSON.stringify(spec.ipFamilyPolicy);
+    throw invalid(service, "spec.ipFamilyPolicy", value, "this cluster is not configured for dual-stack services");
+  }
+  const [asked] = spec.ipFamilies ?? [];
+  if (asked !== undefined && asked !== family) {
+    throw invalid(service, "spec.ipFamilies[0]", JSON.stringify(asked), "not configured on this cluster");
+  }
+  spec.ipFamilies = [family];
 }
 
 async function takeClusterIp(

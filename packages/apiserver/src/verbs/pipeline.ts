@@ -162,6 +162,8 @@ function inheritMetadata(object: KubeObject, old: KubeObject): void {
   if (before.generation === undefined) delete metadata.generation;
   else metadata.generation = before.generation;
   delete metadata.selfLink;
+  // An unconditional update is one of the version that is there.
+  if (before.resourceVersion !== undefined) metadata.resourceVersion = before.resourceVersion;
   if (metadata.uid === undefined || metadata.uid === "") {
     if (before.uid !== undefined) metadata.uid = before.uid;
   }

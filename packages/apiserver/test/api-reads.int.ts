@@ -1,0 +1,202 @@
+/** List and watch at the level of HTTP: selectors, paging, representations, streams. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { configMap, EventReader, type Json, pod, useApiserver } from "./api-harness.ts";
+
+const h = useApiserver();
+const CMS = "/api/v1/namespaces/default/configmaps";
+const inNamespace = async (name: string) => {
+  await h.create("/api/v1/namespaces", { metadata: { name } });
+  return `/api/v1/namespaces/${name}/configmaps`;
+};
+const watch = async (path: string) => new EventReader(await h.open("GET", path));
+
+test("list filters by label and field selectors and refuses unknown fields", async () => {
+  const cms = await inNamespace("selectors");
+  await h.create(cms, configMap("a", {}, { labels: { app: "x", tier: "front" } }));
+  await h.create(cms, configMap("b", {}, { labels: { app: "y" } }));
+  const names = async (query: string) =>
+    (await h.call("GET", `${cms}?${query}`)).body.items.map((i: Json) => i.metadata.name);
+  assert.deepEqual(await names("labelSelector=app%3Dx"), ["a"]);
+  assert.deepEqual(await names("labelSelector=app%20in%20(x,y),!tier"), ["b"]);
+  assert.deepEqual(await names("fieldSelector=metadata.name%3Da"), ["a"]);
+  assert.deepEqual(await names("fieldSelector=metadata.name%21%3Da"), ["b"]);
+  const unknown = await h.call("GET", `${cms}?fieldSelector=data.x%3D1`);
+  assert.equal(unknown.status, 400);
+  assert.match(unknown.body.message, /field label not supported: data\.x/);
+  assert.equal((await h.call("GET", `${cms}?labelSelector=a%3D%3D%3D`)).status, 400);
+});
+
+test("pages hold the first page's version, with exact remaining counts", async () => {
+  const cms = await inNamespace("pages");
+  for (let i = 0; i < 7; i += 1) await h.create(cms, configMap(`p${i}`));
+  const first = (await h.call("GET", `${cms}?limit=3`)).body;
+  assert.equal(first.metadata.remainingItemCount, 4);
+  await h.create(cms, configMap("p9"));
+  const token = encodeURIComponent(first.metadata.continue);
+  const second = (await h.call("GET", `${cms}?limit=3&continue=${token}`)).body;
+  assert.equal(second.metadata.resourceVersion, first.metadata.resourceVersion);
+  assert.equal(second.metadata.remainingItemCount, 1);
+  const last = (await h.call("GET", `${cms}?limit=3&continue=${encodeURIComponent(second.metadata.continue)}`)).body;
+  assert.equal(last.metadata.continue, undefined);
+  assert.equal(last.metadata.remainingItemCount, undefined);
+  const all = [...first.items, ...second.items, ...last.items].map((i: Json) => i.metadata.name);
+  assert.deepEqual(all, ["p0", "p1", "p2", "p3", "p4", "p5", "p6"]);
+  assert.equal((await h.call("GET", `${cms}?limit=3&continue=nonsense`)).status, 400);
+});
+
+test("list of all namespaces, HEAD, and trailing slashes", async () => {
+  const all = await h.call("GET", "/api/v1/configmaps");
+  assert.equal(all.body.kind, "ConfigMapList");
+  assert.equal((await h.call("GET", `${CMS}/`)).status, 200);
+  const head = await h.call("HEAD", CMS);
+  assert.equal(head.status, 200);
+  assert.equal(head.text, "");
+  assert.equal((await h.call("GET", "/api/v1/nonsense")).status, 404);
+  assert.equal((await h.call("GET", "/api/v1/namespaces/default/nodes")).status, 404);
+});
+
+test("resourceVersionMatch is checked", async () => {
+  assert.equal((await h.call("GET", `${CMS}?resourceVersionMatch=Exact`)).status, 422);
+  assert.equal((await h.call("GET", `${CMS}?resourceVersion=0&resourceVersionMatch=Exact`)).status, 422);
+  assert.equal((await h.call("GET", `${CMS}?resourceVersion=0&resourceVersionMatch=NotOlderThan`)).status, 200);
+  assert.equal((await h.call("GET", `${CMS}?resourceVersion=abc`)).status, 400);
+});
+
+test("Accept chooses Table, metadata only, YAML; what cannot be served is 406", async () => {
+  const cms = await inNamespace("accept");
+  await h.create(cms, configMap("a", { k: "v" }));
+  const get = (accept: string, path = cms) => h.call("GET", path, { headers: { accept } });
+  const tableType = "application/json;as=Table;v=v1;g=meta.k8s.io";
+  const table = (await get(`${tableType},application/json`)).body;
+  assert.equal(table.kind, "Table");
+  assert.deepEqual(
+    table.columnDefinitions.map((c: Json) => c.name),
+    ["Name", "Data", "Age"],
+  );
+  assert.deepEqual(table.rows[0].cells.slice(0, 2), ["a", 1]);
+  assert.equal(table.rows[0].object.kind, "PartialObjectMetadata");
+  const none = (await get(tableType, `${cms}?includeObject=None`)).body;
+  assert.equal(none.rows[0].object, undefined);
+  const whole = (await get(tableType, `${cms}/a?includeObject=Object`)).body;
+  assert.equal(whole.rows[0].object.data.k, "v");
+  const partial = (await get("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")).body;
+  assert.equal(partial.kind, "PartialObjectMetadataList");
+  assert.equal(partial.items[0].data, undefined);
+  assert.match((await get("application/yaml", `${cms}/a`)).text, /^kind: ConfigMap$/m);
+  assert.equal((await get("application/vnd.kubernetes.protobuf, application/json")).body.kind, "ConfigMapList");
+  assert.equal((await get("application/vnd.kubernetes.protobuf")).status, 406);
+  assert.equal((await get("text/html")).status, 406);
+});
+
+test("large answers are compressed for those who accept it", async () => {
+  const cms = await inNamespace("gzip");
+  for (let i = 0; i < 3; i += 1) await h.create(cms, configMap(`g${i}`, { a: "x".repeat(100_000) }));
+  const stream = await h.open("GET", cms, { headers: { "accept-encoding": "gzip" } });
+  assert.equal(stream.headers["content-encoding"], "gzip");
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  assert.equal(JSON.parse(gunzipSync(Buffer.concat(chunks)).toString()).items.length, 3);
+  const plain = await h.call("GET", `${cms}/g0`, { headers: { "accept-encoding": "gzip" } });
+  assert.equal(plain.headers["content-encoding"], undefined);
+});
+
+test("watch with sendInitialEvents: state, the marked bookmark, then events", async () => {
+  const cms = await inNamespace("initial");
+  await h.create(cms, configMap("a"));
+  const events = await watch(
+    `${cms}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=5`,
+  );
+  const added = await events.next();
+  assert.equal(added.type, "ADDED");
+  const mark = await events.next();
+  assert.equal(mark.type, "BOOKMARK");
+  assert.equal(mark.object.kind, "ConfigMap");
+  assert.equal(mark.object.metadata.annotations["k8s.io/initial-events-end"], "true");
+  assert.match(mark.object.metadata.resourceVersion, /^[1-9]\d*$/);
+  const made = await h.call("POST", cms, { body: configMap("b") });
+  assert.deepEqual((await events.next()).object, made.body);
+  assert.equal((await h.call("GET", `${cms}?watch=1&sendInitialEvents=true`)).status, 422);
+});
+
+test("watch events equal the answers of the writes, in order; DELETED has the deletion's version", async () => {
+  const cms = await inNamespace("order");
+  const { metadata } = (await h.call("GET", cms)).body;
+  const events = await watch(`${cms}?watch=true&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=5`);
+  const one = (await h.call("POST", cms, { body: configMap("a", { a: "1" }) })).body;
+  const two = (await h.call("PUT", `${cms}/a`, { body: configMap("a", { a: "2" }) })).body;
+  await h.call("DELETE", `${cms}/a`);
+  const seen = [await events.next(), await events.next(), await events.next()];
+  assert.deepEqual(
+    seen.map((e) => e.type),
+    ["ADDED", "MODIFIED", "DELETED"],
+  );
+  assert.deepEqual(seen[0].object, one);
+  assert.deepEqual(seen[1].object, two);
+  assert.ok(Number(seen[2].object.metadata.resourceVersion) > Number(two.metadata.resourceVersion));
+});
+
+test("leaving the selector is DELETED, entering it is ADDED", async () => {
+  const cms = await inNamespace("leave");
+  await h.create(cms, configMap("a", {}, { labels: { on: "no" } }));
+  const { metadata } = (await h.call("GET", cms)).body;
+  const query = `watch=1&labelSelector=on%3Dyes&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=5`;
+  const events = await watch(`${cms}?${query}`);
+  const label = (on: string) =>
+    h.call("PATCH", `${cms}/a`, {
+      body: { metadata: { labels: { on } } },
+      headers: { "content-type": "application/merge-patch+json" },
+    });
+  await label("yes");
+  await label("no");
+  assert.equal((await events.next()).type, "ADDED");
+  const left = await events.next();
+  assert.equal(left.type, "DELETED");
+  assert.equal(left.object.metadata.labels.on, "yes");
+});
+
+test("a watch ends cleanly at timeoutSeconds", async () => {
+  const events = await watch(`${CMS}?watch=1&timeoutSeconds=1&resourceVersion=0`);
+  const all = await events.rest();
+  assert.ok(events.ended);
+  assert.ok(all.every((event) => event.type === "ADDED"));
+});
+
+test("a watch from a version that lies too far back says 410 inside the stream", async () => {
+  const cms = await inNamespace("old");
+  const events = await watch(`${cms}?watch=1&resourceVersion=1&timeoutSeconds=2`);
+  const first = await events.next();
+  // The history is whole in a young store: either everything since, or the refusal in upstream's form.
+  if (first?.type === "ERROR") assert.equal(first.object.code, 410);
+});
+
+test("a watch as Table sends the columns once", async () => {
+  const cms = await inNamespace("tables");
+  await h.create(cms, configMap("a"));
+  const stream = await h.open("GET", `${cms}?watch=1&timeoutSeconds=5`, {
+    headers: { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" },
+  });
+  const events = new EventReader(stream);
+  const first = await events.next();
+  assert.equal(first.object.kind, "Table");
+  assert.equal(first.object.columnDefinitions.length, 3);
+  await h.create(cms, configMap("b"));
+  const second = await events.next();
+  assert.equal(second.object.columnDefinitions, null);
+  assert.equal(second.object.rows[0].cells[0], "b");
+});
+
+test("pods are watched by node and phase", async () => {
+  await h.create("/api/v1/namespaces/default/serviceaccounts", { metadata: { name: "default" } });
+  const pods = "/api/v1/namespaces/default/pods";
+  await h.create(pods, pod("one", { nodeName: "n1" }));
+  await h.create(pods, pod("two"));
+  const names = async (selector: string) => {
+    const answer = await h.call("GET", `/api/v1/pods?fieldSelector=${encodeURIComponent(selector)}`);
+    return answer.body.items.map((i: Json) => i.metadata.name);
+  };
+  assert.deepEqual(await names("spec.nodeName=n1"), ["one"]);
+  assert.deepEqual(await names("spec.nodeName="), ["two"]);
+  assert.deepEqual(await names("status.phase!=Pending"), []);
+});
