@@ -159,7 +159,8 @@ function validation<T extends KubeObject>(
 ): Pick<KindDescriptor<T>, "validate" | "validateUpdate" | "warnings"> {
   return {
     validate: (object) => [
-      ...validateObjectMeta(object.metadata, facts.ref.namespaced, facts.nameRule),
+      // What is only answered needs no name.
+      ...(facts.prefix === "" ? [] : validateObjectMeta(object.metadata, facts.ref.namespaced, facts.nameRule)),
       ...collect((errors) => facts.validate?.(errors, object, undefined)),
     ],
     validateUpdate: (object, old, subresource) => [

@@ -1,0 +1,72 @@
+import { ageColumn, integerColumn, nameColumn, orNone, textColumn } from "../../columns.ts";
+import { defineKind, statusOf } from "../../define-kind.ts";
+import { flowcontrol } from "../../generated/resources.ts";
+import type { FlowSchema, PolicyRulesWithSubjects } from "../../generated/types/flowcontrol-v1.ts";
+import { requireText, validateOneOf } from "../../validation/common.ts";
+import type { FieldErrors } from "../../validation/field-errors.ts";
+import { subdomainName } from "../../validation/names.ts";
+
+const maxPrecedence = 10_000;
+
+function validateRule(errors: FieldErrors, path: string, rule: PolicyRulesWithSubjects): void {
+  if ((rule.subjects ?? []).length === 0)
+    errors.required(`${path}.subjects`, "subjects must contain at least one value");
+  for (const [i, subject] of (rule.subjects ?? []).entries()) {
+    validateOneOf(errors, `${path}.subjects[${i}].kind`, subject.kind, ["Group", "ServiceAccount", "User"]);
+  }
+  const resources = rule.resourceRules ?? [];
+  if (resources.length === 0 && (rule.nonResourceRules ?? []).length === 0) {
+    errors.required(path, "at least one of resourceRules and nonResourceRules has to be non-empty");
+  }
+  for (const [i, resource] of resources.entries()) {
+    const at = `${path}.resourceRules[${i}]`;
+    for (const field of ["verbs", "apiGroups", "resources"] as const) {
+      if ((resource[field] ?? []).length === 0) errors.required(`${at}.${field}`);
+    }
+    if ((resource.namespaces ?? []).length === 0 && resource.clusterScope !== true) {
+      errors.required(
+        `${at}.namespaces`,
+        "resource rules that are not cluster scoped must supply at least one namespace",
+      );
+    }
+  }
+}
+
+function danglingText(schema: FlowSchema): string {
+  const dangling = schema.status?.conditions?.find((condition) => condition.type === "Dangling");
+  if (dangling === undefined) return "?";
+  return dangling.status === "True" ? "True" : dangling.status === "False" ? "False" : "?";
+}
+
+/** Source: pkg/registry/flowcontrol/flowschema/strategy.go, ValidateFlowSchema; defaults of flowcontrol/v1 */
+export const flowSchemaKind = defineKind<FlowSchema>({
+  ref: flowcontrol.flowschemas,
+  subresources: [statusOf("FlowSchema")],
+  prefix: "/registry/flowschemas",
+  nameRule: subdomainName,
+  default({ spec }) {
+    if (spec !== undefined) spec.matchingPrecedence ||= 1000;
+  },
+  validate(errors, { spec }) {
+    const precedence = spec?.matchingPrecedence ?? 0;
+    if (precedence <= 0) errors.invalid("spec.matchingPrecedence", precedence, "must be a positive value");
+    if (precedence > maxPrecedence)
+      errors.invalid("spec.matchingPrecedence", precedence, `must not be greater than ${maxPrecedence}`);
+    if (spec?.distinguisherMethod !== undefined) {
+      validateOneOf(errors, "spec.distinguisherMethod.type", spec.distinguisherMethod.type, ["ByNamespace", "ByUser"]);
+    }
+    const level = spec?.priorityLevelConfiguration?.name;
+    if (requireText(errors, "spec.priorityLevelConfiguration.name", level, "must reference a priority level")) {
+      errors.invalidAll("spec.priorityLevelConfiguration.name", level, subdomainName(level, false));
+    }
+    for (const [i, rule] of (spec?.rules ?? []).entries()) validateRule(errors, `spec.rules[${i}]`, rule);
+  },
+  columns: [
+    nameColumn(),
+    textColumn("PriorityLevel", ({ spec }) => spec?.priorityLevelConfiguration?.name ?? ""),
+    { ...integerColumn<FlowSchema>("MatchingPrecedence", ({ spec }) => spec?.matchingPrecedence ?? 0), type: "string" },
+    textColumn("DistinguisherMethod", ({ spec }) => orNone(spec?.distinguisherMethod?.type)),
+    ageColumn(),
+    textColumn("MissingPL", danglingText),
+  ],
+});

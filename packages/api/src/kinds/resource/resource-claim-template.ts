@@ -1,0 +1,18 @@
+import { ageColumn, nameColumn } from "../../columns.ts";
+import { defineKind } from "../../define-kind.ts";
+import { resource } from "../../generated/resources.ts";
+import type { ResourceClaimTemplate } from "../../generated/types/resource-v1.ts";
+import { subdomainName } from "../../validation/names.ts";
+import { validateImmutable } from "../../validation/object-meta.ts";
+import { defaultClaimSpec, validateClaimSpec } from "./requests.ts";
+
+/** Source: pkg/registry/resource/resourceclaimtemplate/strategy.go */
+export const resourceClaimTemplateKind = defineKind<ResourceClaimTemplate>({
+  ref: resource.resourceclaimtemplates,
+  prefix: "/registry/resourceclaimtemplates",
+  nameRule: subdomainName,
+  default: (template) => defaultClaimSpec(template.spec.spec),
+  validate: (errors, template) => validateClaimSpec(errors, "spec.spec", template.spec.spec),
+  validateUpdate: (errors, template, old) => validateImmutable(errors, "spec", template.spec, old.spec),
+  columns: [nameColumn(), ageColumn()],
+});
