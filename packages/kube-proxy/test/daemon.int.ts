@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { core, discovery } from "@knarr/api/generated/resources.ts";
 import { Client } from "@knarr/client/client.ts";
+import { listFlows } from "@knarr/netfilter/conntrack.ts";
 import { ChildDaemon } from "@knarr/testkit/child-daemon.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
 import { startApiserver, type TestApiserver } from "@knarr/testkit/start-apiserver.ts";
@@ -120,6 +121,61 @@ if (await isolatedTest(import.meta)) {
     await eventually("no rules for default/other", async () => !save().includes(other.spec?.clusterIP ?? ""));
     await putSlice(["podB"]);
     await eventually("podB answers", async () => (await answeredBy("podA", `${clusterIp}:80`)) === "podB");
+  });
+
+  test("UDP clients of an endpoint that left are not kept with it", async () => {
+    const service = await client.create(core.services, {
+      metadata: { namespace: "default", name: "udp" },
+      spec: { ports: [{ name: "http", port: 53, protocol: "UDP" }] },
+    });
+    const slice = await client.create(discovery.endpointslices, {
+      metadata: { namespace: "default", name: "udp-1", labels: { "kubernetes.io/service-name": "udp" } },
+      addressType: "IPv4",
+      ports: [{ name: "http", port: podPort, protocol: "UDP" }],
+      endpoints: [endpointOn("podB")],
+    });
+    const to = `${service.spec?.clusterIP}:53`;
+    const answered = async () => (await network.probe("outside", to, "udp", 500)).answer?.split(" ")[0];
+    await eventually("podB answers", async () => (await answered()) === "podB");
+    const flowsTo = async (address: string) =>
+      (await listFlows("udp", "ipv4")).filter((flow) => flow.replySource === address).length;
+    assert.ok((await flowsTo(net.podB)) > 0);
+    await client.update(discovery.endpointslices, { ...slice, endpoints: [endpointOn("podA")] });
+    await eventually("no flow to podB", async () => (await flowsTo(net.podB)) === 0);
+    assert.equal(await answered(), "podA");
+  });
+
+  test("a health check node port tells whether this node has an endpoint", async () => {
+    const service = await client.create(core.services, {
+      metadata: { namespace: "default", name: "balanced" },
+      spec: {
+        type: "LoadBalancer",
+        externalTrafficPolicy: "Local",
+        healthCheckNodePort: 32_123,
+        ports: [{ name: "http", port: 80 }],
+      },
+    });
+    const url = `http://127.0.0.1:${service.spec?.healthCheckNodePort}/`;
+    const status = () =>
+      fetch(url).then(
+        (response) => response.status,
+        () => 0,
+      );
+    await eventually("503", async () => (await status()) === 503);
+    await client.create(discovery.endpointslices, {
+      metadata: { namespace: "default", name: "balanced-1", labels: { "kubernetes.io/service-name": "balanced" } },
+      addressType: "IPv4",
+      ports: [{ name: "http", port: podPort, protocol: "TCP" }],
+      endpoints: [endpointOn("podA"), endpointOn("remote")],
+    });
+    await eventually("200", async () => (await status()) === 200);
+    const response = await fetch(url);
+    assert.deepEqual(await response.json(), {
+      service: { namespace: "default", name: "balanced" },
+      localEndpoints: 1,
+      serviceProxyHealthy: true,
+    });
+    assert.equal(response.headers.get("x-load-balancing-endpoint-weight"), "1");
   });
 
   test("health and metrics answer as upstream's", async () => {

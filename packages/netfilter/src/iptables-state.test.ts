@@ -118,3 +118,12 @@ COMMIT
   );
   assert.equal(planRemoval({ actual: parseSave(foreign), jumps: [], family: "ipv4", isOwned }), "");
 });
+
+test("planRestore() and planRemoval() take as many rules as a cluster of 10,000 Services has", () => {
+  const names = Array.from({ length: 50_000 }, (_, i) => `OUR-${i}`);
+  const many = ruleset(Object.fromEntries(names.map((name) => [name, wanted.chains.get("nat")?.get("OUR-B") ?? []])));
+  const plan = planRestore(restoreRequest("", many));
+  assert.equal(plan.changedChains, 50_000);
+  const removal = planRemoval({ actual: parseSave(plan.input), jumps: [], family: "ipv4", isOwned });
+  assert.equal(removal.match(/^-X/gm)?.length, 50_000);
+});

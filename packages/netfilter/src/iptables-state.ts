@@ -106,9 +106,13 @@ export function planRestore(request: RestoreRequest): RestorePlan {
       declarations.push(`:${name} - [0:0]`);
       lines.push(`-X ${name}`);
     }
-    if (declarations.length + lines.length > 0) parts.push(`*${table}`, ...declarations, ...lines, "COMMIT");
+    if (declarations.length + lines.length > 0) parts.push(renderTable(table, declarations, lines));
   }
-  return { input: parts.length === 0 ? "" : `${parts.join("\n")}\n`, changedChains, deletedChains, ruleLines };
+  return { input: parts.join(""), changedChains, deletedChains, ruleLines };
+}
+
+function renderTable(table: Table, declarations: readonly string[], lines: readonly string[]): string {
+  return `${[`*${table}`].concat(declarations, lines).join("\n")}\nCOMMIT\n`;
 }
 
 function missingJumps(table: Table, request: RestoreRequest, actual: ChainTexts): string[] {
@@ -151,9 +155,9 @@ export function planRemoval(request: Omit<RestoreRequest, "wanted">): string {
     }
     if (owned.length + deletes.length === 0) continue;
     const declarations = owned.map((name) => `:${name} - [0:0]`);
-    parts.push(`*${table}`, ...declarations, ...deletes, ...owned.map((name) => `-X ${name}`), "COMMIT");
+    parts.push(renderTable(table, declarations, deletes.concat(owned.map((name) => `-X ${name}`))));
   }
-  return parts.length === 0 ? "" : `${parts.join("\n")}\n`;
+  return parts.join("");
 }
 
 /** What the kernel holds after `planRestore` succeeded, for the next partial plan: our chains, and the jumps as present. */

@@ -72,6 +72,11 @@ for (const { rule, text } of rows) {
   });
 }
 
+test("renderRule() keeps a comment on one line", () => {
+  const rule: Rule = { comment: "a\n-A INPUT -j ACCEPT", target: { kind: "drop" } };
+  assert.equal(renderRule(rule, "ipv4"), '-m comment --comment "a?-A INPUT -j ACCEPT" -j DROP');
+});
+
 test("renderRule() writes IPv6 forms for an IPv6 rule", () => {
   const rule: Rule = { destination: { is: "fd00::0:1" }, target: { kind: "reject" } };
   assert.equal(renderRule(rule, "ipv6"), "-d fd00::1/128 -j REJECT --reject-with icmp6-port-unreachable");

@@ -108,7 +108,9 @@ function renderTarget(target: Target, family: IpFamily): string {
 
 /** iptables-save quotes what has other characters than these, and escapes quotes and backslashes. */
 function quote(text: string): string {
-  return /^[A-Za-z0-9_-]+$/.test(text) ? text : `"${text.replace(/["\\']/g, "\\$&")}"`;
+  // A line break would end the rule in the restore input and begin another command.
+  const safe = text.replace(/\p{Cc}/gu, "?");
+  return /^[A-Za-z0-9_-]+$/.test(safe) ? safe : `"${safe.replace(/["\\']/g, "\\$&")}"`;
 }
 
 /** Splits as the tools do: words at spaces, double quotes group, a backslash takes the next character as it is. */

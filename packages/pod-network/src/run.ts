@@ -27,11 +27,7 @@ const COALESCE_MS = 50;
 
 export async function run(config: Config, context: DaemonContext): Promise<void> {
   const { clock, log, signal } = context;
-  if (config.network === "none") {
-    log.info("network is left to another CNI");
-    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-    return;
-  }
+  if (config.network === "none") return runNothing(config, context);
   const rest = config.kubeconfig === "" ? inClusterConfig() : loadKubeconfig({ path: config.kubeconfig });
   const client = new Client(rest, { userAgent: "knarr-pod-network/v1.36.0" });
   const nodes = new Informer<Node>(client, core.nodes, { clock, log });
@@ -51,6 +47,15 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     await network.run(s);
   };
   await runGroup(signal, tasks);
+}
+
+/** The network is another's: healthy, and idle. */
+async function runNothing(config: Config, { signal, log }: DaemonContext): Promise<void> {
+  log.info("network is left to another CNI");
+  const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  if (config.healthz === undefined) return stopped;
+  const server = await serveHealth({ ...config.healthz, checks: { livez: {}, readyz: {} }, signal, log });
+  await server.closed;
 }
 
 class PodNetwork {

@@ -65,13 +65,14 @@ export function exchangeTcp(upstream: Upstream, query: Buffer, timeoutMs: number
   });
 }
 
-/** Same id, an answer, the same question to the letter: the case of the name is part of what a forger must guess. */
+/** Same id, an answer, the same question: names in any case, since some servers write them back in small letters. */
 function isAnswerTo(query: Buffer, answer: Buffer): boolean {
   if (answer.length < 12 || answer.readUInt16BE(0) !== query.readUInt16BE(0)) return false;
   if ((answer.readUInt16BE(2) & flagBits.QR) === 0) return false;
   if (answer.readUInt16BE(4) === 0) return (answer.readUInt16BE(2) & flagBits.RCODE) !== 0;
   let end = 12;
   for (let length = query[end] ?? 0; length > 0; length = query[end] ?? 0) end += 1 + length;
-  const question = query.subarray(12, end + 5);
-  return answer.subarray(12, end + 5).equals(question);
+  const nameOf = (message: Buffer) => message.toString("latin1", 12, end + 1).toLowerCase();
+  const typeAndClassOf = (message: Buffer) => message.subarray(end + 1, end + 5);
+  return nameOf(query) === nameOf(answer) && typeAndClassOf(query).equals(typeAndClassOf(answer));
 }

@@ -29,6 +29,8 @@ export async function listenUdp(listener: Listener): Promise<{ port: number; clo
     if (open) socket.send(answer, toPort, toHost, () => {});
   };
   socket.on("message", (message, from) => {
+    // Forged: nobody can receive on port 0, and sending there throws.
+    if (from.port === 0) return;
     const answer = listener.handle(message, "udp");
     if (answer === undefined) return;
     if (Buffer.isBuffer(answer)) send(answer, from.port, from.address);

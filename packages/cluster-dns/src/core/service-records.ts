@@ -10,7 +10,7 @@ import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
 import { type AnswerData, prepareSection, type Section } from "./answer.ts";
 import { CLASS_IN, types } from "./codes.ts";
 import type { ResourceRecord } from "./message.ts";
-import { addressBytes, encodeName, nameKey, reverseName } from "./name.ts";
+import { addressBytes, encodeName, MAX_LABEL_BYTES, nameKey, reverseName } from "./name.ts";
 
 /** What one name holds: an answer per type. A name without any exists all the same (NODATA, not NXDOMAIN). */
 export interface NameRecords {
@@ -159,7 +159,7 @@ class Builder {
   addHosts(hosts: readonly Host[]): void {
     for (const host of hosts) {
       const name = this.#nameOf(host);
-      if (host.hostname.length > 63) continue;
+      if (host.hostname.length > MAX_LABEL_BYTES) continue;
       this.#addAddresses(name, host.addresses, [host]);
       for (const address of host.addresses) this.#addReverse(address, name);
     }
@@ -200,7 +200,8 @@ class Builder {
     const byName = new Map<string, { host: Host; port: Port }[]>();
     for (const host of hosts) {
       for (const port of host.ports) {
-        if (port.name === "") continue;
+        // An unnamed port has no record, and a name that "_" makes too long for a label can't have one.
+        if (port.name === "" || port.name.length >= MAX_LABEL_BYTES) continue;
         const name = `_${port.name}._${port.protocol}.${this.#fullName}`;
         const entries = byName.get(name) ?? [];
         entries.push({ host, port });

@@ -85,6 +85,17 @@ for (const [what, spec] of [
   });
 }
 
+test("plan() leaves out what is no address, and keeps the rest", () => {
+  const spec = { externalIPs: ["nonsense", "1.2.3.4/8", "198.51.100.7"], loadBalancerSourceRanges: ["10.0.0.0/99"] };
+  const status = { loadBalancer: { ingress: [{ ip: "2001:db8::1" }, { ip: "" }, { hostname: "lb.example.org" }] } };
+  const endpoints = [endpointOn("podA", { addresses: ["pod.example.org"] }), endpointOn("podB")];
+  const ruleset = planOf([serviceView({ spec, status, endpoints })]);
+  assert.equal(trace(ruleset, "outside", "198.51.100.7:80")[0]?.destination, `${net.podB}:8080`);
+  for (const chains of ruleset.chains.values()) {
+    for (const rules of chains.values()) for (const rule of rules) renderRule(rule, "ipv4");
+  }
+});
+
 test("plan() leaves traffic to pod addresses alone", () => {
   const ruleset = planOf([serviceView({ endpoints: [endpointOn("podA")] })]);
   const [fate] = trace(ruleset, "outside", `${net.podA}:80`);

@@ -4,7 +4,7 @@
  */
 import type { ServicePort as ApiServicePort, Service } from "@knarr/api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
-import { familyOf, type IpFamily } from "@knarr/netfilter/ip.ts";
+import { formatIp, formatPrefix, type IpFamily, parseIp, parsePrefix } from "@knarr/netfilter/ip.ts";
 import type { Protocol } from "@knarr/netfilter/rule.ts";
 
 export interface ServicePort {
@@ -53,10 +53,9 @@ export function servicePortsOf(service: Service, family: IpFamily): ServicePort[
   if (spec === undefined || spec.type === "ExternalName") return [];
   const clusterIps = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
   if (clusterIps[0] === "None") return [];
-  const clusterIp = clusterIps.find((ip) => ip !== "" && familyOf(ip) === family);
+  const ofFamily = (addresses: readonly (string | undefined)[] | undefined) => addressesOf(addresses ?? [], family);
+  const [clusterIp] = ofFamily(clusterIps);
   if (clusterIp === undefined) return [];
-  const ofFamily = (addresses: readonly (string | undefined)[] | undefined) =>
-    (addresses ?? []).filter((ip): ip is string => ip !== undefined && ip !== "" && familyOf(ip.trim()) === family);
   const ingress = service.status?.loadBalancer?.ingress ?? [];
   const externallyReachable =
     spec.type === "LoadBalancer" || spec.type === "NodePort" || (spec.externalIPs ?? []).length > 0;
@@ -67,7 +66,7 @@ export function servicePortsOf(service: Service, family: IpFamily): ServicePort[
     clusterIp,
     externalIps: ofFamily(spec.externalIPs),
     loadBalancerIps: ofFamily(ingress.filter((i) => (i.ipMode ?? "VIP") === "VIP").map((i) => i.ip)),
-    sourceRanges: ofFamily(spec.loadBalancerSourceRanges).map((range) => range.trim()),
+    sourceRanges: prefixesOf(spec.loadBalancerSourceRanges ?? [], family),
     affinitySeconds:
       spec.sessionAffinity === "ClientIP"
         ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
@@ -77,6 +76,21 @@ export function servicePortsOf(service: Service, family: IpFamily): ServicePort[
     healthCheckNodePort: spec.type === "LoadBalancer" && externalLocal ? (spec.healthCheckNodePort ?? 0) : 0,
   };
   return (spec.ports ?? []).flatMap((port) => servicePortOf(port, common));
+}
+
+/**
+ * The addresses of one family, in the kernel's own spelling. What is no address is left out: a single bad one in an
+ * object must not keep all other rules from the kernel.
+ */
+function addressesOf(texts: readonly (string | undefined)[], family: IpFamily): string[] {
+  const parsed = texts.map((text) => parseIp(text ?? ""));
+  return [...new Set(parsed.flatMap((ip) => (ip?.family === family ? [formatIp(ip)] : [])))];
+}
+
+/** Likewise for prefixes, which the API lets have spaces around them. */
+function prefixesOf(texts: readonly string[], family: IpFamily): string[] {
+  const parsed = texts.map((text) => parsePrefix(text.trim()));
+  return [...new Set(parsed.flatMap((prefix) => (prefix?.family === family ? [formatPrefix(prefix)] : [])))];
 }
 
 function servicePortOf(
@@ -104,7 +118,7 @@ export function endpointsOf(
       if ((slicePort.name ?? "") !== servicePort.portName || slicePort.port === undefined) continue;
       if (protocols[slicePort.protocol ?? "TCP"] !== servicePort.protocol) continue;
       for (const endpoint of slice.endpoints ?? []) {
-        const address = endpoint.addresses[0];
+        const [address] = addressesOf(endpoint.addresses.slice(0, 1), options.family);
         if (address === undefined) continue;
         const ready = endpoint.conditions?.ready ?? true;
         found.set(`${address} ${slicePort.port}`, {
