@@ -16,7 +16,7 @@ import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const user = "system:knarr:pod-network";
-const root = mkdtempSync(join(tmpdir(), "knarr-pod-network-"));
+let root = "";
 const nodes = [
   { name: "n1", ip: "172.30.0.11", podCIDR: "10.244.0.0/24" },
   { name: "n2", ip: "172.30.0.12", podCIDR: "10.244.1.0/24" },
@@ -62,6 +62,7 @@ if (await isolatedTest(import.meta)) {
   };
 
   before(async () => {
+    root = mkdtempSync(join(tmpdir(), "knarr-pod-network-"));
     ip("link add bridge0 type bridge");
     ip("addr add 172.30.0.1/24 dev bridge0");
     ip("link set bridge0 up");

@@ -15,7 +15,7 @@ import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
 
 const run = promisify(execFile);
 const plugins = ["/opt/cni/bin", "/usr/lib/cni"].find((directory) => existsSync(join(directory, "bridge"))) ?? "";
-const root = mkdtempSync(join(tmpdir(), "knarr-pod-network-"));
+let root = "";
 
 interface TestNode {
   readonly name: string;
@@ -98,6 +98,7 @@ if (await isolatedTest(import.meta)) {
   let pods: Record<"p1" | "p2" | "p3", string>;
 
   before(async () => {
+    root = mkdtempSync(join(tmpdir(), "knarr-pod-network-"));
     // This namespace is the router, and the world outside.
     for (const [bridge, address] of [
       ["left", "172.30.0.1/24"],
