@@ -152,6 +152,7 @@ class LazyField implements FieldSchema {
   readonly required: boolean;
   readonly embeddedIn: FieldSchema["embeddedIn"];
   readonly #home: string;
+  readonly #raw: RawField;
   readonly #extras: FieldExtras;
   #type: TypeSchema | undefined;
 
@@ -166,7 +167,13 @@ class LazyField implements FieldSchema {
     this.required = flags.includes("r");
     this.#extras = raw[3] ?? {};
     this.#home = home;
+    this.#raw = raw;
     this.embeddedIn = embeddedIn;
+  }
+
+  /** The same field, seen from a struct that inlines its own. */
+  embedded(embeddedIn: FieldSchema["embeddedIn"]): LazyField {
+    return new LazyField(this.name, this.#raw, this.#home, embeddedIn);
   }
 
   get type(): TypeSchema {
@@ -210,9 +217,7 @@ function buildStruct(packageId: string, name: string): StructSchema {
       const target = qualify(member, packageId);
       const struct = structSchema(target.packageId, target.name);
       const embeddedIn = { number: Number(key.slice(1)), struct };
-      for (const [inner, raw] of Object.entries(rawTable(target.packageId).structs[target.name] ?? {})) {
-        if (isField(raw)) fields.set(inner, new LazyField(inner, raw, target.packageId, embeddedIn));
-      }
+      for (const [inner, field] of struct.fields) fields.set(inner, (field as LazyField).embedded(embeddedIn));
     } else {
       atomic = member.m === "atomic";
       isKind = member.k === 1;
