@@ -9,8 +9,14 @@ let pods: Pod[] = [];
 
 before(async () => {
   const output = await knarr(["apply", "-f", "examples/web.yaml"]);
-  assert.match(output, /^namespace\/web created\nconfigmap\/web created\ndeployment.apps\/web created\nservice\/web created\n$/);
-  assert.match(await knarr(["rollout", "status", "deployment/web", "-n", "web", "--timeout", "90s"]), /successfully rolled out/);
+  assert.match(
+    output,
+    /^namespace\/web created\nconfigmap\/web created\ndeployment.apps\/web created\nservice\/web created\n$/,
+  );
+  assert.match(
+    await knarr(["rollout", "status", "deployment/web", "-n", "web", "--timeout", "90s"]),
+    /successfully rolled out/,
+  );
   pods = await waitForPods("web", "app=web", 3);
 });
 after(async () => {
@@ -72,9 +78,20 @@ test("the NodePort answers on each node from outside the nodes, from every pod",
 test("DNS answers SRV for a named port, NXDOMAIN for what is not there, and the API server's own name", async () => {
   const [from] = pods;
   assert.ok(from);
-  assert.match(await execIn(from, "nslookup", "-type=srv", "_http._tcp.web.web.svc.cluster.local"), /web\.web\.svc\.cluster\.local/);
+  assert.match(
+    await execIn(from, "nslookup", "-type=srv", "_http._tcp.web.web.svc.cluster.local"),
+    /web\.web\.svc\.cluster\.local/,
+  );
   assert.match(await execIn(from, "nslookup", "kubernetes.default.svc.cluster.local"), /10\.96\.0\.1/);
-  const missing = await tryKnarr(["exec", "-n", "web", from.metadata.name ?? "", "--", "nslookup", "nope.web.svc.cluster.local"]);
+  const missing = await tryKnarr([
+    "exec",
+    "-n",
+    "web",
+    from.metadata.name ?? "",
+    "--",
+    "nslookup",
+    "nope.web.svc.cluster.local",
+  ]);
   assert.notEqual(missing.code, 0);
   assert.match(missing.stdout + missing.stderr, /NXDOMAIN|can't find/);
 });
@@ -96,10 +113,16 @@ test("knarr get, describe, logs and exec show the running pods", async () => {
   const [pod] = pods;
   const name = pod?.metadata.name ?? "";
   assert.match(await knarr(["get", "pods", "-n", "web"]), /^NAME +READY +STATUS +RESTARTS +AGE\n/);
-  assert.match(await knarr(["get", "deploy,svc", "-n", "web"]), /deployment.apps\/web +3\/3[\s\S]*service\/web +NodePort/);
+  assert.match(
+    await knarr(["get", "deploy,svc", "-n", "web"]),
+    /deployment.apps\/web +3\/3[\s\S]*service\/web +NodePort/,
+  );
   assert.match(await knarr(["get", "pods", "-A", "-o", "wide"]), /NAMESPACE[\s\S]*node-2/);
   assert.match(await knarr(["describe", "pod", name, "-n", "web"]), /Normal +Scheduled[\s\S]*Started/);
-  assert.match(await knarr(["describe", "deployment", "web", "-n", "web"]), /3 desired \| 3 updated \| 3 total \| 3 available/);
+  assert.match(
+    await knarr(["describe", "deployment", "web", "-n", "web"]),
+    /3 desired \| 3 updated \| 3 total \| 3 available/,
+  );
   assert.equal((await tryKnarr(["logs", name, "-n", "web"])).code, 0);
   const failing = await tryKnarr(["exec", name, "-n", "web", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
   assert.deepEqual([failing.code, failing.stdout], [7, "out\n"]);

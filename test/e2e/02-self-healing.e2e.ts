@@ -53,7 +53,9 @@ test("a killed container is started again with restartCount 1", async () => {
   await knarr(["exec", "-n", namespace, name, "--", "sh", "-c", "kill -9 $(pidof httpd)"]);
   const pod = await eventually("the container restarted and ready", 30_000, async () => {
     const found = (await podsIn(namespace, "app=app")).find((p) => p.metadata.name === name);
-    return found !== undefined && found.status?.containerStatuses?.[0]?.restartCount === 1 && isReady(found) ? found : undefined;
+    return found !== undefined && found.status?.containerStatuses?.[0]?.restartCount === 1 && isReady(found)
+      ? found
+      : undefined;
   });
   assert.notEqual(pod.status?.containerStatuses?.[0]?.lastState?.terminated, undefined);
 });
@@ -66,7 +68,10 @@ test("a deleted pod is replaced by another", async () => {
 });
 
 test("scaling 3 -> 10 -> 2 reaches each size", async () => {
-  assert.equal(await knarr(["scale", "deployment/app", "--replicas=10", "-n", namespace]), "deployment.apps/app scaled\n");
+  assert.equal(
+    await knarr(["scale", "deployment/app", "--replicas=10", "-n", namespace]),
+    "deployment.apps/app scaled\n",
+  );
   await waitForPods(namespace, "app=app", 10, 90_000);
   await knarr(["scale", "deployment", "app", "--replicas=2", "-n", namespace]);
   await waitForPods(namespace, "app=app", 2, 60_000);

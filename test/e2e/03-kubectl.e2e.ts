@@ -47,7 +47,10 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), "knarr-kubectl-"));
       const output = await kubectl(path, ["apply", "-f", "-"], { input: manifest });
-      assert.match(output, /namespace\/\S+ created\nconfigmap\/settings created\ndeployment.apps\/app created\nservice\/app created/);
+      assert.match(
+        output,
+        /namespace\/\S+ created\nconfigmap\/settings created\ndeployment.apps\/app created\nservice\/app created/,
+      );
       await kc(["wait", "--for=condition=Available", "deployment/app", "--timeout=90s"]);
     });
     after(async () => {
@@ -60,7 +63,10 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
       assert.match(await kc(["get", "pods", "-o", "wide"]), /NOMINATED NODE +READINESS GATES\n/);
       assert.match(await kc(["get", "svc"]), /app +ClusterIP +10\.\d+\.\d+\.\d+ +<none> +80\/TCP/);
       assert.match(await kc(["get", "deploy", "app", "-o", "yaml"]), /replicas: 2\n/);
-      assert.match(await kc(["get", "all"]), /pod\/app-[\s\S]*service\/app[\s\S]*deployment.apps\/app[\s\S]*replicaset.apps\/app-/);
+      assert.match(
+        await kc(["get", "all"]),
+        /pod\/app-[\s\S]*service\/app[\s\S]*deployment.apps\/app[\s\S]*replicaset.apps\/app-/,
+      );
       assert.match(await kubectl(path, ["get", "nodes"]), /node-1 +Ready[\s\S]*node-2 +Ready/);
     });
 
@@ -77,7 +83,9 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
       const configMap = (color: string) =>
         `{apiVersion: v1, kind: ConfigMap, metadata: {name: owned}, data: {color: ${color}}}`;
       const apply = (manager: string, color: string) =>
-        tryKubectl(path, ["-n", namespace, "apply", "--server-side", "--field-manager", manager, "-f", "-"], { input: configMap(color) });
+        tryKubectl(path, ["-n", namespace, "apply", "--server-side", "--field-manager", manager, "-f", "-"], {
+          input: configMap(color),
+        });
       assert.match((await apply("first", "red")).stdout, /configmap\/owned serverside-applied/);
       const conflict = await apply("second", "black");
       assert.equal(conflict.code, 1);
@@ -88,7 +96,10 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
       const editor = join(folder, "editor");
       await writeFile(editor, "#!/bin/sh\nsed -i 's/color: .*/color: edited/' \"$1\"\n");
       await chmod(editor, 0o755);
-      assert.match(await kc(["edit", "configmap", "settings"], { env: { KUBE_EDITOR: editor } }), /configmap\/settings edited/);
+      assert.match(
+        await kc(["edit", "configmap", "settings"], { env: { KUBE_EDITOR: editor } }),
+        /configmap\/settings edited/,
+      );
       assert.equal(await kc(["get", "cm", "settings", "-o", "jsonpath={.data.color}"]), "edited");
     });
 
@@ -135,10 +146,14 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
     });
 
     test("port-forward carries a request to the pod", async () => {
-      const child = spawn(path, ["-n", namespace, "port-forward", "deployment/app", ":8080", "--address", "127.0.0.1"], {
-        env: { ...process.env, KUBECONFIG: kubeconfig },
-        stdio: ["ignore", "pipe", "pipe"],
-      });
+      const child = spawn(
+        path,
+        ["-n", namespace, "port-forward", "deployment/app", ":8080", "--address", "127.0.0.1"],
+        {
+          env: { ...process.env, KUBECONFIG: kubeconfig },
+          stdio: ["ignore", "pipe", "pipe"],
+        },
+      );
       try {
         let output = "";
         for (const stream of [child.stdout, child.stderr]) {
@@ -161,7 +176,10 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
 
     test("delete removes what was made", async () => {
       await kc(["delete", "deployment", "app", "--timeout=60s"]);
-      assert.equal((await kc(["get", "pods", "-l", "app=app", "-o", "name", "--ignore-not-found"])).trim().includes("Running"), false);
+      assert.equal(
+        (await kc(["get", "pods", "-l", "app=app", "-o", "name", "--ignore-not-found"])).trim().includes("Running"),
+        false,
+      );
       assert.match(await knarr(["get", "svc", "-n", namespace]), /app/);
     });
   });

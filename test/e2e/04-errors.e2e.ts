@@ -15,7 +15,11 @@ const deployment = (change: (d: Record<string, never>) => void): string => {
       selector: { matchLabels: { app: "bad" } },
       template: {
         metadata: { labels: { app: "bad" } },
-        spec: { containers: [{ name: "c", image: "x", ports: [{ containerPort: 80 }], resources: { requests: { cpu: "1" } } }] },
+        spec: {
+          containers: [
+            { name: "c", image: "x", ports: [{ containerPort: 80 }], resources: { requests: { cpu: "1" } } },
+          ],
+        },
       },
     },
   };
@@ -57,7 +61,11 @@ const rows: { name: string; change: (d: any) => void; want: RegExp[] }[] = [
     change: (d) => {
       d.spec.template.spec.containers[0].ports[0].containerPort = 70_000;
     },
-    want: [/spec\.template\.spec\.containers\[0\]\.ports\[0\]\.containerPort/, /70000/, /must be between 1 and 65535, inclusive/],
+    want: [
+      /spec\.template\.spec\.containers\[0\]\.ports\[0\]\.containerPort/,
+      /70000/,
+      /must be between 1 and 65535, inclusive/,
+    ],
   },
   {
     name: "several fields are wrong, each is named",

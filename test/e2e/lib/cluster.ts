@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
-import { eventually, must, type Outcome, projectRoot, run, type RunOptions } from "./run.ts";
+import { eventually, must, type Outcome, projectRoot, type RunOptions, run } from "./run.ts";
 
 export const dataDir = process.env.KNARR_E2E_DATA_DIR ?? "/var/lib/knarr-e2e";
 export const kubeconfig = join(dataDir, "kubeconfig");
