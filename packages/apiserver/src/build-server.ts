@@ -24,7 +24,6 @@ import { OpenApi } from "./openapi/serve.ts";
 import { KubeletClient } from "./proxy/kubelet.ts";
 import { buildResources } from "./registry/build.ts";
 import { ClusterIps } from "./registry/cluster-ips.ts";
-import { withInterimKinds } from "./registry/interim-kinds.ts";
 import { StorageLookup } from "./registry/lookup.ts";
 import { NodePorts } from "./registry/node-ports.ts";
 import { type RbacChecks, rbacHooks } from "./registry/rbac.ts";
@@ -69,7 +68,7 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     if (security === undefined) throw new Error("a write before the authorizer was made");
     return security;
   };
-  const resources = buildResources(withInterimKinds(allKinds), storage, {
+  const resources = buildResources(allKinds, storage, {
     hooks: { ips, ports, rbac: (ref) => rbacHooks(ref, rbacChecks) },
     eventTtlSeconds: Math.ceil(config.eventTtlMs / 1000),
   });
@@ -116,6 +115,9 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     handle,
   };
 }
+
+/** How long a health check waits for etcd. */
+const CHECK_TIMEOUT_MS = 2_000;
 
 const ipAddressRef: ResourceRef<unknown> = {
   group: "networking.k8s.io",
@@ -174,6 +176,15 @@ function buildEnvironment(parts: {
     authorizer,
     security,
     lookup,
+    checkStore: async () => {
+      try {
+        await parts.storage.checkEtcd(AbortSignal.timeout(CHECK_TIMEOUT_MS));
+        return undefined;
+      } catch (error) {
+        // The failure is the answer.
+        return error instanceof Error ? error.message : String(error);
+      }
+    },
     metrics: createMetrics(),
     kubelets: parts.kubelets,
     stopping: parts.stopping,
@@ -188,10 +199,7 @@ function buildRoutes(
   const groups = servedGroups(env.resources.all().map((resource) => resource.descriptor));
   const ping: HealthChecks = { ping: () => undefined };
   const etcd: HealthChecks = {
-    etcd: async () => {
-      await storage.checkEtcd(AbortSignal.timeout(2_000));
-      return undefined;
-    },
+    etcd: env.checkStore,
   };
   const readyz: HealthChecks = {
     ...ping,

@@ -5,6 +5,7 @@
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { approval } from "./approval.ts";
 import { bindPod, createBinding } from "./binding.ts";
+import { getComponentStatus, listComponentStatuses } from "./component-statuses.ts";
 import { evict } from "./eviction.ts";
 import { attach, exec, portForward } from "./exec.ts";
 import { finalizeNamespace } from "./finalize.ts";
@@ -26,6 +27,7 @@ type Handler = (request: ResourceRequest) => Promise<void>;
 
 export const subresources: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   "/bindings": { create: createBinding },
+  "/componentstatuses": { get: getComponentStatus, list: listComponentStatuses },
   "/pods/binding": { create: bindPod },
   "/pods/eviction": { create: evict },
   "/pods/log": { get: podLog },

@@ -65,7 +65,10 @@ function mainHandler(request: ResourceRequest): VerbHandler {
   const known = resource.descriptor.verbs as readonly string[];
   const own = virtualHandler(request);
   if (own !== undefined) return own;
-  const handler = known.includes(verb) ? verbs[verb] : undefined;
+  // A collection cannot be replaced, and nothing is created below an object.
+  const named = pathName(context.info.path, context.info.resource) !== "";
+  const fits = verb === "create" ? !named : named || (verb !== "update" && verb !== "patch");
+  const handler = known.includes(verb) && fits ? verbs[verb] : undefined;
   if (handler === undefined || resource.storage === undefined) throw notAllowed(request);
   return handler;
 }

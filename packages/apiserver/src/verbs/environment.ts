@@ -21,6 +21,8 @@ export interface ApiEnvironment {
   readonly authorizer: Authorizer;
   readonly security: Security;
   readonly lookup: ObjectLookup;
+  /** Asks the store whether it answers; undefined means yes. */
+  readonly checkStore: () => Promise<string | undefined>;
   readonly metrics: ServerMetrics;
   readonly kubelets: KubeletClient;
   /** Aborts when the server stops: watches and streams end. */

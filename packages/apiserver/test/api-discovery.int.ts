@@ -1,0 +1,118 @@
+/** Discovery, OpenAPI, version, health and metrics at the level of HTTP. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Json, useApiserver } from "./api-harness.ts";
+
+const h = useApiserver();
+const AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+test("aggregated discovery echoes g, v and as, and answers 304 to its ETag", async () => {
+  for (const path of ["/api", "/apis", "/apis/"]) {
+    const accept = `${AGGREGATED},application/json`;
+    const answer = await h.call("GET", path, { headers: { accept } });
+    assert.equal(answer.headers["content-type"], AGGREGATED);
+    assert.equal(answer.body.kind, "APIGroupDiscoveryList");
+    assert.equal(answer.body.apiVersion, "apidiscovery.k8s.io/v2");
+    const etag = answer.headers.etag ?? "";
+    assert.match(etag, /^"[0-9A-F]+"$/);
+    const again = await h.call("GET", path, { headers: { accept, "if-none-match": etag } });
+    assert.equal(again.status, 304);
+    assert.equal(again.text, "");
+  }
+});
+
+test("aggregated discovery lists resources with kinds, scopes, verbs and subresources", async () => {
+  const { body } = await h.call("GET", "/api", { headers: { accept: AGGREGATED } });
+  const pods = body.items[0].versions[0].resources.find((r: Json) => r.resource === "pods");
+  assert.deepEqual(pods.responseKind, { group: "", version: "v1", kind: "Pod" });
+  assert.equal(pods.scope, "Namespaced");
+  assert.deepEqual(pods.shortNames, ["po"]);
+  assert.ok(pods.verbs.includes("watch"));
+  const names = pods.subresources.map((s: Json) => s.subresource);
+  for (const name of ["status", "log", "exec", "binding", "eviction", "portforward"])
+    assert.ok(names.includes(name), name);
+});
+
+test("legacy discovery: versions, groups, resources", async () => {
+  assert.deepEqual((await h.call("GET", "/api")).body.versions, ["v1"]);
+  const groups = (await h.call("GET", "/apis")).body.groups;
+  assert.ok(groups.some((g: Json) => g.name === "apps" && g.preferredVersion.groupVersion === "apps/v1"));
+  const autoscaling = (await h.call("GET", "/apis/autoscaling")).body;
+  assert.equal(autoscaling.preferredVersion.version, "v2");
+  const core = (await h.call("GET", "/api/v1")).body;
+  assert.equal(core.groupVersion, "v1");
+  assert.ok(core.resources.some((r: Json) => r.name === "pods/status" && r.kind === "Pod"));
+  assert.equal((await h.call("GET", "/apis/nothing.example.com/v1")).status, 404);
+});
+
+test("/openapi/v3 has hashed links, parameters and extensions; old hashes lead to the new one", async () => {
+  const index = (await h.call("GET", "/openapi/v3")).body;
+  const link = index.paths["apis/apps/v1"].serverRelativeURL;
+  assert.match(link, /^\/openapi\/v3\/apis\/apps\/v1\?hash=[0-9A-F]+$/);
+  const answer = await h.call("GET", link);
+  assert.ok(answer.headers.etag);
+  const operation = answer.body.paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"].patch;
+  assert.deepEqual(operation["x-kubernetes-group-version-kind"], { group: "apps", version: "v1", kind: "Deployment" });
+  const names = operation.parameters.map((p: Json) => p.name);
+  for (const name of ["dryRun", "fieldManager", "fieldValidation", "force"]) assert.ok(names.includes(name), name);
+  const { schemas } = answer.body.components;
+  const spec = schemas["io.k8s.api.core.v1.PodSpec"].properties.containers;
+  assert.equal(spec["x-kubernetes-patch-merge-key"], "name");
+  assert.equal(spec["x-kubernetes-list-type"], "map");
+  // Every reference leads somewhere.
+  for (const [, ref = ""] of answer.text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)) {
+    assert.ok(schemas[ref] !== undefined, ref);
+  }
+  const old = await h.call("GET", "/openapi/v3/apis/apps/v1?hash=00");
+  assert.equal(old.status, 301);
+});
+
+test("/openapi/v2 is JSON or protobuf, with a quoted ETag", async () => {
+  const json = await h.call("GET", "/openapi/v2", { headers: { accept: "application/json" } });
+  assert.equal(json.body.swagger, "2.0");
+  for (const [, ref = ""] of json.text.matchAll(/"\$ref":"#\/definitions\/([^"]+)"/g)) {
+    assert.ok(json.body.definitions[ref] !== undefined, ref);
+  }
+  const etag = json.headers.etag ?? "";
+  assert.match(etag, /^".+"$/);
+  const headers = { accept: "application/json", "if-none-match": etag };
+  assert.equal((await h.call("GET", "/openapi/v2", { headers })).status, 304);
+  const pb = await h.call("GET", "/openapi/v2", {
+    headers: { accept: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" },
+  });
+  assert.equal(pb.status, 200);
+  assert.ok(pb.text.includes("io.k8s.api.core.v1.Pod"));
+});
+
+test("/version, health checks by name, metrics", async () => {
+  const version = (await h.call("GET", "/version")).body;
+  assert.equal(`${version.major}.${version.minor}`, "1.36");
+  for (const path of ["/livez", "/readyz", "/healthz"]) {
+    const plain = await h.call("GET", path);
+    assert.equal(plain.text, "ok");
+    assert.match((await h.call("GET", `${path}?verbose`)).text, /^\[\+\]ping ok$/m);
+  }
+  assert.equal((await h.call("GET", "/readyz/etcd")).text, "ok");
+  assert.equal((await h.call("GET", "/readyz/nothing")).status, 404);
+  await h.call("GET", "/api/v1/namespaces");
+  const metrics = (await h.call("GET", "/metrics")).text;
+  assert.match(metrics, /apiserver_request_total\{verb="LIST",[^}]*resource="namespaces"[^}]*code="200"\} \d+/);
+  assert.match(metrics, /apiserver_request_duration_seconds_bucket/);
+});
+
+test("readyz fails and says so while etcd is away", async () => {
+  h.etcd.signal("SIGSTOP");
+  const answer = await h.call("GET", "/readyz?verbose");
+  h.etcd.signal("SIGCONT");
+  assert.equal(answer.status, 500);
+  assert.match(answer.text, /^\[-\]etcd failed/m);
+});
+
+test("unknown paths and methods are Status errors", async () => {
+  const unknown = await h.call("GET", "/nothing");
+  assert.equal(unknown.status, 404);
+  assert.equal(unknown.body.kind, "Status");
+  const method = await h.call("PUT", "/api/v1/namespaces");
+  assert.equal(method.status, 405);
+  assert.equal((await h.call("GET", "/api/v1/namespaces/%zz/pods")).status, 400);
+});
