@@ -16,7 +16,12 @@ const classes = {
     timeoutMs: 60_000,
   },
   int: { globs: ["packages/*/test/**/*.int.ts"], concurrency: 1, timeoutMs: 300_000 },
-  e2e: { globs: ["test/e2e/**/*.e2e.ts"], concurrency: 1, timeoutMs: 900_000 },
+  e2e: {
+    globs: ["test/e2e/**/*.e2e.ts"],
+    concurrency: 1,
+    timeoutMs: 900_000,
+    setup: "test/e2e/lib/global-setup.ts",
+  },
 } as const;
 
 const [className = "", ...filters] = process.argv.slice(2);
@@ -44,6 +49,7 @@ const child = spawn(
     "--test-reporter-destination=stdout",
     "--test-reporter=tap",
     "--test-reporter-destination=stderr",
+    ...("setup" in selected ? [`--test-global-setup=${selected.setup}`] : []),
     ...files,
   ],
   { stdio: ["ignore", "inherit", "pipe"], env: { ...process.env, NODE_OPTIONS: "" } },
