@@ -5,6 +5,7 @@ import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { PrinterColumn } from "./descriptor.ts";
 import type { PodTemplateSpec } from "./generated/types/core-v1.ts";
 import { ageSince } from "./human-duration.ts";
+import { usableSelector } from "./usable-selector.ts";
 
 type Cell<T> = (object: T, now: number) => string | number | boolean;
 
@@ -34,6 +35,7 @@ export function formatLabels(labels: Record<string, string> | undefined): string
 /** A selector as columns show it: nil and empty are `<none>`. */
 export function formatSelector(selector: LabelSelector | undefined): string {
   if (selector === undefined) return "<none>";
+  if (usableSelector(selector) === undefined) return "<error>";
   const text = formatLabelSelector(selector);
   return text === "" ? "<none>" : text;
 }

@@ -4,6 +4,7 @@ import { deepEqual } from "../../deep-equal.ts";
 import { bumpGeneration, defineKind, scaleSubresource, statusOf } from "../../define-kind.ts";
 import { apps } from "../../generated/resources.ts";
 import type { Deployment, DeploymentSpec, DeploymentStrategy } from "../../generated/types/apps-v1.ts";
+import { usableSelector } from "../../usable-selector.ts";
 import { validateNonNegative } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import {
@@ -76,6 +77,12 @@ function validateSpec(errors: FieldErrors, spec: DeploymentSpec): void {
   }
 }
 
+/** Unlike other kinds' columns, nothing for an empty selector. */
+function selectorText(deployment: Deployment): string {
+  const selector = deployment.spec?.selector;
+  return usableSelector(selector) === undefined ? "<invalid>" : formatLabelSelector(selector);
+}
+
 /** Source: pkg/registry/apps/deployment/strategy.go */
 export const deploymentKind = defineKind<Deployment>({
   ref: apps.deployments,
@@ -138,6 +145,6 @@ export const deploymentKind = defineKind<Deployment>({
     textColumn("Available", (d) => d.status?.availableReplicas ?? 0),
     ageColumn(),
     ...containerColumns<Deployment>((d) => d.spec?.template),
-    textColumn("Selector", (d) => formatLabelSelector(d.spec?.selector), "wide"),
+    textColumn("Selector", selectorText, "wide"),
   ],
 });

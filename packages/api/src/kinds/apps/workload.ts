@@ -1,8 +1,8 @@
 /** What everything with a selector and a pod template checks. Source: k8s.io/kubernetes/pkg/apis/apps/validation */
 import type { LabelSelector } from "@knarr/apimachinery/generated/meta-v1.ts";
-import { matchesLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import type { ScalePaths } from "../../descriptor.ts";
 import type { PodTemplateSpec } from "../../generated/types/core-v1.ts";
+import { usableSelector } from "../../usable-selector.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { validateLabelSelector } from "../../validation/object-meta.ts";
 import { validatePodTemplate } from "../core/pod-spec/validate.ts";
@@ -45,7 +45,10 @@ export function validateWorkloadTemplate(
     return;
   }
   const labels = template.metadata?.labels ?? {};
-  if (selector !== undefined && !isEmptySelector(selector) && !matchesLabelSelector(selector, labels)) {
+  const compiled = usableSelector(selector);
+  if (selector !== undefined && compiled === undefined)
+    errors.invalid("spec.selector", selector, "invalid label selector");
+  else if (selector !== undefined && !isEmptySelector(selector) && compiled?.matches(labels) === false) {
     errors.invalid(`${path}.metadata.labels`, labels, "`selector` does not match template `labels`");
   }
   validatePodTemplate(errors, path, template);

@@ -1,6 +1,6 @@
 /** Job specs, of Jobs and of the templates in CronJobs. Source: k8s.io/kubernetes/pkg/apis/batch */
-import { matchesLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import type { JobSpec, PodFailurePolicy } from "../../generated/types/batch-v1.ts";
+import { usableSelector } from "../../usable-selector.ts";
 import { validateNonNegative, validateOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { validateLabelSelector } from "../../validation/object-meta.ts";
@@ -124,7 +124,7 @@ export function validateJobSelector(errors: FieldErrors, spec: JobSpec): void {
   }
   validateLabelSelector(errors, "spec.selector", spec.selector);
   const labels = spec.template.metadata?.labels ?? {};
-  if (!matchesLabelSelector(spec.selector, labels)) {
+  if (usableSelector(spec.selector)?.matches(labels) === false) {
     errors.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
   }
 }
