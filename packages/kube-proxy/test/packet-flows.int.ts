@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
+import { silentLogger } from "@knarr/daemon/logger.ts";
 import { deleteFlows, listFlows } from "@knarr/netfilter/conntrack.ts";
-import { parseSave, planRemoval } from "@knarr/netfilter/iptables-state.ts";
 import { IptablesTool } from "@knarr/netfilter/iptables-tool.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
+import { cleanUp } from "../src/adapters/clean-up.ts";
 import { IptablesBackend } from "../src/adapters/iptables-backend.ts";
-import { isProxyChain } from "../src/core/chain-names.ts";
 import type { ServiceView } from "../src/core/plan-ruleset.ts";
 import { findStaleFlows } from "../src/core/stale-flows.ts";
 import { endpointOn, type Flow, flows, net, planOptions, podPort, serviceView } from "../src/testing/flow-table.ts";
@@ -38,10 +38,8 @@ function describeMode(mode: "nft" | "legacy", networkOf: () => FlowNetwork): voi
   const sync = (views: readonly ServiceView[], full = false, options: Flow["options"] = {}) =>
     backend.sync(views, { ...planOptions, ...options }, { full, signal });
   after(async () => {
-    const actual = await tool.read();
-    await tool.restore(planRemoval({ actual, jumps: [], family: "ipv4", isOwned: isProxyChain }));
-    const left = parseSave(execFileSync(`iptables-${mode}-save`, { encoding: "utf8" }));
-    for (const chains of left.values()) for (const name of chains.keys()) assert.ok(!name.startsWith("KUBE-"), name);
+    await cleanUp({ signal, log: silentLogger() });
+    assert.doesNotMatch(execFileSync(`iptables-${mode}-save`, { encoding: "utf8" }), /KUBE-/);
   });
 
   for (const flow of flows) {
@@ -90,6 +88,16 @@ function describeMode(mode: "nft" | "legacy", networkOf: () => FlowNetwork): voi
     run("-t", "nat", "-F", "FOREIGN");
     run("-t", "nat", "-X", "FOREIGN");
     await sync([view], true);
+  });
+
+  test("sync() removes chains that an earlier kube-proxy left, with the jumps to them", async () => {
+    const run = (...args: string[]) => execFileSync(`iptables-${mode}`, ["-w", "5", "-t", "nat", ...args]);
+    const stale = "KUBE-XLB-ABCDEFGHIJKLMNOP";
+    run("-N", stale);
+    run("-A", "PREROUTING", "-p", "tcp", "-j", stale);
+    const outcome = await sync([serviceView({ endpoints: [endpointOn("podB")] })], true);
+    assert.equal(outcome.deletedChains, 1);
+    assert.doesNotMatch(execFileSync(`iptables-${mode}-save`, { encoding: "utf8" }), /KUBE-XLB/);
   });
 
   test("sync() writes only the chains of the Service that changed", async () => {

@@ -80,7 +80,7 @@ export interface RestoreRequest {
 
 /**
  * The smallest restore that makes the kernel's part of `wanted` equal to it: changed chains are rewritten whole, missing
- * jumps are inserted, owned chains that are not wanted are flushed and deleted. Idempotent: a second plan is empty.
+ * jumps are inserted, owned chains that are not wanted are deleted with the jumps to them. A second plan is empty.
  */
 export function planRestore(request: RestoreRequest): RestorePlan {
   const parts: string[] = [];
@@ -100,9 +100,13 @@ export function planRestore(request: RestoreRequest): RestorePlan {
     }
     lines.push(...missingJumps(table, request, actual));
     ruleLines += lines.length;
-    for (const name of actual.keys()) {
-      if (wanted.has(name) || !request.isOwned(table, name)) continue;
-      deletedChains++;
+    const unwanted = [...actual.keys()].filter((name) => !wanted.has(name) && request.isOwned(table, name));
+    deletedChains += unwanted.length;
+    // A chain that something jumps to can't be deleted, and one refusal would undo the whole table.
+    if (unwanted.length > 0) {
+      lines.push(...deleteJumps(new Set(unwanted), (name) => request.isOwned(table, name), actual));
+    }
+    for (const name of unwanted) {
       declarations.push(`:${name} - [0:0]`);
       lines.push(`-X ${name}`);
     }
@@ -144,20 +148,31 @@ export function planRemoval(request: Omit<RestoreRequest, "wanted">): string {
   for (const table of tables) {
     const actual = request.actual.get(table);
     if (actual === undefined) continue;
-    const owned = [...actual.keys()].filter((name) => request.isOwned(table, name));
-    const deletes: string[] = [];
-    for (const [from, text] of actual) {
-      if (request.isOwned(table, from) || text === "") continue;
-      for (const rule of text.split("\n")) {
-        const goesTo = /(?:^| )-[jg] (\S+)$/.exec(rule)?.[1];
-        if (goesTo !== undefined && owned.includes(goesTo)) deletes.push(`-D ${from} ${rule}`);
-      }
-    }
+    const isOwned = (name: string) => request.isOwned(table, name);
+    const owned = [...actual.keys()].filter(isOwned);
+    const deletes = deleteJumps(new Set(owned), isOwned, actual);
     if (owned.length + deletes.length === 0) continue;
     const declarations = owned.map((name) => `:${name} - [0:0]`);
     parts.push(renderTable(table, declarations, deletes.concat(owned.map((name) => `-X ${name}`))));
   }
   return parts.join("");
+}
+
+/** Lines that delete the jumps from others' chains into `targets`. */
+function deleteJumps(
+  targets: ReadonlySet<string>,
+  isOwned: (chain: string) => boolean,
+  actual: ChainTexts,
+): readonly string[] {
+  const lines: string[] = [];
+  for (const [from, text] of actual) {
+    if (isOwned(from) || text === "") continue;
+    for (const rule of text.split("\n")) {
+      const goesTo = /(?:^| )-[jg] (\S+)$/.exec(rule)?.[1];
+      if (goesTo !== undefined && targets.has(goesTo)) lines.push(`-D ${from} ${rule}`);
+    }
+  }
+  return lines;
 }
 
 /** What the kernel holds after `planRestore` succeeded, for the next partial plan: our chains, and the jumps as present. */

@@ -22,10 +22,13 @@ export const chains = {
   canary: "KUBE-PROXY-CANARY",
 } as const;
 
-const fixedNames: ReadonlySet<string> = new Set(Object.values(chains));
+/** The kubelet guards loopback through a chain of the same name, so that one is never taken for stale. */
+const fixedNames: ReadonlySet<string> = new Set(
+  Object.values(chains).filter((name) => name !== chains.localnetFirewall),
+);
 const perService = /^KUBE-(?:SVC|SVL|SEP|EXT|FW|XLB)-[A-Z2-7]{16}$/;
 
-/** Whether a chain found in the kernel was made by kube-proxy, ours or upstream's. */
+/** Whether a chain found in the kernel was made by a kube-proxy, ours or upstream's, and by nobody else. */
 export function isProxyChain(_table: Table, chain: string): boolean {
   return fixedNames.has(chain) || perService.test(chain);
 }
