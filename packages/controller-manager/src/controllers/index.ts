@@ -6,11 +6,25 @@ import type { Controller } from "../controller-context.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
+import { namespaceController } from "./namespace.ts";
+import { nodeIpamController } from "./node-ipam.ts";
+import { nodeLifecycleController } from "./node-lifecycle.ts";
+import { podGarbageCollectorController } from "./pod-garbage-collector.ts";
 import { replicasetController } from "./replicaset.ts";
+import { rootCaPublisherController } from "./root-ca-publisher.ts";
+import { serviceaccountController } from "./serviceaccount.ts";
+import { taintEvictionController } from "./taint-eviction.ts";
 
 export const controllers: readonly Controller[] = [
+  serviceaccountController,
+  rootCaPublisherController,
+  nodeIpamController,
+  nodeLifecycleController,
+  taintEvictionController,
   endpointsController,
   endpointsliceController,
   replicasetController,
   deploymentController,
+  namespaceController,
+  podGarbageCollectorController,
 ];
