@@ -116,7 +116,8 @@ function requestHeaders(context: RequestContext, target: ForwardTarget): Record<
   return { ...headers, ...target.headers };
 }
 
-function send(context: RequestContext, target: ForwardTarget): Promise<IncomingMessage> {
+/** Sends the request on; the answer is the caller's to read. */
+export function send(context: RequestContext, target: ForwardTarget): Promise<IncomingMessage> {
   const start = target.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const outgoing = start(options(context, target, requestHeaders(context, target)));

@@ -5,7 +5,8 @@
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { isTrue } from "../http/request-info.ts";
 import { baseHeaders, sendText } from "../http/respond.ts";
-import { forward } from "../proxy/forward.ts";
+import { acceptWebSocket, sendMessage } from "../http/web-socket.ts";
+import { type ForwardTarget, forward, send } from "../proxy/forward.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { chooseContainer, findNode, findPod } from "./pod-target.ts";
 
@@ -37,15 +38,38 @@ export async function podLog(request: ResourceRequest): Promise<void> {
   const path = `/containerLogs/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}/${encodeURIComponent(container)}`;
   const node = await findNode(request, nodeName);
   const skipVerify = isTrue(context.query.get("insecureSkipTLSVerifyBackend"));
-  await forward(context, {
+  const target = {
     ...env.kubelets.target(node, `${path}?${query}`, { skipVerify }),
     headers: { "accept-encoding": "identity" },
+  };
+  if (context.upgrade !== undefined) return logOverWebSocket(request, target);
+  await forward(context, {
+    ...target,
     onResponse: async (response) => {
       const code = response.statusCode ?? 502;
       if (code >= 200 && code <= 206) return { headers: baseHeaders(context, "text/plain") };
       throw kubeletError(code, await readText(response), name);
     },
   });
+}
+
+/**
+ * The log's bytes as messages, then a close: binary.k8s.io (or no protocol) as they are, base64.binary.k8s.io as text.
+ * Source: k8s.io/apimachinery wsstream.Reader
+ */
+async function logOverWebSocket(request: ResourceRequest, target: ForwardTarget): Promise<void> {
+  const { context, name } = request;
+  const response = await send(context, target);
+  const code = response.statusCode ?? 502;
+  if (code < 200 || code > 206) throw kubeletError(code, await readText(response), name);
+  const socket = await acceptWebSocket(context);
+  const asText = socket.protocol.startsWith("base64.");
+  for await (const chunk of response) {
+    const bytes = chunk as Buffer;
+    if (!(await sendMessage(socket, asText ? bytes.toString("base64") : bytes, !asText))) break;
+  }
+  response.destroy();
+  socket.close(1000);
 }
 
 function kubeletError(code: number, text: string, name: string): Error {

@@ -3,19 +3,17 @@
  * per event. Ends at its deadline, with the server, or with the client.
  */
 import { randomInt } from "node:crypto";
-import { finished, type Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { isExpired, type StatusError } from "@knarr/apimachinery/status-error.ts";
-import { WebSocketServer } from "ws";
 import { negotiate, type Representation } from "../http/media-type.ts";
 import { baseHeaders, flushHeaders, toStatusError, writeHead } from "../http/respond.ts";
+import { acceptWebSocket, sendMessage } from "../http/web-socket.ts";
 import type { ObjectEvent, ObjectWatch } from "../storage/types.ts";
 import { EventRenderer } from "../tables/event-renderer.ts";
 import type { ResourceRequest } from "./environment.ts";
 import { drained } from "./list.ts";
 import { type ListQuery, parseListQuery } from "./list-options.ts";
 import { storageOf } from "./write.ts";
-
-const webSockets = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 });
 
 export async function watchObjects(request: ResourceRequest): Promise<void> {
   const { context, env, resource, namespace } = request;
@@ -110,22 +108,12 @@ function httpSink(request: ResourceRequest, representation: Representation): Sin
 }
 
 async function webSocketSink(request: ResourceRequest): Promise<Sink> {
-  const { context } = request;
-  const { upgrade } = context;
-  if (upgrade === undefined) throw new Error("not an upgrade request");
-  context.statusCode = 101;
-  const socket = await new Promise<import("ws").WebSocket>((resolve) => {
-    webSockets.handleUpgrade(context.request as never, upgrade.socket, upgrade.head, resolve);
-  });
-  socket.on("error", () => socket.terminate());
-  // Clients have nothing to say on a watch; a close is seen through the socket.
-  finished(upgrade.socket, () => socket.terminate());
+  const socket = await acceptWebSocket(request.context);
   return {
     async write(frames) {
       for (const frame of frames) {
-        if (socket.readyState !== socket.OPEN) return false;
         // One event per message, without the line feed that separates them on HTTP.
-        await new Promise<void>((resolve) => socket.send(frame.subarray(0, -1), { binary: false }, () => resolve()));
+        if (!(await sendMessage(socket, frame.subarray(0, -1), false))) return false;
       }
       return true;
     },
