@@ -57,11 +57,12 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const runtimeName = await waitForRuntime(runtime, daemon);
   let pods: PodSet | undefined;
   const kick = (uid: string) => pods?.kick(uid);
+  const retry = (uid: string) => pods?.retry(uid);
   const relist = new Relist({ runtime, clock, log, onChange: kick });
   const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist });
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
-  const upstream = config.kubeconfig === "" ? undefined : connect(config, daemon, statics, kick);
+  const upstream = config.kubeconfig === "" ? undefined : connect(config, daemon, statics, retry);
   const context = await makeContext({ config, daemon, runtime, runtimeName, state, upstream, kick });
   const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
   const set = new PodSet(context, { node: nodeOf, onGone: (uid) => upstream?.objects.release(uid) });
@@ -126,7 +127,7 @@ function connect(
   config: Config,
   { clock, log, signal }: DaemonContext,
   statics: StaticPods | undefined,
-  kick: (uid: string) => void,
+  retry: (uid: string) => void,
 ): Upstream {
   const client = new Client(loadKubeconfig({ path: config.kubeconfig }), { userAgent: "kubelet/v1.36.0 (knarr)" });
   const pods = podInformer(client, config.nodeName, clock, log);
@@ -151,7 +152,7 @@ function connect(
     pods,
     node,
     status,
-    objects: new CachedApiObjects({ client, clock, log, signal, services, onChange: kick }),
+    objects: new CachedApiObjects({ client, clock, log, signal, services, onChange: retry }),
     events: new EventRecorder({ client, component: "kubelet", host: config.nodeName, clock, log }),
     tasks: {
       nodeWatch: (s) => node.run(s),
@@ -217,7 +218,7 @@ interface NodeParts {
 function nodeTasks(parts: NodeParts): Record<string, Task> {
   const { config, runtime, state, upstream, statics, pods, port } = parts;
   const { clock, log } = parts.daemon;
-  const onRuntimeChange = () => pods.kickAll();
+  const onRuntimeChange = () => pods.retryAll();
   if (upstream === undefined) {
     return {
       runtimeWatch: async (signal) => {

@@ -141,10 +141,13 @@ async function importArchive(socket: string, archive: string): Promise<void> {
 
 /** Unmounts what is mounted below a folder, deepest first, and removes it. */
 export async function removeTree(directory: string): Promise<void> {
-  const mounts = (await readFile("/proc/self/mounts", "utf8"))
-    .split("\n")
-    .map((line) => line.split(" ")[1] ?? "")
-    .filter((path) => path.startsWith(`${directory}/`));
-  for (const path of mounts.toReversed()) await run("umount", ["-l", path]);
+  const mounted = async () =>
+    (await readFile("/proc/self/mounts", "utf8"))
+      .split("\n")
+      .map((line) => line.split(" ")[1] ?? "")
+      .filter((path) => path.startsWith(`${directory}/`));
+  for (let paths = await mounted(); paths.length > 0; paths = await mounted()) {
+    await run("umount", ["-l", paths.at(-1) ?? ""]);
+  }
   await rm(directory, { recursive: true, force: true, maxRetries: 3 });
 }

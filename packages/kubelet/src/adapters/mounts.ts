@@ -37,20 +37,33 @@ export async function bindMount(source: string, target: string): Promise<void> {
   await run("mount", ["--no-canonicalize", "--bind", source, target]);
 }
 
-/** Makes a folder a mount point of its own that shares its mounts, which bidirectional propagation needs. */
+/** Whether mounts made in a folder reach its peers: the mount that it lies on is shared. */
+async function isShared(path: string): Promise<boolean> {
+  const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" "));
+  const holds = (point: string) => point === path || path.startsWith(point === "/" ? "/" : `${point}/`);
+  const holding = lines.filter((fields) => fields[4] !== undefined && holds(unescapePath(fields[4])));
+  const nearest = holding.toSorted((a, b) => (a[4]?.length ?? 0) - (b[4]?.length ?? 0)).at(-1);
+  return nearest?.some((field) => field.startsWith("shared:")) === true;
+}
+
+/** Makes sure that a folder lies on a shared mount, which mount propagation into and out of containers needs. */
 export async function makeShared(path: string): Promise<void> {
+  if (await isShared(path)) return;
   if (!(await isMountPoint(path))) await run("mount", ["--bind", path, path]);
   await run("mount", ["--make-rshared", path]);
 }
 
 /** Unmounts what is mounted at or below a folder, newest first; a busy mount is detached. */
 export async function unmountBelow(directory: string): Promise<void> {
-  for (const path of (await mountsBelow(directory)).toReversed()) {
-    try {
-      await run("umount", [path]);
-    } catch {
-      // Busy: detached, it goes when its last user does. A failure of this one is the caller's.
-      await run("umount", ["-l", path]);
+  // A shared mount is listed once per peer and goes with the first of them: each path is looked at on its own.
+  for (const path of new Set((await mountsBelow(directory)).toReversed())) {
+    while (await isMountPoint(path)) {
+      try {
+        await run("umount", [path]);
+      } catch (error) {
+        // Busy: detached, it goes when its last user does. Unless it went meanwhile.
+        if (await isMountPoint(path)) await run("umount", ["-l", path]).catch(() => Promise.reject(error));
+      }
     }
   }
 }

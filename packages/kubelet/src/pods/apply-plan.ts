@@ -157,6 +157,7 @@ async function mountAll(context: PodContext, input: ApplyInput): Promise<Readonl
   const facts = { pod, hostIps: node.hostIps, podIps: observed.ips, allocatable: node.allocatable };
   const { paths, failures } = await setUpVolumes(context.config.rootDir, { pod, facts, inputs: context.objects });
   for (const { volume, message } of failures) {
+    input.log.warn({ volume, message }, "volume not ready");
     context.events.pod(pod, "Warning", "FailedMount", `MountVolume.SetUp failed for volume "${volume}" : ${message}`);
   }
   return failures.length === 0 ? paths : undefined;

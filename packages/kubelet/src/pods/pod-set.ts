@@ -65,8 +65,13 @@ export class PodSet {
     this.#workers.get(uid)?.kick();
   }
 
-  kickAll(): void {
-    for (const worker of this.#workers.values()) worker.kick();
+  /** What a start of the pod failed for may be there now. */
+  retry(uid: string): void {
+    this.#workers.get(uid)?.retryNow();
+  }
+
+  retryAll(): void {
+    for (const worker of this.#workers.values()) worker.retryNow();
   }
 
   /** Runs every worker until the signal aborts; pods go on running without us. */

@@ -16,6 +16,7 @@ import {
 } from "../core/pod-lifecycle.ts";
 import { isFinalPhase } from "../core/pod-phase.ts";
 import { computePodStatus } from "../core/pod-status.ts";
+import { sameJson } from "../core/status-patch.ts";
 import { setUpVolumes } from "../volumes/pod-volumes.ts";
 import { applyPlan } from "./apply-plan.ts";
 import { collectGarbage, erasePod, releasePod } from "./clean-pod.ts";
@@ -44,7 +45,7 @@ export class PodWorker {
   readonly #waiting = new Map<string, WaitingReason>();
   readonly #messages = new Map<string, string>();
   readonly #retry = new Backoff({ initialMs: 500, maxMs: 10_000, factor: 2, jitter: 0 });
-  readonly #run: RunState = { dirty: true, wake: undefined, step: new AbortController(), lastRefresh: 0 };
+  readonly #run: RunState = { dirty: true, wake: undefined, step: new AbortController(), lastRefresh: 0, retryAt: 0 };
   #pod: Pod;
   #lifecycle: PodLifecycle = { state: "syncing" };
   #verdict: Verdict | undefined;
@@ -75,13 +76,15 @@ export class PodWorker {
 
   /** The pod changed in its source. */
   update(pod: Pod): void {
+    const before = this.#pod;
     this.#pod = pod;
     if (pod.metadata.deletionTimestamp !== undefined) {
       this.terminate("deleted", pod.metadata.deletionGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
     } else if (isFinalPhase(pod.status?.phase)) {
       this.terminate("finished", pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
     }
-    this.kick();
+    // Our own status coming back asks for nothing.
+    if (asksForSync(before, pod)) this.retryNow();
   }
 
   /** The pod is to end: it left its source, was evicted, or is over. */
@@ -94,6 +97,12 @@ export class PodWorker {
       // A pull or a hook under way must not hold the end up, nor a stop with the longer grace.
       this.#run.step.abort(new DOMException("the pod is terminating", "AbortError"));
     }
+    this.kick();
+  }
+
+  /** Something that a start failed for may have changed: it is tried again without waiting its time out. */
+  retryNow(): void {
+    this.#run.retryAt = 0;
     this.kick();
   }
 
@@ -181,6 +190,9 @@ export class PodWorker {
       this.terminate("finished", pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
       return 0;
     }
+    const waitMs = this.#run.retryAt - clock.now();
+    // A start that failed is not tried again by whatever else happens to the pod meanwhile.
+    if (waitMs > 0 && plan.kill.length === 0 && !(plan.killPod && observed.containers.length > 0)) return waitMs;
     const progress = () => this.#reportSoon(signal);
     const result = await applyPlan(this.#context, {
       pod,
@@ -193,10 +205,15 @@ export class PodWorker {
     });
     this.#report(observed, false);
     if (result.changed) {
-      if (!result.failed) this.#retry.reset();
+      if (result.failed) this.#run.retryAt = clock.now() + (result.retryMs ?? this.#retry.next());
+      else this.#retry.reset();
       return 0;
     }
-    if (result.failed) return result.retryMs ?? undefined;
+    if (result.failed) {
+      const retryMs = result.retryMs ?? this.#retry.next();
+      this.#run.retryAt = clock.now() + retryMs;
+      return retryMs;
+    }
     this.#retry.reset();
     await collectGarbage(this.#context.runtime, config, pod, observed);
     await this.#refreshVolumes(observed);
@@ -324,4 +341,19 @@ interface RunState {
   /** Aborts the step under way. */
   step: AbortController;
   lastRefresh: number;
+  /** Until then, failed starts are left alone. */
+  retryAt: number;
+}
+
+/** Conditions that this kubelet computes; those of others (readiness gates) matter to the Ready condition. */
+const OWN_CONDITIONS = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/** Whether a new version of a pod differs in more than the status that we wrote ourselves. */
+function asksForSync(before: Pod, after: Pod): boolean {
+  const view = ({ metadata, spec, status }: Pod) => {
+    const { labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } = metadata;
+    const others = status?.conditions?.filter((c) => !OWN_CONDITIONS.includes(c.type));
+    return { labels, annotations, deletionTimestamp, deletionGracePeriodSeconds, spec, others };
+  };
+  return before === after || !sameJson(view(before), view(after));
 }

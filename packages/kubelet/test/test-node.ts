@@ -1,0 +1,196 @@
+/** A node of one real API server, in the namespaces of an isolated test: etcd, API server, containerd, kubelet. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { core } from "@knarr/api/generated/resources.ts";
+import type { ContainerStatus, Event, Pod, PodSpec } from "@knarr/api/generated/types/core-v1.ts";
+import { isNotFound } from "@knarr/apimachinery/status-error.ts";
+import { Client } from "@knarr/client/client.ts";
+import { openRuntime } from "@knarr/cri/open-runtime.ts";
+import type { Runtime } from "@knarr/cri/runtime.ts";
+import { removeCgroups } from "@knarr/testkit/isolated-test.ts";
+import { startApiserver, type TestApiserver } from "@knarr/testkit/start-apiserver.ts";
+import { startContainerd, type TestContainerd } from "@knarr/testkit/start-containerd.ts";
+import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
+import { startKubelet, type TestKubelet } from "./start-kubelet.ts";
+
+export const NODE = "node-1";
+const run = promisify(execFile);
+
+export class TestNode {
+  readonly client: Client;
+  readonly api: TestApiserver;
+  readonly containerd: TestContainerd;
+  readonly kubelet: TestKubelet;
+  readonly runtime: Runtime;
+  readonly #etcd: TestEtcd;
+  readonly #cgroupRoot: string;
+
+  private constructor(parts: {
+    etcd: TestEtcd;
+    api: TestApiserver;
+    containerd: TestContainerd;
+    kubelet: TestKubelet;
+    cgroupRoot: string;
+  }) {
+    this.api = parts.api;
+    this.containerd = parts.containerd;
+    this.kubelet = parts.kubelet;
+    this.#etcd = parts.etcd;
+    this.#cgroupRoot = parts.cgroupRoot;
+    this.client = new Client(parts.api.admin);
+    this.runtime = openRuntime(parts.containerd.endpoint);
+  }
+
+  static async start(options: { subnet?: string; args?: readonly string[] } = {}): Promise<TestNode> {
+    const cgroupRoot = `/knarr-test-${process.pid}-${Date.now()}`;
+    const etcd = await startEtcd();
+    const [api, containerd] = await Promise.all([
+      startApiserver({ etcd }),
+      startContainerd({ subnet: options.subnet }),
+    ]);
+    const user = await api.user(`system:node:${NODE}`, ["system:nodes"]);
+    await api.pki.issue("kubelet", { commonName: `system:node:${NODE}`, ipAddresses: ["127.0.0.1"], dnsNames: [NODE] });
+    const client = new Client(api.admin);
+    const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "default", namespace: "default" } };
+    await client.create(core.serviceaccounts, account).catch(() => undefined);
+    // The controller manager's part: every pod mounts it beside its token.
+    const caData = { "ca.crt": api.pki.caCert };
+    await client.create(core.configmaps, {
+      metadata: { name: "kube-root-ca.crt", namespace: "default" },
+      data: caData,
+    });
+    client.close();
+    const kubelet = await startKubelet({
+      directory: join(containerd.directory, "node"),
+      endpoint: containerd.endpoint,
+      cgroupRoot,
+      args: [
+        `--kubeconfig=${user.kubeconfig}`,
+        `--client-ca-file=${api.pki.path("ca.crt")}`,
+        `--tls-cert-file=${api.pki.path("kubelet.crt")}`,
+        `--tls-private-key-file=${api.pki.path("kubelet.key")}`,
+        ...(options.args ?? []),
+      ],
+    });
+    return new TestNode({ etcd, api, containerd, kubelet, cgroupRoot });
+  }
+
+  async stop(): Promise<void> {
+    if (process.env.KNARR_SHOW_OUTPUT !== undefined) process.stderr.write(this.kubelet.output());
+    await this.kubelet.stop();
+    await this.api.stop();
+    await this.#etcd.stop();
+    this.client.close();
+    this.runtime.close();
+    await this.containerd.stop();
+    await removeCgroups(this.#cgroupRoot);
+  }
+
+  /** Binds the pod to the node itself: no scheduler runs here. */
+  async create(
+    name: string,
+    spec: Partial<PodSpec> & Pick<PodSpec, "containers">,
+    more: Partial<Pod["metadata"]> = {},
+  ): Promise<Pod> {
+    const pod: Pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: "default", ...more },
+      spec: { nodeName: NODE, terminationGracePeriodSeconds: 1, ...spec },
+    };
+    return await this.client.create(core.pods, pod);
+  }
+
+  get(name: string): Promise<Pod> {
+    return this.client.get(core.pods, { namespace: "default", name });
+  }
+
+  /** Waits until the pod is as asked; fails with its last state. */
+  async until(name: string, what: string, is: (pod: Pod) => boolean, timeoutMs = 12_000): Promise<Pod> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const pod = await this.get(name);
+      if (pod.status?.containerStatuses !== undefined && is(pod)) return pod;
+      if (Date.now() > deadline) {
+        const events = (await this.events(name)).map((e) => `${e.reason}: ${e.message}`);
+        assert.fail(`${name} never ${what}: ${JSON.stringify(pod.status, null, 1)}\n${events.join("\n")}`);
+      }
+      await sleep(25);
+    }
+  }
+
+  ready(name: string): Promise<Pod> {
+    return this.until(name, "is ready", (pod) => condition(pod, "Ready")?.status === "True");
+  }
+
+  async remove(name: string, gracePeriodSeconds?: number): Promise<void> {
+    const key = { namespace: "default", name };
+    await this.client.delete(core.pods, key, gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds });
+    await this.gone(name);
+  }
+
+  async gone(name: string): Promise<void> {
+    for (let attempt = 0; attempt < 1200; attempt++) {
+      try {
+        await this.get(name);
+      } catch (error) {
+        if (isNotFound(error)) return;
+        throw error;
+      }
+      await sleep(25);
+    }
+    assert.fail(`${name} is still there`);
+  }
+
+  async events(pod: string): Promise<Event[]> {
+    const { items } = await this.client.list(core.events, { namespace: "default" });
+    return items.filter((e) => e.involvedObject.name === pod);
+  }
+
+  async untilEvent(pod: string, reason: string): Promise<Event> {
+    for (let attempt = 0; attempt < 400; attempt++) {
+      const found = (await this.events(pod)).find((e) => e.reason === reason);
+      if (found !== undefined) return found;
+      await sleep(50);
+    }
+    return assert.fail(
+      `no event ${reason} about ${pod}: ${(await this.events(pod)).map((e) => `${e.reason}: ${e.message}`).join("\n")}`,
+    );
+  }
+
+  async kubectl(...args: string[]): Promise<string> {
+    const env = { ...process.env, KUBECONFIG: this.api.kubeconfig };
+    const { stdout } = await run("kubectl", args, { env, timeout: 30_000 });
+    return stdout;
+  }
+
+  async exec(pod: string, ...command: string[]): Promise<string> {
+    return await this.kubectl("exec", pod, "--", ...command);
+  }
+}
+
+export function condition(pod: Pod, type: string) {
+  return pod.status?.conditions?.find((c) => c.type === type);
+}
+
+export function statusOf(pod: Pod, container: string): ContainerStatus {
+  const all = [
+    ...(pod.status?.initContainerStatuses ?? []),
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.ephemeralContainerStatuses ?? []),
+  ];
+  const found = all.find((s) => s.name === container);
+  assert.ok(found, `no status of ${container}`);
+  return found;
+}
+
+/** A busybox container that runs a script. */
+export function shell(name: string, script: string) {
+  return { name, image: "knarr.local/busybox:1", command: ["/bin/sh", "-c", script] };
+}
+
+/** Runs until TERM, then ends at once. */
+export const WAIT = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done";
