@@ -26,7 +26,7 @@ function isPathSegment(name: string, prefix: boolean): string[] {
 }
 
 function regexError(message: string, format: string, ...examples: string[]): string {
-  const shown = examples.map((example) => `'${example}', `).join("or ");
+  const shown = examples.map((example) => `'${example}', `).join(" or ");
   return examples.length === 0
     ? `${message} (regex used for validation is '${format}')`
     : `${message} (e.g. ${shown}regex used for validation is '${format}')`;

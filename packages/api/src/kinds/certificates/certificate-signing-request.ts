@@ -7,6 +7,7 @@ import { humanDuration } from "../../human-duration.ts";
 import { validateOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
+import { decodeBase64 } from "../../validation/sizes.ts";
 
 const usages = [
   ...["any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment"],
@@ -30,9 +31,8 @@ function conditionText(request: CertificateSigningRequest): string {
 
 /** A PKCS #10 request between PEM lines; what it says is the signer's business. */
 function isPemRequest(base64: string): boolean {
-  return /^-----BEGIN (NEW )?CERTIFICATE REQUEST-----[\s\S]+-----END (NEW )?CERTIFICATE REQUEST-----\s*$/.test(
-    atob(base64).trim(),
-  );
+  const pem = decodeBase64(base64)?.trim() ?? "";
+  return /^-----BEGIN (NEW )?CERTIFICATE REQUEST-----[\s\S]+-----END (NEW )?CERTIFICATE REQUEST-----$/.test(pem);
 }
 
 function validateSignerName(errors: FieldErrors, name: string): void {

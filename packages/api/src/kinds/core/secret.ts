@@ -6,7 +6,7 @@ import type { Secret } from "../../generated/types/core-v1.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { configKeyErrors, subdomainName } from "../../validation/names.ts";
 import { validateImmutable } from "../../validation/object-meta.ts";
-import { base64Length } from "../../validation/sizes.ts";
+import { base64Length, decodeBase64 } from "../../validation/sizes.ts";
 
 const sizeLimitBytes = 1024 * 1024;
 
@@ -18,13 +18,9 @@ const requiredKeys: Readonly<Record<string, readonly string[]>> = {
   "kubernetes.io/tls": ["tls.crt", "tls.key"],
 };
 
-function decode(base64: string): string {
-  return atob(base64);
-}
-
 function validateDockerConfig(errors: FieldErrors, path: string, base64: string): void {
   try {
-    JSON.parse(decode(base64));
+    JSON.parse(decodeBase64(base64) ?? "");
   } catch {
     // What is wrong in it is not said: the message would show a part of the secret.
     errors.invalid(path, "<secret contents redacted>", "invalid JSON");

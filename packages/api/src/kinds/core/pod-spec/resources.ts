@@ -31,7 +31,7 @@ function validateList(
 ): ResourceList {
   const usable: ResourceList = {};
   for (const [name, amount] of Object.entries(list ?? {})) {
-    validateName(errors, path, name);
+    validateName(errors, `${path}[${name}]`, name);
     if (validateAmount(errors, `${path}[${name}]`, name, amount)) usable[name] = amount;
   }
   return usable;
