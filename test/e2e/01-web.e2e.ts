@@ -39,7 +39,7 @@ test("a pod on node-1 reaches the Service by its DNS names when asked from insid
   const from = pods.find((pod) => pod.spec?.nodeName === "node-1");
   assert.ok(from);
   for (const name of ["web", "web.web", "web.web.svc.cluster.local"]) {
-    assert.match(await execIn(from, "wget", "-qO-", "-T", "5", `http://${name}/`), /version 1/, name);
+    assert.match(await execIn(from, "timeout", "5", "wget", "-qO-", `http://${name}/`), /version 1/, name);
   }
 });
 
@@ -48,8 +48,8 @@ test("a pod on node-1 reaches the Service's ClusterIP and a pod on node-2", asyn
   const to = pods.find((pod) => pod.spec?.nodeName === "node-2");
   assert.ok(from && to);
   const { spec } = await getJson<{ spec: { clusterIP: string } }>(["service", "web", "-n", "web"]);
-  assert.match(await execIn(from, "wget", "-qO-", "-T", "5", `http://${spec.clusterIP}/`), /version 1/);
-  const answer = await execIn(from, "wget", "-qO-", "-T", "5", `http://${to.status?.podIP}:8080/`);
+  assert.match(await execIn(from, "timeout", "5", "wget", "-qO-", `http://${spec.clusterIP}/`), /version 1/);
+  const answer = await execIn(from, "timeout", "5", "wget", "-qO-", `http://${to.status?.podIP}:8080/`);
   assert.match(answer, new RegExp(`^${to.metadata.name} version 1`));
 });
 
@@ -57,7 +57,7 @@ test("a pod reaches itself through its Service (hairpin) when it is chosen", asy
   const [from] = pods;
   assert.ok(from);
   const seen = await eventually("an answer from the pod itself", 20_000, async () => {
-    const answer = await execIn(from, "wget", "-qO-", "-T", "5", "http://web/");
+    const answer = await execIn(from, "timeout", "5", "wget", "-qO-", "http://web/");
     return answer.startsWith(`${from.metadata.name} `) ? answer : undefined;
   });
   assert.ok(seen);

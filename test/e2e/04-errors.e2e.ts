@@ -1,6 +1,8 @@
 /** Bad input gets one clear error that names each field, and nothing is stored. */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parse, stringify } from "yaml";
 import { kubeconfig, kubectl, kubectls, tryKnarr, tryKubectl } from "./lib/cluster.ts";
@@ -95,10 +97,21 @@ for (const { name, change, want } of rows) {
   });
 }
 
-test("wrong credentials get 401 in kubectl's words", async () => {
+/** Runs `knarr ARGS` with this token instead of the admin's certificate. */
+async function knarrAs(token: string, ...args: string[]) {
   const config = parse(await readFile(kubeconfig, "utf8")) as { users: { user: object }[] };
-  for (const entry of config.users) entry.user = { token: "not-a-token" };
-  const server = await tryKnarr(["get", "pods", "--kubeconfig", "/dev/stdin"], { input: stringify(config) });
+  for (const entry of config.users) entry.user = { token };
+  const folder = await mkdtemp(join(tmpdir(), "knarr-e2e-"));
+  try {
+    await writeFile(join(folder, "config"), stringify(config), { mode: 0o600 });
+    return await tryKnarr([...args, "--kubeconfig", join(folder, "config")]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+test("wrong credentials get 401 in kubectl's words", async () => {
+  const server = await knarrAs("not-a-token", "get", "pods");
   assert.equal(server.code, 1);
   assert.match(server.stderr, /You must be logged in to the server \(Unauthorized\)/);
 });
@@ -106,9 +119,7 @@ test("wrong credentials get 401 in kubectl's words", async () => {
 test("missing rights get 403 in upstream's words", async () => {
   const path = kubectls().at(-1)?.path ?? "";
   const token = (await kubectl(path, ["create", "token", "default"])).trim();
-  const config = parse(await readFile(kubeconfig, "utf8")) as { users: { user: object }[] };
-  for (const entry of config.users) entry.user = { token };
-  const refused = await tryKnarr(["get", "secrets", "--kubeconfig", "/dev/stdin"], { input: stringify(config) });
+  const refused = await knarrAs(token, "get", "secrets");
   assert.equal(refused.code, 1);
   assert.match(
     refused.stderr,
