@@ -1,0 +1,227 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { Pod, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import fc from "fast-check";
+import type { WaitingReason } from "./container-status.ts";
+import { emptyObservedPod, type ObservedPod } from "./observed-pod.ts";
+import { computePodStatus, type PodStatusInput } from "./pod-status.ts";
+import { planStatusPatch } from "./status-patch.ts";
+import { container, exited, observed, pod, ran, sandbox } from "./testing.ts";
+
+const NOW = Date.parse("2026-01-02T03:04:05Z");
+
+function status(thePod: Pod, state: ObservedPod, more: Partial<PodStatusInput> = {}): PodStatus {
+  return computePodStatus({
+    pod: thePod,
+    observed: state,
+    previous: {},
+    runtimeName: "containerd",
+    waiting: new Map<string, WaitingReason>(),
+    ready: () => undefined,
+    started: () => undefined,
+    terminationMessages: new Map(),
+    podIsOver: false,
+    now: NOW,
+    hostIps: ["192.0.2.1"],
+    ...more,
+  });
+}
+
+const conditionOf = (s: PodStatus, type: string) => s.conditions?.find((c) => c.type === type);
+const crash = new Map([["main", { reason: "CrashLoopBackOff", message: "back-off" }]]);
+
+const phases: { name: string; pod: Pod; observed: ObservedPod; more?: Partial<PodStatusInput>; want: string }[] = [
+  { name: "nothing exists", pod: pod(), observed: emptyObservedPod("u1"), want: "Pending" },
+  { name: "the container runs", pod: pod(), observed: observed([ran("main")]), want: "Running" },
+  {
+    name: "one of two containers is not made",
+    pod: pod({ containers: [container("main"), container("b")] }),
+    observed: observed([ran("main")]),
+    want: "Pending",
+  },
+  {
+    name: "the container crashed and comes back",
+    pod: pod(),
+    observed: observed([exited("main", 1)]),
+    want: "Running",
+  },
+  {
+    name: "the container waits in CrashLoopBackOff",
+    pod: pod(),
+    observed: observed([exited("main", 1)]),
+    more: { waiting: crash },
+    want: "Running",
+  },
+  {
+    name: "all ended well and none comes back",
+    pod: pod({ restartPolicy: "OnFailure" }),
+    observed: observed([exited("main", 0)]),
+    want: "Succeeded",
+  },
+  {
+    name: "one failed and none comes back",
+    pod: pod({ restartPolicy: "Never" }),
+    observed: observed([exited("main", 3)]),
+    want: "Failed",
+  },
+  {
+    name: "an init container failed for good",
+    pod: pod({ restartPolicy: "Never", initContainers: [container("a")] }),
+    observed: observed([exited("a", 1)]),
+    want: "Failed",
+  },
+  {
+    name: "an init container failed and is tried again",
+    pod: pod({ initContainers: [container("a")] }),
+    observed: observed([exited("a", 1)]),
+    want: "Pending",
+  },
+  {
+    name: "the containers ended and a sidecar still runs",
+    pod: pod({ restartPolicy: "Never", initContainers: [container("side", { restartPolicy: "Always" })] }),
+    observed: observed([exited("main", 0), ran("side")]),
+    want: "Running",
+  },
+  {
+    name: "the pod is over and its container was killed",
+    pod: pod(),
+    observed: observed([exited("main", 137)]),
+    more: { podIsOver: true },
+    want: "Failed",
+  },
+  {
+    name: "the pod is over and its container ended well",
+    pod: pod(),
+    observed: observed([exited("main", 0)]),
+    more: { podIsOver: true },
+    want: "Succeeded",
+  },
+  {
+    name: "it was Failed before",
+    pod: pod(),
+    observed: observed([ran("main")]),
+    more: { previous: { phase: "Failed" } },
+    want: "Failed",
+  },
+  {
+    name: "the kubelet refused it",
+    pod: pod(),
+    observed: emptyObservedPod("u1"),
+    more: { verdict: { reason: "OutOfcpu", message: "m" } },
+    want: "Failed",
+  },
+];
+for (const row of phases) {
+  test(`computePodStatus() says ${row.want} when ${row.name}`, () => {
+    assert.equal(status(row.pod, row.observed, row.more).phase, row.want);
+  });
+}
+
+test("computePodStatus() lists unready containers in the conditions' messages", () => {
+  const s = status(pod({ containers: [container("b"), container("a")] }), observed([ran("b"), ran("a")]), {
+    ready: () => false,
+  });
+  assert.equal(conditionOf(s, "Ready")?.message, "containers with unready status: [b a]");
+  assert.equal(conditionOf(s, "Ready")?.reason, "ContainersNotReady");
+  assert.deepEqual(
+    s.containerStatuses?.map((c) => c.name),
+    ["a", "b"],
+  );
+});
+
+test("computePodStatus() lists unfinished init containers in order", () => {
+  const s = status(pod({ initContainers: [container("z"), container("a")] }), observed([ran("z")]));
+  assert.equal(conditionOf(s, "Initialized")?.message, "containers with incomplete status: [z a]");
+  assert.equal(s.containerStatuses?.[0]?.state?.waiting?.reason, "PodInitializing");
+});
+
+test("computePodStatus() keeps a condition's transition time while its status stays", () => {
+  const first = status(pod(), observed([ran("main")]));
+  const later = status(pod(), observed([ran("main")]), { previous: first, now: NOW + 60_000 });
+  assert.deepEqual(later.conditions, first.conditions);
+});
+
+test("computePodStatus() waits for readiness gates that others set", () => {
+  const gated = pod({ readinessGates: [{ conditionType: "example.com/go" }] });
+  const shut = status(gated, observed([ran("main")]));
+  assert.equal(conditionOf(shut, "Ready")?.reason, "ReadinessGatesNotReady");
+  assert.equal(conditionOf(shut, "ContainersReady")?.status, "True");
+  const open = status(gated, observed([ran("main")]), {
+    previous: { conditions: [{ type: "example.com/go", status: "True" }] },
+  });
+  assert.equal(conditionOf(open, "Ready")?.status, "True");
+});
+
+test("computePodStatus() shows a crashed container as waiting, with what it died of as its last state", () => {
+  const s = status(pod(), observed([exited("main", 2, { restartCount: 3 })]), {
+    waiting: crash,
+    terminationMessages: new Map([["main-0", "boom"]]),
+  });
+  const shown = s.containerStatuses?.[0];
+  assert.equal(shown?.state?.waiting?.reason, "CrashLoopBackOff");
+  assert.deepEqual([shown?.lastState?.terminated?.exitCode, shown?.lastState?.terminated?.message], [2, "boom"]);
+  assert.equal(shown?.restartCount, 3);
+});
+
+test("computePodStatus() reports a container that the runtime lost as ended in an unknown way", () => {
+  const before = status(pod(), observed([ran("main")]));
+  const after = status(pod(), observed([]), { previous: before });
+  assert.equal(after.containerStatuses?.[0]?.lastState?.terminated?.reason, "ContainerStatusUnknown");
+  assert.equal(after.containerStatuses?.[0]?.restartCount, 1);
+});
+
+test("computePodStatus() never lets a restart count fall, nor forgets the pod's start and addresses", () => {
+  const states = fc.array(
+    fc.constantFrom(
+      observed([ran("main", { restartCount: 2 })]),
+      observed([exited("main", 1, { restartCount: 1 })]),
+      observed([]),
+      observed([], [sandbox({ state: "notReady" })]),
+      observed([ran("main", { restartCount: 0 })]),
+    ),
+    { minLength: 2, maxLength: 10 },
+  );
+  fc.assert(
+    fc.property(states, (sequence) => {
+      let previous: PodStatus = {};
+      for (const state of sequence) {
+        const next = status(pod(), state, { previous, now: NOW + 1000 });
+        const count = (s: PodStatus) => s.containerStatuses?.[0]?.restartCount ?? 0;
+        assert.ok(count(next) >= count(previous));
+        if (previous.startTime !== undefined) assert.equal(next.startTime, previous.startTime);
+        if (previous.podIP !== undefined) assert.equal(next.podIP, previous.podIP);
+        previous = next;
+      }
+    }),
+  );
+});
+
+test("computePodStatus() leaves a final phase alone whatever is seen later", () => {
+  fc.assert(
+    fc.property(fc.constantFrom("Succeeded", "Failed"), fc.boolean(), (phase, over) => {
+      assert.equal(status(pod(), observed([ran("main")]), { previous: { phase }, podIsOver: over }).phase, phase);
+    }),
+  );
+});
+
+test("planStatusPatch() names only what changed, and never others' conditions", () => {
+  const before = status(pod(), observed([]));
+  const current = {
+    ...before,
+    conditions: [...(before.conditions ?? []), { type: "DisruptionTarget", status: "True" }],
+  };
+  assert.equal(planStatusPatch("u1", current, before), undefined);
+  const patch = planStatusPatch("u1", current, status(pod(), observed([ran("main")]), { previous: before }));
+  const body = patch as { metadata: object; status: Record<string, unknown> };
+  assert.deepEqual(body.metadata, { uid: "u1" });
+  assert.deepEqual(Object.keys(body.status).toSorted(), ["conditions", "containerStatuses", "phase"]);
+  assert.ok(!JSON.stringify(body).includes("DisruptionTarget"));
+});
+
+test("planStatusPatch() replaces addresses instead of merging them, and removes what is gone", () => {
+  const patch = planStatusPatch("u1", { podIPs: [{ ip: "10.0.0.2" }], reason: "x" }, { podIPs: [{ ip: "10.0.0.3" }] });
+  assert.deepEqual(patch, {
+    metadata: { uid: "u1" },
+    status: { reason: null, podIPs: [{ $patch: "replace" }, { ip: "10.0.0.3" }] },
+  });
+});
