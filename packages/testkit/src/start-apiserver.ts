@@ -46,6 +46,8 @@ export interface TestApiserver {
   /** A client config, and a kubeconfig file, for a user with a certificate of its own: CN and O's. */
   user(name: string, groups?: readonly string[]): Promise<RestConfig & { readonly kubeconfig: string }>;
   kill(): Promise<void>;
+  /** SIGTERM; its exit code. */
+  terminate(): Promise<number | null>;
   /** Starts it again on the same port after `kill` or to change nothing but the process. */
   restart(): Promise<void>;
   /** Stops it and removes its folder. */
@@ -106,6 +108,10 @@ export async function startApiserver(options: ApiserverOptions): Promise<TestApi
       return { server, ca, ...pair, kubeconfig: await writeKubeconfig(join(dir, `${file}.conf`), server, pki, file) };
     },
     kill: () => daemon.kill(),
+    terminate: async () => {
+      await daemon.stop(30_000);
+      return await daemon.exited;
+    },
     restart: async () => {
       await daemon.kill();
       daemon = await start();
