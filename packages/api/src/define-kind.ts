@@ -79,6 +79,10 @@ export interface KindFacts<T extends KubeObject> {
   readonly allowCreateOnUpdate?: boolean;
   /** "spec": 1 on create, +1 when spec changes. "none": the field is never set. */
   readonly generation?: "spec" | "none";
+  /** /status changes nothing of the metadata. Source: ResetObjectMetaForStatus in the kind's status strategy */
+  readonly statusFreezesMetadata?: boolean;
+  /** On top of the default: status on the main resource, spec on /status. */
+  readonly resetFields?: KindDescriptor<T>["resetFields"];
   readonly deletion?: Partial<DeletionFacts<T>>;
   readonly columns?: readonly PrinterColumn<T>[];
   toStored?(object: T): KubeObject;
@@ -107,6 +111,12 @@ function prepareUpdate(
   }
   if (facts.hasStatus && subresource === "") restore(object, old, "status");
   if (facts.hasGeneration && !deepEqual(object.spec, old.spec)) bumpGeneration(object, old);
+}
+
+/** Mutates: all of the metadata is the old one's but what the server itself writes. */
+export function restoreMetadata(object: KubeObject, old: KubeObject): void {
+  const { managedFields, resourceVersion } = object.metadata;
+  object.metadata = { ...old.metadata, managedFields, resourceVersion };
 }
 
 /** Mutates: one more than the old object's generation. */
@@ -193,6 +203,7 @@ function strategy<T extends KubeObject>(
     },
     prepareForUpdate(object, old, subresource) {
       prepareUpdate(object, old, subresource, traits);
+      if (subresource === "status" && facts.statusFreezesMetadata === true) restoreMetadata(object, old);
       facts.prepareForUpdate?.(object, old, subresource);
     },
   };
@@ -224,7 +235,10 @@ export function defineKind<T extends KubeObject>(facts: KindFacts<T>): KindDescr
       defaultPropagation: facts.deletion?.defaultPropagation ?? "Background",
       graceSeconds: facts.deletion?.graceSeconds ?? (() => undefined),
     },
-    resetFields: traits.hasStatus ? { "": [["status"]], status: [["spec"]] } : { "": [] },
+    resetFields: {
+      ...(traits.hasStatus ? { "": [["status"]], status: [["spec"]] } : { "": [] }),
+      ...facts.resetFields,
+    },
     columns: facts.columns ?? [nameColumn(), ageColumn()],
     toStored: (object) => facts.toStored?.(object) ?? object,
     fromStored: (object) => facts.fromStored?.(object) ?? (object as T),

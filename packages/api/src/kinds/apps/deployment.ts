@@ -95,7 +95,12 @@ export const deploymentKind = defineKind<Deployment>({
   default(deployment) {
     if (deployment.spec !== undefined) defaultSpec(deployment.spec);
   },
+  resetFields: { status: [["spec"], ["metadata", "labels"]] },
   prepareForUpdate(deployment, old, subresource) {
+    if (subresource === "status") {
+      if (old.metadata.labels === undefined) delete deployment.metadata.labels;
+      else deployment.metadata.labels = old.metadata.labels;
+    }
     // Annotations are copied to the ReplicaSets, so a change of them must be noticed too.
     const { metadata } = deployment;
     const bumped = metadata.generation !== old.metadata.generation;

@@ -100,6 +100,11 @@ function frozen(spec: StatefulSetSpec | undefined): Partial<StatefulSetSpec> {
   return rest;
 }
 
+/** Mutates: in 1.36 the field is behind a gate that is off (KEP-961), so new uses of it vanish. */
+function dropMaxUnavailable(set: StatefulSet): void {
+  delete set.spec?.updateStrategy?.rollingUpdate?.maxUnavailable;
+}
+
 /** Source: pkg/registry/apps/statefulset/strategy.go, ValidateStatefulSetSpec */
 export const statefulSetKind = defineKind<StatefulSet>({
   ref: apps.statefulsets,
@@ -111,6 +116,10 @@ export const statefulSetKind = defineKind<StatefulSet>({
   nameRule: labelName,
   default(set) {
     if (set.spec !== undefined) defaultSpec(set.spec);
+  },
+  prepareForCreate: dropMaxUnavailable,
+  prepareForUpdate(set, old) {
+    if (old.spec?.updateStrategy?.rollingUpdate?.maxUnavailable === undefined) dropMaxUnavailable(set);
   },
   validate(errors, set) {
     if (set.spec !== undefined) validateSpec(errors, set.spec);

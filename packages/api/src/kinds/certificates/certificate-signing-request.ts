@@ -74,6 +74,7 @@ export const certificateSigningRequestKind = defineKind<CertificateSigningReques
   ],
   prefix: "/registry/certificatesigningrequests",
   nameRule: subdomainName,
+  statusFreezesMetadata: true,
   generation: "none",
   selectable: { "spec.signerName": (request) => request.spec.signerName },
   default(request) {

@@ -56,6 +56,7 @@ export const limitRangeKind = defineKind<LimitRange>({
   shortNames: ["limits"],
   prefix: "/registry/limitranges",
   nameRule: subdomainName,
+  allowCreateOnUpdate: true,
   default(range) {
     for (const item of range.spec?.limits ?? []) defaultItem(item);
   },

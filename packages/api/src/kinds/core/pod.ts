@@ -1,5 +1,5 @@
 import { deepEqual } from "../../deep-equal.ts";
-import { bumpGeneration, defineKind, statusOf } from "../../define-kind.ts";
+import { bumpGeneration, defineKind, restoreMetadata, statusOf } from "../../define-kind.ts";
 import type { Verb } from "../../descriptor.ts";
 import { core } from "../../generated/resources.ts";
 import type { Container, Pod } from "../../generated/types/core-v1.ts";
@@ -20,12 +20,6 @@ import { podWarnings } from "./pod-warnings.ts";
 const changes: readonly Verb[] = ["get", "patch", "update"];
 const streams: readonly Verb[] = ["create", "get"];
 const proxying: readonly Verb[] = ["create", "delete", "get", "patch", "update"];
-
-/** Metadata that status-like subresources leave alone. Source: meta/v1 ResetObjectMetaForStatus */
-function restoreMetadata(pod: Pod, old: Pod): void {
-  const { managedFields, resourceVersion } = pod.metadata;
-  pod.metadata = { ...old.metadata, managedFields, resourceVersion };
-}
 
 function prepareStatus(pod: Pod, old: Pod): void {
   for (const field of ["deletionTimestamp", "ownerReferences"] as const) {
@@ -76,6 +70,16 @@ function prepareEphemeralContainers(pod: Pod, old: Pod): void {
   restoreMetadata(pod, old);
 }
 
+/** podIP is the first of podIPs, and has the last word. Source: conversion of core/v1 PodStatus */
+function syncPodIps(pod: Pod): void {
+  const { status } = pod;
+  const ip = status?.podIP ?? "";
+  const first = status?.podIPs?.[0]?.ip;
+  if (status === undefined) return;
+  if (ip !== "" && first !== ip) status.podIPs = [{ ip }];
+  else if (ip === "" && first !== undefined) status.podIP = first;
+}
+
 /** Pods wait for a gate: the condition that says so is there from the start. */
 function gatedCondition(pod: Pod): void {
   if ((pod.spec?.schedulingGates?.length ?? 0) === 0 || pod.status === undefined) return;
@@ -123,6 +127,7 @@ export const podKind = defineKind<Pod>({
     pod.spec ??= { containers: [] };
     defaultPodSpec(pod.spec);
     defaultPodOnly(pod.spec);
+    syncPodIps(pod);
   },
   prepareForCreate(pod) {
     if (pod.spec === undefined) return;
@@ -147,6 +152,7 @@ export const podKind = defineKind<Pod>({
     else if (subresource === "ephemeralcontainers") validateEphemeralContainersUpdate(errors, pod, old);
   },
   warnings: (pod, old) => (old === undefined ? podWarnings(pod) : []),
+  resetFields: { status: [["spec"], ["metadata", "deletionTimestamp"], ["metadata", "ownerReferences"]] },
   deletion: {
     graceSeconds(pod, requestedSeconds) {
       const seconds = requestedSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 0;

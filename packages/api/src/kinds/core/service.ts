@@ -2,7 +2,7 @@ import { ageColumn, formatLabels, nameColumn, textColumn } from "../../columns.t
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { core } from "../../generated/resources.ts";
 import type { Service } from "../../generated/types/core-v1.ts";
-import { dns1035Name } from "../../validation/names.ts";
+import { labelName } from "../../validation/names.ts";
 import { defaultService } from "./service-defaults.ts";
 import { prepareServiceUpdate, syncClusterIps } from "./service-update.ts";
 import { validateService, validateServiceUpdate } from "./service-validation.ts";
@@ -45,15 +45,15 @@ export const serviceKind = defineKind<Service>({
   ref: core.services,
   shortNames: ["svc"],
   categories: ["all"],
-  verbs: ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
   subresources: [
     { name: "proxy", kind: "ServiceProxyOptions", verbs: ["create", "delete", "get", "patch", "update"] },
     statusOf("Service"),
   ],
   prefix: "/registry/services/specs",
-  nameRule: dns1035Name,
+  // Source: KEP-5311; up to 1.35 a DNS-1035 label
+  nameRule: labelName,
+  allowCreateOnUpdate: true,
   generation: "none",
-  allowUnconditionalUpdate: true,
   selectable: {
     "spec.clusterIP": (service) => service.spec?.clusterIP ?? "",
     "spec.type": (service) => service.spec?.type ?? "",

@@ -44,6 +44,7 @@ export const flowSchemaKind = defineKind<FlowSchema>({
   subresources: [statusOf("FlowSchema")],
   prefix: "/registry/flowschemas",
   nameRule: subdomainName,
+  statusFreezesMetadata: true,
   default({ spec }) {
     if (spec !== undefined) spec.matchingPrecedence ||= 1000;
   },

@@ -50,6 +50,7 @@ export const priorityLevelConfigurationKind = defineKind<PriorityLevelConfigurat
   subresources: [statusOf("PriorityLevelConfiguration")],
   prefix: "/registry/prioritylevelconfigurations",
   nameRule: subdomainName,
+  statusFreezesMetadata: true,
   default({ spec }) {
     if (spec?.limited !== undefined) defaultLimited(spec.limited);
     if (spec?.exempt !== undefined) {

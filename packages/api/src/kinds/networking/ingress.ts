@@ -6,7 +6,7 @@ import type { HTTPIngressPath, Ingress, IngressBackend, IngressSpec } from "../.
 import { requireText, validatePortNumberOrName, validateRequiredOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { isIp } from "../../validation/ip.ts";
-import { dns1035Name, subdomainName } from "../../validation/names.ts";
+import { labelName, subdomainName } from "../../validation/names.ts";
 
 function validateBackend(errors: FieldErrors, path: string, backend: IngressBackend): void {
   const { service, resource } = backend;
@@ -17,7 +17,7 @@ function validateBackend(errors: FieldErrors, path: string, backend: IngressBack
     requireText(errors, `${path}.resource.name`, resource.name);
   } else if (service !== undefined) {
     if (requireText(errors, `${path}.service.name`, service.name)) {
-      errors.invalidAll(`${path}.service.name`, service.name, dns1035Name(service.name, false));
+      errors.invalidAll(`${path}.service.name`, service.name, labelName(service.name, false));
     }
     const { name = "", number = 0 } = service.port ?? {};
     if (name !== "" && number !== 0) errors.invalid(path, "", "cannot set both port name & port number");

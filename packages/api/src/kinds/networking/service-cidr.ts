@@ -12,6 +12,7 @@ export const serviceCidrKind = defineKind<ServiceCIDR>({
   subresources: [statusOf("ServiceCIDR")],
   prefix: "/registry/servicecidrs",
   nameRule: subdomainName,
+  statusFreezesMetadata: true,
   generation: "none",
   validate(errors, object) {
     const cidrs = object.spec?.cidrs ?? [];

@@ -21,6 +21,7 @@ export const resourceClaimKind = defineKind<ResourceClaim>({
   subresources: [statusOf("ResourceClaim")],
   prefix: "/registry/resourceclaims",
   nameRule: subdomainName,
+  statusFreezesMetadata: true,
   generation: "none",
   default: (claim) => defaultClaimSpec(claim.spec),
   validate: (errors, claim) => validateClaimSpec(errors, "spec", claim.spec),

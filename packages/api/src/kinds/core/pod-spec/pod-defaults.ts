@@ -10,18 +10,6 @@ function requestsFromLimits(container: Container): void {
   container.resources.requests = { ...limits, ...container.resources.requests };
 }
 
-/** Source: KEP-1287 */
-function defaultResizePolicy(container: Container): void {
-  const requests = container.resources?.requests;
-  if (requests === undefined) return;
-  for (const resourceName of ["cpu", "memory"]) {
-    if (requests[resourceName] === undefined) continue;
-    const policies = container.resizePolicy ?? [];
-    if (policies.some((policy) => policy.resourceName === resourceName)) continue;
-    container.resizePolicy = [...policies, { resourceName, restartPolicy: "NotRequired" }];
-  }
-}
-
 /** With host networking a container port is a host port. */
 function defaultHostPorts(container: Container): void {
   for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
@@ -76,14 +64,7 @@ function defaultPodLevelRequests(spec: PodSpec): void {
 
 /** Mutates; after defaultPodSpec. */
 export function defaultPodOnly(spec: PodSpec): void {
-  for (const container of spec.containers ?? []) {
-    requestsFromLimits(container);
-    defaultResizePolicy(container);
-  }
-  for (const container of spec.initContainers ?? []) {
-    requestsFromLimits(container);
-    if (container.restartPolicy === "Always") defaultResizePolicy(container);
-  }
+  for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) requestsFromLimits(container);
   defaultPodLevelRequests(spec);
   spec.enableServiceLinks ??= true;
   if (spec.hostNetwork !== true) return;
