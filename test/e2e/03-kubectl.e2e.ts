@@ -81,7 +81,7 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
 
     test("server-side apply creates, and names the manager in a conflict", async () => {
       const configMap = (color: string) =>
-        `{apiVersion: v1, kind: ConfigMap, metadata: {name: owned}, data: {color: ${color}}}`;
+        JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "owned" }, data: { color } });
       const apply = (manager: string, color: string) =>
         tryKubectl(path, ["-n", namespace, "apply", "--server-side", "--field-manager", manager, "-f", "-"], {
           input: configMap(color),
@@ -123,7 +123,10 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
     });
 
     test("logs -f follows until the container ends", async () => {
-      const pod = `{apiVersion: v1, kind: Pod, metadata: {name: talker}, spec: {restartPolicy: Never, containers: [{name: c, image: "knarr.local/busybox:1", command: [sh, -c, "for i in 1 2 3 4 5; do echo line $i; sleep 0.5; done"]}]}}`;
+      const command = ["sh", "-c", "for i in 1 2 3 4 5; do echo line $i; sleep 0.5; done"];
+      const containers = [{ name: "c", image: "knarr.local/busybox:1", command }];
+      const spec = { restartPolicy: "Never", containers };
+      const pod = JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name: "talker" }, spec });
       await kc(["apply", "-f", "-"], { input: pod });
       await kc(["wait", "--for=jsonpath={.status.phase}=Running", "pod/talker", "--timeout=30s"]);
       assert.equal(await kc(["logs", "-f", "talker"]), "line 1\nline 2\nline 3\nline 4\nline 5\n");
