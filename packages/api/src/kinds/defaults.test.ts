@@ -141,10 +141,6 @@ const table: readonly { name: string; object: Manifest; want: object }[] = [
             imagePullPolicy: "Always",
             ports: [{ containerPort: 80, hostPort: 80, protocol: "TCP" }],
             resources: { limits: { cpu: "1", memory: "512Mi" }, requests: { cpu: "1", memory: "512Mi" } },
-            resizePolicy: [
-              { resourceName: "cpu", restartPolicy: "NotRequired" },
-              { resourceName: "memory", restartPolicy: "NotRequired" },
-            ],
             startupProbe: {
               httpGet: { port: "http", path: "/", scheme: "HTTP" },
               timeoutSeconds: 1,
