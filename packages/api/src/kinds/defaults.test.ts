@@ -100,47 +100,6 @@ const table: readonly { name: string; object: Manifest; want: object }[] = [
             imagePullPolicy: "Always",
             ports: [{ containerPort: 80, hostPort: 80, protocol: "TCP" }],
             resources: { limits: { cpu: "1", memory: "512Mi" }, requests: { cpu: "1", memory: "512Mi" } },
-            startupProbe: { httpGet: { port: "http" } },
-            lifecycle: { preStop: { httpGet: { port: 80 } } },
-          },
-        ],
-      },
-    },
-    want: {
-      metadata: { name: "web", namespace: "default", generation: 1 },
-      spec: {
-        ...templateSpec,
-        hostNetwork: true,
-        serviceAccountName: "robot",
-        serviceAccount: "robot",
-        enableServiceLinks: true,
-        volumes: [
-          { name: "a", emptyDir: {} },
-          { name: "b", configMap: { name: "c", defaultMode: 420 } },
-          { name: "c", secret: { secretName: "s", defaultMode: 420 } },
-          { name: "d", hostPath: { path: "/tmp", type: "" } },
-          {
-            name: "e",
-            projected: {
-              sources: [{ serviceAccountToken: { path: "token", expirationSeconds: 3600 } }],
-              defaultMode: 420,
-            },
-          },
-          {
-            name: "f",
-            downwardAPI: {
-              items: [{ path: "l", fieldRef: { fieldPath: "metadata.labels", apiVersion: "v1" } }],
-              defaultMode: 420,
-            },
-          },
-        ],
-        containers: [
-          {
-            ...containerDefaults,
-            image: "nginx",
-            imagePullPolicy: "Always",
-            ports: [{ containerPort: 80, hostPort: 80, protocol: "TCP" }],
-            resources: { limits: { cpu: "1", memory: "512Mi" }, requests: { cpu: "1", memory: "512Mi" } },
             startupProbe: {
               httpGet: { port: "http", path: "/", scheme: "HTTP" },
               timeoutSeconds: 1,
