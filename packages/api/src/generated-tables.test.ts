@@ -46,8 +46,7 @@ interface Reference {
   }[];
 }
 
-const path =
-  env["KNARR_FIELDS_JSON"] ?? join(import.meta.dirname, "../../../../shared/data/kubernetes-1.36-fields.json");
+const path = env.KNARR_FIELDS_JSON ?? join(import.meta.dirname, "../../../../shared/data/kubernetes-1.36-fields.json");
 const skip = existsSync(path) ? false : `no reference table: set KNARR_FIELDS_JSON (looked at ${path})`;
 
 function load(): Reference {

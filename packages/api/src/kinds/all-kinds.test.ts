@@ -70,7 +70,7 @@ function named(kind: KindDescriptor, object: Record<string, unknown>): KubeObjec
     apiVersion: apiVersionOf(ref),
     kind: ref.kind,
     metadata: {
-      ...(object["metadata"] as object),
+      ...(object.metadata as object),
       name: "sample",
       ...(ref.namespaced ? { namespace: "default" } : {}),
     },

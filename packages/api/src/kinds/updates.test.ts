@@ -255,7 +255,7 @@ const cases: readonly Case[] = [
     object: {
       ...deploymentManifest,
       kind: "StatefulSet",
-      spec: { ...(deploymentManifest["spec"] as object), serviceName: "a" },
+      spec: { ...(deploymentManifest.spec as object), serviceName: "a" },
     },
     change: (set) => {
       set.spec.serviceName = "b";

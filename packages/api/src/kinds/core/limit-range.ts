@@ -80,7 +80,7 @@ export const limitRangeKind = defineKind<LimitRange>({
           validateQuantity(errors, `${path}.${list}[${name}]`, amount);
         }
       }
-      if (item.type === "PersistentVolumeClaim" && !item.min?.["storage"] && !item.max?.["storage"]) {
+      if (item.type === "PersistentVolumeClaim" && !item.min?.storage && !item.max?.storage) {
         errors.required(
           `${path}.limits`,
           "either minimum or maximum storage value is required, but neither was provided",

@@ -17,7 +17,7 @@ function frozen(spec: PersistentVolumeClaimSpec | undefined): Partial<Persistent
 }
 
 function requestOf(claim: PersistentVolumeClaim): string {
-  return claim.spec?.resources?.requests?.["storage"] ?? "0";
+  return claim.spec?.resources?.requests?.storage ?? "0";
 }
 
 /** Source: pkg/registry/core/persistentvolumeclaim/strategy.go, ValidatePersistentVolumeClaim */
@@ -53,7 +53,7 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
     const before = requestOf(old);
     if (!isQuantity(size) || !isQuantity(before)) return;
     const smaller = compareQuantities(size, before) < 0;
-    const capacity = old.status?.capacity?.["storage"];
+    const capacity = old.status?.capacity?.storage;
     // A failed expansion may be taken back as far as what there is already.
     const recovers = capacity !== undefined && compareQuantities(size, capacity) > 0;
     if (smaller && !recovers)
@@ -65,7 +65,7 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
       claim.metadata.deletionTimestamp === undefined ? (claim.status?.phase ?? "") : "Terminating",
     ),
     textColumn("Volume", (claim) => claim.spec?.volumeName ?? ""),
-    textColumn("Capacity", (claim) => (claim.spec?.volumeName ? (claim.status?.capacity?.["storage"] ?? "0") : "")),
+    textColumn("Capacity", (claim) => (claim.spec?.volumeName ? (claim.status?.capacity?.storage ?? "0") : "")),
     textColumn("Access Modes", (claim) => (claim.spec?.volumeName ? accessModesText(claim.status?.accessModes) : "")),
     textColumn("StorageClass", (claim) => claim.spec?.storageClassName ?? ""),
     textColumn("VolumeAttributesClass", (claim) => claim.spec?.volumeAttributesClassName ?? "<unset>"),

@@ -141,7 +141,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
   },
   columns: [
     nameColumn(),
-    textColumn("Capacity", (volume) => volume.spec?.capacity?.["storage"] ?? "0"),
+    textColumn("Capacity", (volume) => volume.spec?.capacity?.storage ?? "0"),
     textColumn("Access Modes", (volume) => accessModesText(volume.spec?.accessModes)),
     textColumn("Reclaim Policy", (volume) => volume.spec?.persistentVolumeReclaimPolicy ?? ""),
     textColumn("Status", (volume) =>

@@ -30,7 +30,7 @@ export function validateStorageSize(errors: FieldErrors, path: string, size: str
 export function validateClaimSpec(errors: FieldErrors, path: string, spec: PersistentVolumeClaimSpec): void {
   validateAccessModes(errors, `${path}.accessModes`, spec.accessModes);
   validateLabelSelector(errors, `${path}.selector`, spec.selector);
-  const size = spec.resources?.requests?.["storage"];
+  const size = spec.resources?.requests?.storage;
   if (size === undefined) errors.required(`${path}.resources[storage]`);
   else validateStorageSize(errors, `${path}.resources[storage]`, size);
   if ((spec.storageClassName ?? "") !== "") {

@@ -86,7 +86,7 @@ export function validateResourceFieldRef(
   const { divisor } = ref;
   if (divisor === undefined || divisor === "0" || !validateQuantity(errors, `${path}.divisor`, divisor)) return;
   const isCpu = ref.resource.endsWith(".cpu");
-  const allowed = (isCpu ? divisors["cpu"] : divisors["memory"]) ?? [];
+  const allowed = (isCpu ? divisors.cpu : divisors.memory) ?? [];
   if (allowed.some((d) => compareQuantities(d, divisor) === 0)) return;
   const what = isCpu
     ? "only divisor's values 1m and 1 are supported with the cpu resource"

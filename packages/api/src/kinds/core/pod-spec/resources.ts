@@ -80,7 +80,7 @@ export function validateResources(
       errors.invalid(`${path}.requests`, amount, `must be less than or equal to ${name} limit of ${limit}`);
     }
   }
-  if (Object.keys(all).some(isHugePages) && all["cpu"] === undefined && all["memory"] === undefined) {
+  if (Object.keys(all).some(isHugePages) && all.cpu === undefined && all.memory === undefined) {
     errors.forbidden(path, "HugePages require cpu or memory");
   }
   validateClaims(errors, `${path}.claims`, requirements, claims);

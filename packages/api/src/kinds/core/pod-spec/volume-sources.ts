@@ -46,16 +46,11 @@ export function validateLegacySource(
 }
 
 function validateFibreChannel(errors: FieldErrors, path: string, source: Record<string, unknown>): void {
-  const names = Array.isArray(source["targetWWNs"]) && source["targetWWNs"].length > 0;
-  const ids = Array.isArray(source["wwids"]) && source["wwids"].length > 0;
+  const names = Array.isArray(source.targetWWNs) && source.targetWWNs.length > 0;
+  const ids = Array.isArray(source.wwids) && source.wwids.length > 0;
   if (!names && !ids) errors.required(`${path}.targetWWNs`, "must specify either targetWWNs or wwids, but not both");
   if (names && ids) {
-    errors.invalid(
-      `${path}.targetWWNs`,
-      source["targetWWNs"],
-      "targetWWNs and wwids can not be specified simultaneously",
-    );
+    errors.invalid(`${path}.targetWWNs`, source.targetWWNs, "targetWWNs and wwids can not be specified simultaneously");
   }
-  if (names && source["lun"] === undefined)
-    errors.required(`${path}.lun`, "lun is required if targetWWNs is specified");
+  if (names && source.lun === undefined) errors.required(`${path}.lun`, "lun is required if targetWWNs is specified");
 }
