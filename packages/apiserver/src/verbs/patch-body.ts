@@ -54,7 +54,10 @@ export function applyPatch(
         throw new Error(`unknown patch type ${type satisfies never}`);
     }
   } catch (error) {
-    throw error instanceof PatchError ? patchFailure(error) : error;
+    if (error instanceof PatchError) throw patchFailure(error);
+    // The patches recurse as deep as the document; what the parser let through may still be too deep for that.
+    if (error instanceof RangeError) throw statusErrors.badRequest("the patch is nested too deeply");
+    throw error;
   }
 }
 

@@ -26,7 +26,8 @@ export const impersonation: Filter = (context, env, next) => {
   const extra = extraOf(context);
   if (name === "") {
     if (groups.length > 0 || uid !== "" || Object.keys(extra).length > 0) {
-      throw statusErrors.internal("requested impersonation without an Impersonate-User header");
+      // Differs from upstream: 400 where upstream says 500, because the mistake is the client's.
+      throw statusErrors.badRequest("requested impersonation of groups, uid or extra without impersonating a user");
     }
     return next();
   }
@@ -108,8 +109,17 @@ function extraOf(context: RequestContext): Record<string, string[]> {
   const extra: Record<string, string[]> = Object.create(null);
   for (const header of Object.keys(context.request.headers)) {
     if (!header.startsWith(EXTRA_PREFIX)) continue;
-    const key = decodeURIComponent(header.slice(EXTRA_PREFIX.length));
-    extra[key] = headerValues(context, header);
+    extra[decodeKey(header.slice(EXTRA_PREFIX.length))] = headerValues(context, header);
   }
   return extra;
+}
+
+/** Keys are percent-encoded where a header's name could not hold them; a broken escape stands for itself. */
+function decodeKey(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    return text;
+  }
 }
