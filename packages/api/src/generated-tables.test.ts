@@ -47,7 +47,7 @@ interface Reference {
 }
 
 const path = env.KNARR_FIELDS_JSON ?? join(import.meta.dirname, "../../../../shared/data/kubernetes-1.36-fields.json");
-const skip = existsSync(path) ? false : `no reference table: set KNARR_FIELDS_JSON (looked at ${path})`;
+const skip = existsSync(path) ? false : `optional: no reference table; set KNARR_FIELDS_JSON (looked at ${path})`;
 
 function load(): Reference {
   return JSON.parse(readFileSync(path, "utf8")) as Reference;

@@ -9,6 +9,7 @@ import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
 import { accessModesText } from "./access-modes.ts";
 import { validateNodeSelector } from "./pod-spec/scheduling.ts";
+import { defaultPersistentSource } from "./pod-spec/volume-defaults.ts";
 import { validateLegacySource } from "./pod-spec/volume-sources.ts";
 import { validateAccessModes, validateStorageSize } from "./volume-claims.ts";
 
@@ -77,27 +78,6 @@ function validateSpec(errors: FieldErrors, spec: PersistentVolumeSpec): void {
   if (spec.volumeMode !== undefined) validateOneOf(errors, "spec.volumeMode", spec.volumeMode, ["Block", "Filesystem"]);
 }
 
-/** Mutates: the defaults of vendors' sources. Source: SetDefaults_*PersistentVolumeSource */
-function defaultSources(spec: PersistentVolumeSpec): void {
-  if (spec.hostPath !== undefined) spec.hostPath.type ??= "";
-  if (spec.iscsi !== undefined) spec.iscsi.iscsiInterface ||= "default";
-  if (spec.rbd !== undefined) {
-    spec.rbd.pool ||= "rbd";
-    spec.rbd.user ||= "admin";
-    spec.rbd.keyring ||= "/etc/ceph/keyring";
-  }
-  if (spec.azureDisk !== undefined) {
-    spec.azureDisk.cachingMode ??= "ReadWrite";
-    spec.azureDisk.kind ??= "Shared";
-    spec.azureDisk.fsType ??= "ext4";
-    spec.azureDisk.readOnly ??= false;
-  }
-  if (spec.scaleIO !== undefined) {
-    spec.scaleIO.storageMode ||= "ThinProvisioned";
-    spec.scaleIO.fsType ||= "xfs";
-  }
-}
-
 /** Source: pkg/registry/core/persistentvolume/strategy.go, ValidatePersistentVolume */
 export const persistentVolumeKind = defineKind<PersistentVolume>({
   ref: core.persistentvolumes,
@@ -112,7 +92,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
     volume.status.phase ||= "Pending";
     volume.spec.persistentVolumeReclaimPolicy ||= "Retain";
     volume.spec.volumeMode ??= "Filesystem";
-    defaultSources(volume.spec);
+    defaultPersistentSource(volume.spec);
   },
   prepareForCreate(volume) {
     volume.status = { phase: "Pending" };

@@ -23,7 +23,12 @@ export const resourceClaimKind = defineKind<ResourceClaim>({
   nameRule: subdomainName,
   statusFreezesMetadata: true,
   generation: "none",
-  default: (claim) => defaultClaimSpec(claim.spec),
+  default(claim) {
+    defaultClaimSpec(claim.spec);
+    for (const result of claim.status?.allocation?.devices?.results ?? []) {
+      for (const toleration of result.tolerations ?? []) toleration.operator ||= "Equal";
+    }
+  },
   validate: (errors, claim) => validateClaimSpec(errors, "spec", claim.spec),
   validateUpdate: (errors, claim, old) => validateImmutable(errors, "spec", claim.spec, old.spec),
   columns: [nameColumn(), textColumn("State", stateText), ageColumn()],

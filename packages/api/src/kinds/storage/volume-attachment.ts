@@ -5,6 +5,7 @@ import { storage } from "../../generated/resources.ts";
 import type { VolumeAttachment } from "../../generated/types/storage-v1.ts";
 import { requireText } from "../../validation/common.ts";
 import { subdomainName } from "../../validation/names.ts";
+import { defaultPersistentSource } from "../core/pod-spec/volume-defaults.ts";
 
 /** Source: pkg/registry/storage/volumeattachment/strategy.go, ValidateVolumeAttachment */
 export const volumeAttachmentKind = defineKind<VolumeAttachment>({
@@ -14,6 +15,9 @@ export const volumeAttachmentKind = defineKind<VolumeAttachment>({
   nameRule: subdomainName,
   generation: "none",
   allowUnconditionalUpdate: false,
+  default({ spec }) {
+    if (spec.source.inlineVolumeSpec !== undefined) defaultPersistentSource(spec.source.inlineVolumeSpec);
+  },
   validate(errors, { spec }) {
     requireText(errors, "spec.attacher", spec.attacher);
     requireText(errors, "spec.nodeName", spec.nodeName);

@@ -1,5 +1,5 @@
 /** Defaults of volumes. Source: k8s.io/kubernetes/pkg/apis/core/v1/defaults.go and +default tags of core/v1 */
-import type { PersistentVolumeClaimSpec, Volume } from "../../../generated/types/core-v1.ts";
+import type { PersistentVolumeClaimSpec, PersistentVolumeSpec, Volume } from "../../../generated/types/core-v1.ts";
 
 /** rw-r--r-- */
 const defaultMode = 0o644;
@@ -18,8 +18,10 @@ function defaultProjected(projected: NonNullable<Volume["projected"]>): void {
   }
 }
 
+type Legacy = "iscsi" | "rbd" | "azureDisk" | "scaleIO";
+
 /** Storage that upstream serves through CSI migration or not at all any more; its defaults are still part of the API. */
-function defaultLegacySource(volume: Volume): void {
+function defaultLegacySource(volume: Pick<PersistentVolumeSpec | Volume, Legacy>): void {
   const { iscsi, rbd, azureDisk, scaleIO } = volume;
   if (iscsi !== undefined) iscsi.iscsiInterface ||= "default";
   if (rbd !== undefined) {
@@ -64,4 +66,10 @@ export function defaultVolume(volume: Volume): void {
 function imagePullPolicy(reference: string): string {
   const tagged = /:([^/:@]+)$/.exec(reference)?.[1];
   return reference.includes("@") || (tagged !== undefined && tagged !== "latest") ? "IfNotPresent" : "Always";
+}
+
+/** Mutates: the source in a persistent volume, or in an attachment. */
+export function defaultPersistentSource(spec: PersistentVolumeSpec): void {
+  if (spec.hostPath !== undefined) spec.hostPath.type ??= "";
+  defaultLegacySource(spec);
 }
