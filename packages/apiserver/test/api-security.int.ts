@@ -8,6 +8,15 @@ import { configMap, type Json, pod, useApiserver } from "./api-harness.ts";
 const h = useApiserver({
   prepare: (harness) => harness.create("/api/v1/namespaces/default/serviceaccounts", { metadata: { name: "default" } }),
 });
+/** A P-256 request for CN=zoe. */
+const REQUEST_PEM = `-----BEGIN CERTIFICATE REQUEST-----
+MIHIMHACAQAwDjEMMAoGA1UEAwwDem9lMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+QgAEBI+oUbi2dfrXnDCRnySprfNnxrZ8+AAwhTKNBiMpa/fa6v3dKD/CI1XekNWy
+gi2lsP2eP/tQouH0BW8z4WKCO6AAMAoGCCqGSM49BAMCA0gAMEUCIQDETuGLv01l
+O0O1U+NLFGRsfPmua5RSJnNMV71OdEE2YAIgW0h96ZjAnEA2FjrWoRNlRHa9tlFO
++AlssJYNRdzu3iI=
+-----END CERTIFICATE REQUEST-----
+`;
 const RBAC = "/apis/rbac.authorization.k8s.io/v1";
 
 test("no credentials are system:anonymous: discovery of health is open, the rest is 403", async () => {
@@ -148,4 +157,45 @@ test("the audit log has a line per request and nothing secret", async () => {
   assert.equal(event.user.username, "kubernetes-admin");
   assert.deepEqual(event.objectRef, { resource: "secrets", namespace: "default", name: "hush", apiVersion: "v1" });
   assert.equal(event.responseStatus.code, 200);
+});
+
+test("a certificate signing request says who asked, whatever it claims; approving takes the right for the signer", async () => {
+  const zoe = await h.api.user("zoe", ["devs"]);
+  await h.create(`${RBAC}/clusterroles`, {
+    metadata: { name: "ask" },
+    rules: [
+      { verbs: ["create", "get"], apiGroups: ["certificates.k8s.io"], resources: ["certificatesigningrequests"] },
+      { verbs: ["update"], apiGroups: ["certificates.k8s.io"], resources: ["certificatesigningrequests/approval"] },
+    ],
+  });
+  await h.create(`${RBAC}/clusterrolebindings`, {
+    metadata: { name: "ask" },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "ask" },
+    subjects: [{ kind: "User", name: "zoe", apiGroup: "rbac.authorization.k8s.io" }],
+  });
+  const CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+  const request = Buffer.from(REQUEST_PEM).toString("base64");
+  const spec = {
+    request,
+    signerName: "kubernetes.io/kube-apiserver-client",
+    usages: ["client auth"],
+    username: "admin",
+  };
+  const made = await h.call("POST", CSRS, { as: zoe, body: { metadata: { name: "zoe" }, spec } });
+  assert.equal(made.status, 201, made.text);
+  assert.equal(made.body.spec.username, "zoe");
+  assert.ok(made.body.spec.groups.includes("devs"));
+  const conditions = [{ type: "Approved", status: "True", reason: "Test", message: "" }];
+  const refused = await h.call("PUT", `${CSRS}/zoe/approval`, {
+    as: zoe,
+    body: { ...made.body, status: { conditions } },
+  });
+  assert.equal(refused.status, 403);
+  assert.match(
+    refused.body.message,
+    /user not permitted to approve requests with signerName "kubernetes\.io\/kube-apiserver-client"/,
+  );
+  const approved = await h.call("PUT", `${CSRS}/zoe/approval`, { body: { ...made.body, status: { conditions } } });
+  assert.equal(approved.status, 200, approved.text);
+  assert.equal(approved.body.status.conditions[0].type, "Approved");
 });

@@ -1,5 +1,6 @@
 /** Which kinds differ from the default strategy by more than their descriptor, and how. */
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
+import { certificateSigningRequestHooks } from "./certificate-signing-requests.ts";
 import type { ClusterIps } from "./cluster-ips.ts";
 import { namespaceHooks } from "./namespaces.ts";
 import type { NodePorts } from "./node-ports.ts";
@@ -33,6 +34,7 @@ export function hooksFor(ref: ResourceRef<unknown>, tools: HookTools): ResourceH
   const name = `${ref.group}/${ref.resource}`;
   if (name === "/services") return serviceHooks(tools);
   if (name === "/namespaces") return namespaceHooks;
+  if (name === "certificates.k8s.io/certificatesigningrequests") return certificateSigningRequestHooks;
   const rbac = tools.rbac(ref);
   if (rbac !== undefined) return rbac;
   return RETURN_DELETED.has(name) ? { returnsDeleted: true } : {};
