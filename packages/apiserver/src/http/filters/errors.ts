@@ -8,7 +8,9 @@ export const errors: Filter = async (context, env, next) => {
   } catch (error) {
     const status = toStatusError(error);
     if (status.code >= 500) {
-      const level = status.code === 500 ? "error" : "warn";
+      // Nobody waits any more, or upstream's 500 without a reason, which is a client's mistake (server-side apply).
+      const harmless = context.response.destroyed || status.reason === "";
+      const level = harmless ? "debug" : status.code === 500 ? "error" : "warn";
       env.log[level]({ err: error, method: context.method, path: context.path, code: status.code }, "request failed");
     }
     if (context.response.headersSent || context.statusCode !== 0) {
