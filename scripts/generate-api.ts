@@ -49,7 +49,9 @@ function main(): void {
     },
   });
   const root = join(import.meta.dirname, "..");
-  const files = render(readPackages(values.source ?? downloadSource(values.suite)));
+  const downloaded = values.source === undefined ? downloadSource(values.suite) : undefined;
+  const files = render(readPackages(values.source ?? downloaded?.source ?? ""));
+  downloaded?.remove();
   const changed = [...files].filter(([path, text]) => readIfThere(join(root, path)) !== text);
   for (const [path, text] of values.check ? [] : changed) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
