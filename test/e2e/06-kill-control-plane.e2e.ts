@@ -76,16 +76,18 @@ async function killUnderLoad(names: readonly string[]): Promise<number> {
   const writing = (async () => {
     for (let i = 0; running; i++) await createConfigMap(`${names.join("-")}-${i}`);
   })();
-  await new Promise((wake) => setTimeout(wake, 500));
-  for (const pid of before.values()) process.kill(pid, "SIGKILL");
-  await eventually(`${names.join(", ")} started again`, 60_000, async () => {
-    const now = await componentStatuses();
-    return names.every((name) => now.some((c) => c.name === name && c.healthy && c.pid !== before.get(name)))
-      ? true
-      : undefined;
-  });
-  running = false;
-  await Promise.all([asking, writing]);
+  try {
+    await new Promise((wake) => setTimeout(wake, 500));
+    for (const pid of before.values()) process.kill(pid, "SIGKILL");
+    await eventually(`${names.join(", ")} started again`, 60_000, async () => {
+      const now = await componentStatuses();
+      const isBack = (name: string) => now.some((c) => c.name === name && c.healthy && c.pid !== before.get(name));
+      return names.every(isBack) ? true : undefined;
+    });
+  } finally {
+    running = false;
+    await Promise.all([asking, writing]);
+  }
   return failures;
 }
 

@@ -94,7 +94,9 @@ export interface ComponentStatus {
   readonly restarts: number;
 }
 export async function componentStatuses(): Promise<ComponentStatus[]> {
-  return (JSON.parse(await knarr(["status", "-o", "json"])) as { components: ComponentStatus[] }).components;
+  // The exit code says whether all are well; here the list is wanted either way.
+  const { stdout } = await tryKnarr(["status", "-o", "json"]);
+  return (JSON.parse(stdout) as { components: ComponentStatus[] }).components;
 }
 export async function componentNamed(name: string): Promise<ComponentStatus> {
   const found = (await componentStatuses()).find((component) => component.name === name);
