@@ -79,6 +79,7 @@ export async function startKubelet(options: StartKubeletOptions): Promise<TestKu
     stop: () => daemon.stop(),
     kill: () => daemon.kill(),
     restart: async () => {
+      await daemon.kill();
       daemon = await start();
     },
   };

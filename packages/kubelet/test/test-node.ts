@@ -26,7 +26,7 @@ export class TestNode {
   readonly kubelet: TestKubelet;
   readonly runtime: Runtime;
   readonly #etcd: TestEtcd;
-  readonly #cgroupRoot: string;
+  readonly cgroupRoot: string;
 
   private constructor(parts: {
     etcd: TestEtcd;
@@ -39,7 +39,7 @@ export class TestNode {
     this.containerd = parts.containerd;
     this.kubelet = parts.kubelet;
     this.#etcd = parts.etcd;
-    this.#cgroupRoot = parts.cgroupRoot;
+    this.cgroupRoot = parts.cgroupRoot;
     this.client = new Client(parts.api.admin);
     this.runtime = openRuntime(parts.containerd.endpoint);
   }
@@ -86,7 +86,7 @@ export class TestNode {
     this.client.close();
     this.runtime.close();
     await this.containerd.stop();
-    await removeCgroups(this.#cgroupRoot);
+    await removeCgroups(this.cgroupRoot);
   }
 
   /** Binds the pod to the node itself: no scheduler runs here. */

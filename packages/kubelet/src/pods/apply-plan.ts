@@ -59,7 +59,7 @@ export async function applyPlan(context: PodContext, input: ApplyInput): Promise
     return { ...result, changed: changed || result.changed, retryMs: smaller(result.retryMs, ready.waitMs) };
   } catch (error) {
     if (!(error instanceof SandboxError)) throw error;
-    input.log.warn({ err: error }, "pod can't start yet");
+    input.log.warn({ reason: error.reason, why: error.message }, "pod can't start yet");
     context.events.pod(pod, "Warning", error.reason, error.message);
     return { changed, retryMs: undefined, failed: true };
   }
@@ -138,7 +138,7 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
       input.progress();
     } catch (error) {
       if (!(error instanceof StartError)) throw error;
-      input.log.warn({ err: error, container: action.name }, "container did not start");
+      input.log.warn({ container: action.name, reason: error.reason, why: error.message }, "container did not start");
       input.waiting.set(action.name, { reason: error.reason, message: error.message });
       retryMs = smaller(retryMs, error.retryMs);
       failed = true;
