@@ -38,6 +38,7 @@ spec: {type: NodePort, selector: {app: app}, ports: [{port: 80, targetPort: 8080
 `;
 let url = "";
 const acknowledged: string[] = [];
+let attempts = 0;
 
 before(async () => {
   await knarr(["apply", "-f", "-"], { input: manifest });
@@ -74,7 +75,7 @@ async function killUnderLoad(names: readonly string[]): Promise<number> {
     while (running) if ((await httpGet(url, 5000)) === undefined) failures++;
   })();
   const writing = (async () => {
-    for (let i = 0; running; i++) await createConfigMap(`${names.join("-")}-${i}`);
+    while (running) await createConfigMap(`write-${++attempts}`);
   })();
   try {
     await new Promise((wake) => setTimeout(wake, 500));

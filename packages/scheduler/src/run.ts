@@ -28,7 +28,6 @@ import { Scheduler } from "./scheduler.ts";
 export async function run(config: Config, context: DaemonContext): Promise<void> {
   const { clock, log, signal } = context;
   const client = new Client(await loadKubeconfig(config.kubeconfig === "" ? {} : { path: config.kubeconfig }), {
-    log,
     clock,
     userAgent: "kube-scheduler/v1.36.0+knarr",
   });
