@@ -7,9 +7,11 @@ import { join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
+import { podRequests } from "@knarr/scheduling/pod-requests.ts";
 import type { Cgroups } from "../adapters/cgroups.ts";
 import type { Config } from "../config.ts";
 import { Annotations, Labels } from "../core/observed-pod.ts";
+import { qosClass } from "../core/qos.ts";
 import { podDirectories, removePodDirectory } from "../volumes/pod-volumes.ts";
 import type { PodSet } from "./pod-set.ts";
 import type { Relist, RuntimeSnapshot } from "./relist.ts";
@@ -45,6 +47,7 @@ export function orphanPod(uid: string, snapshot: RuntimeSnapshot): Pod | undefin
 export async function runHousekeeping(options: HousekeepingOptions, signal: AbortSignal): Promise<void> {
   const { clock, log } = options;
   let lastListed = 0;
+  let burstableMillis = -1;
   while (!signal.aborted) {
     await clock.sleep(PERIOD_MS, signal).catch(() => undefined);
     const snapshot = options.relist.snapshot;
@@ -53,11 +56,20 @@ export async function runHousekeeping(options: HousekeepingOptions, signal: Abor
     lastListed = snapshot.at;
     try {
       await cleanUp(options, snapshot);
+      const millis = burstableRequests(options.pods);
+      if (millis !== burstableMillis) await options.cgroups?.setBurstableShares(millis);
+      burstableMillis = millis;
     } catch (error) {
       // Busy mounts and groups come free; the next round tries again.
       log.warn({ err: error }, "housekeeping incomplete");
     }
   }
+}
+
+/** What the burstable pods ask for together: their common share of the processors. */
+function burstableRequests(pods: PodSet): number {
+  const active = pods.list().filter((w) => w.holdsResources && qosClass(w.pod) === "Burstable");
+  return active.reduce((sum, { pod }) => sum + (podRequests(pod).get("cpu") ?? 0), 0);
 }
 
 async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot): Promise<void> {

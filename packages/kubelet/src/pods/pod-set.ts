@@ -100,11 +100,10 @@ export class PodSet {
     // Without a node object (no API server) there is nothing to judge by.
     if (node?.status?.allocatable === undefined) return undefined;
     const others = this.list().filter((w) => w.holdsResources && w.uid !== pod.metadata.uid);
-    const refusal = refusePod(
+    return refusePod(
       pod,
       node,
       others.map((w) => w.pod),
     );
-    return refusal === undefined ? undefined : { ...refusal, message: `Pod was rejected: ${refusal.message}` };
   }
 }

@@ -174,7 +174,10 @@ export class PodWorker {
     const { prober, config, clock } = this.#context;
     if (!this.#admitted && observed.sandboxes.length === 0) {
       const verdict = this.#options.admit(pod);
-      if (verdict !== undefined) return this.#end(observed, verdict);
+      if (verdict !== undefined) {
+        this.#context.events.pod(pod, "Warning", verdict.reason, verdict.message);
+        return this.#end(observed, { ...verdict, message: `Pod was rejected: ${verdict.message}` });
+      }
     }
     this.#admitted = true;
     prober.setPodIp(this.uid, observed.ips[0]);
@@ -183,6 +186,7 @@ export class PodWorker {
     const overdue = this.#deadlineMs(status);
     if (overdue !== undefined && overdue <= 0) {
       const message = "Pod was active on the node longer than the specified deadline";
+      this.#context.events.pod(pod, "Normal", "DeadlineExceeded", message);
       return this.#end(observed, { reason: "DeadlineExceeded", message });
     }
     const plan = computePodActions(pod, observed, prober);
@@ -222,7 +226,6 @@ export class PodWorker {
   }
 
   #end(observed: ObservedPod, verdict: Verdict): number {
-    this.#context.events.pod(this.#pod, "Warning", verdict.reason, verdict.message);
     this.terminate("evicted", this.#pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS, verdict);
     this.#report(observed, false);
     return 0;

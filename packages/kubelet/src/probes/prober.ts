@@ -63,6 +63,7 @@ export class Prober implements ProbeView {
   readonly #options: ProberOptions;
   /** By "containerId/kind". */
   readonly #workers = new Map<string, Worker>();
+  readonly #ips = new Map<string, string>();
 
   constructor(options: ProberOptions) {
     this.#options = options;
@@ -86,6 +87,7 @@ export class Prober implements ProbeView {
   }
 
   remove(podUid: string): void {
+    this.#ips.delete(podUid);
     for (const [key, worker] of this.#workers) {
       if (worker.podUid !== podUid) continue;
       worker.stop.abort();
@@ -206,8 +208,6 @@ export class Prober implements ProbeView {
       return { result: "unknown", output: error instanceof Error ? error.message : String(error) };
     }
   }
-
-  readonly #ips = new Map<string, string>();
 
   /** Tells where a pod's probes go; called whenever its sandbox is observed. */
   setPodIp(podUid: string, ip: string | undefined): void {

@@ -49,7 +49,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   metrics: async (serving, { response, parts }) => {
     if (parts[0] === "resource") return sendText(response, 200, await resourceMetrics(serving), METRICS_TYPE);
     if (parts.length > 0) throw new HttpError(404, "404 page not found\n");
-    sendText(response, 200, await registry.metrics(), registry.contentType);
+    sendText(response, 200, `${await registry.metrics()}${podMetrics(serving)}`, registry.contentType);
   },
   stats: async (serving, { response, parts }) => {
     if (parts[0] !== "summary") throw new HttpError(404, "404 page not found\n");
@@ -68,6 +68,26 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 const registry = new Registry();
 collectDefaultMetrics({ register: registry });
+
+/** Upstream's own gauges of what runs. */
+function podMetrics({ config, pods, relist }: Serving): string {
+  const containers = relist.snapshot?.containers ?? [];
+  const running = containers.filter((c) => c.state === "running").length;
+  const exited = containers.filter((c) => c.state === "exited").length;
+  const active = pods.list().filter((w) => isRunning({ relist }, w.uid)).length;
+  return `
+# HELP kubelet_node_name [ALPHA] The node's name. The count is always 1.
+# TYPE kubelet_node_name gauge
+kubelet_node_name{node="${config.nodeName}"} 1
+# HELP kubelet_running_pods [BETA] Number of pods that have a running pod sandbox
+# TYPE kubelet_running_pods gauge
+kubelet_running_pods ${active}
+# HELP kubelet_running_containers [BETA] Number of containers currently running
+# TYPE kubelet_running_containers gauge
+kubelet_running_containers{container_state="exited"} ${exited}
+kubelet_running_containers{container_state="running"} ${running}
+`;
+}
 
 async function needsUpgrade(): Promise<void> {
   throw new HttpError(400, "Upgrade request required");
@@ -97,7 +117,7 @@ function podList(serving: Serving, keep: (uid: string) => boolean): object {
   return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
 }
 
-function isRunning({ relist }: Serving, uid: string): boolean {
+function isRunning({ relist }: Pick<Serving, "relist">, uid: string): boolean {
   const containers = relist.snapshot?.containers ?? [];
   return containers.some((c) => c.state === "running" && c.labels["io.kubernetes.pod.uid"] === uid);
 }
