@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { reviewAccess, reviewLocalAccess, reviewOwnAccess, reviewOwnRules } from "./access-review.ts";
+import { forbiddenError } from "./forbidden.ts";
+import type { Authorizer, AuthorizerAttributes, RuleResolver } from "./types.ts";
+import { alwaysDeny, UnionAuthorizer } from "./union.ts";
+
+const bob = { name: "bob", uid: "", groups: ["devs"], extra: {} };
+
+function recorder(verdict: "allowed" | "denied" | "no-opinion") {
+  const asked: AuthorizerAttributes[] = [];
+  const authorizer: Authorizer & RuleResolver = {
+    authorize: (attributes) => {
+      asked.push(attributes);
+      return { verdict, reason: `because ${verdict}` };
+    },
+    rulesFor: () => ({
+      rules: [
+        { verbs: ["get"], apiGroups: [""], resources: ["pods"] },
+        { verbs: ["get"], nonResourceURLs: ["/healthz"] },
+      ],
+      incomplete: true,
+      errors: ["x", "y"],
+    }),
+  };
+  return { asked, authorizer };
+}
+
+test("reviewAccess() asks for the spec's user and attributes", () => {
+  const { asked, authorizer } = recorder("allowed");
+  const review = reviewAccess(authorizer, {
+    metadata: {},
+    spec: {
+      user: "u",
+      groups: ["g"],
+      resourceAttributes: { verb: "get", resource: "pods", namespace: "n", subresource: "log" },
+    },
+  });
+  assert.deepEqual(review.status, { allowed: true, reason: "because allowed" });
+  assert.deepEqual(asked[0], {
+    kind: "resource",
+    user: { name: "u", uid: "", groups: ["g"], extra: {} },
+    verb: "get",
+    apiGroup: "",
+    apiVersion: "*",
+    resource: "pods",
+    subresource: "log",
+    namespace: "n",
+    name: "",
+  });
+});
+
+test("reviewAccess() says denied only for a denial", () => {
+  const spec = { user: "u", nonResourceAttributes: { verb: "get", path: "/" } };
+  assert.deepEqual(reviewAccess(recorder("denied").authorizer, { metadata: {}, spec }).status, {
+    allowed: false,
+    denied: true,
+    reason: "because denied",
+  });
+  assert.deepEqual(reviewAccess(recorder("no-opinion").authorizer, { metadata: {}, spec }).status, {
+    allowed: false,
+    reason: "because no-opinion",
+  });
+});
+
+test("reviewAccess() refuses a spec without target and subject, naming both", () => {
+  assert.throws(() => reviewAccess(recorder("allowed").authorizer, { metadata: {}, spec: {} }), {
+    code: 422,
+    message:
+      'SubjectAccessReview.authorization.k8s.io "" is invalid: [spec.resourceAttributes: Invalid value: null: exactly one of ' +
+      'nonResourceAttributes or resourceAttributes must be specified, spec.user: Invalid value: "": at least one of user or group must be specified]',
+  });
+});
+
+test("reviewLocalAccess() refuses another namespace", () => {
+  const spec = { user: "u", resourceAttributes: { verb: "get", resource: "pods", namespace: "other" } };
+  assert.throws(
+    () => reviewLocalAccess(recorder("allowed").authorizer, { metadata: { namespace: "ns" }, spec }, "ns"),
+    {
+      code: 422,
+    },
+  );
+});
+
+test("reviewOwnAccess() asks for the requester", () => {
+  const { asked, authorizer } = recorder("no-opinion");
+  reviewOwnAccess(
+    authorizer,
+    { metadata: {}, spec: { nonResourceAttributes: { verb: "get", path: "/metrics" } } },
+    bob,
+  );
+  assert.deepEqual(asked[0], { kind: "nonResource", user: bob, verb: "get", path: "/metrics" });
+});
+
+test("reviewOwnRules() parts resource rules from paths", () => {
+  const { status } = reviewOwnRules(recorder("allowed").authorizer, { metadata: {}, spec: { namespace: "ns" } }, bob);
+  assert.deepEqual(status, {
+    resourceRules: [{ verbs: ["get"], apiGroups: [""], resources: ["pods"] }],
+    nonResourceRules: [{ verbs: ["get"], nonResourceURLs: ["/healthz"] }],
+    incomplete: true,
+    evaluationError: "[x, y]",
+  });
+  assert.throws(() => reviewOwnRules(recorder("allowed").authorizer, { metadata: {}, spec: {} }, bob), {
+    code: 400,
+    message: "no namespace on request",
+  });
+});
+
+test("UnionAuthorizer takes the first opinion, joins reasons, and asks nobody about system:masters", () => {
+  const ask: AuthorizerAttributes = { kind: "nonResource", user: bob, verb: "get", path: "/x" };
+  const [silent, denying, allowing] = [recorder("no-opinion"), recorder("denied"), recorder("allowed")];
+  const members = [silent.authorizer, denying.authorizer, allowing.authorizer];
+  assert.equal(new UnionAuthorizer(members).authorize(ask).verdict, "denied");
+  assert.equal(allowing.asked.length, 0);
+  assert.deepEqual(new UnionAuthorizer([silent.authorizer, alwaysDeny]).authorize(ask), {
+    verdict: "no-opinion",
+    reason: "because no-opinion\nEverything is forbidden.",
+  });
+  const root = { ...bob, groups: ["system:masters"] };
+  assert.equal(new UnionAuthorizer([alwaysDeny]).authorize({ ...ask, user: root }).verdict, "allowed");
+});
+
+const refusals: readonly { ask: AuthorizerAttributes; reason: string; want: string }[] = [
+  {
+    ask: { kind: "nonResource", user: bob, verb: "get", path: "/metrics" },
+    reason: "",
+    want: 'forbidden: User "bob" cannot get path "/metrics"',
+  },
+  {
+    ask: {
+      kind: "resource",
+      user: { ...bob, name: "<b>" },
+      verb: "create",
+      apiGroup: "apps",
+      apiVersion: "v1",
+      resource: "deployments",
+      subresource: "scale",
+      namespace: "ns",
+      name: "web",
+    },
+    reason: "no",
+    want:
+      'deployments.apps "web" is forbidden: User "&lt;b&gt;" cannot create resource "deployments/scale" in API group "apps" ' +
+      'in the namespace "ns": no',
+  },
+  {
+    ask: {
+      kind: "resource",
+      user: bob,
+      verb: "list",
+      apiGroup: "",
+      apiVersion: "v1",
+      resource: "nodes",
+      subresource: "",
+      namespace: "",
+      name: "",
+    },
+    reason: "",
+    want: 'nodes is forbidden: User "bob" cannot list resource "nodes" in API group "" at the cluster scope',
+  },
+];
+for (const { ask, reason, want } of refusals) {
+  test(`forbiddenError() says ${want}`, () => {
+    const error = forbiddenError(ask, reason);
+    assert.equal(error.message, want);
+    assert.equal(error.code, 403);
+  });
+}
