@@ -83,7 +83,7 @@ const USUAL_HEAD = /^\{(?:"(?:kind|apiVersion)":"[^"\\]*",)*"metadata":\{/;
 const RESOURCE_VERSION = Buffer.from('"resourceVersion"');
 const CLOSING_BRACE = 0x7d;
 
-/** Throws StorageError "internal" when the bytes are no JSON object with an object `metadata`. */
+/** Throws StorageError "internal" when there is no object `metadata` to be found. It does not check that the rest is sound JSON. */
 export function locateMetadata(json: Buffer): MetadataPlace {
   const head = USUAL_HEAD.exec(json.toString("latin1", 0, 320));
   const insertAt = head?.[0].length ?? -1;

@@ -39,7 +39,10 @@ export function planRole<T extends Role | ClusterRole>(existing: T | undefined, 
   if (isProtected(existing.metadata)) return { kind: "none" };
   const metadata = mergeMetadata(existing.metadata, expected.metadata);
   const aggregation = "aggregationRule" in expected ? expected.aggregationRule : undefined;
-  const missing = aggregation === undefined ? missingRules(existing.rules ?? [], expected.rules ?? []) : [];
+  // A rule of which any part is missing is added whole: the overlap harms nobody, and the role stays readable.
+  const held = existing.rules ?? [];
+  const missing =
+    aggregation === undefined ? (expected.rules ?? []).filter((rule) => missingRules(held, [rule]).length > 0) : [];
   const known = "aggregationRule" in existing ? (existing.aggregationRule?.clusterRoleSelectors ?? []) : [];
   const added = (aggregation?.clusterRoleSelectors ?? []).filter(
     (selector) => !known.some((k) => sameJson(k, selector)),
