@@ -172,6 +172,7 @@ function clusterDns(options: ComponentOptions): ComponentSpec {
       `--listen=${config.hostIp}:53`,
       `--cluster-domain=${config.clusterDomain}`,
       `--health-bind-address=127.0.0.1:${config.ports.dnsHealth}`,
+      `--ready-bind-address=127.0.0.1:${config.ports.dnsHealth}`,
       `--metrics-bind-address=127.0.0.1:${config.ports.dnsMetrics}`,
     ]),
     health: { kind: "http", url: `http://127.0.0.1:${config.ports.dnsHealth}/health` },

@@ -97,7 +97,9 @@ export class ComponentProcess {
     const [program = "", ...args] = this.spec.command;
     const output = openSync(join(this.#options.logDir, `${this.spec.name}.log`), "a");
     // A process group of its own: a Ctrl-C at the terminal of `knarr up` is not for the cluster.
-    const child = spawn(program, args, { stdio: ["ignore", output, output], detached: true, cwd: "/" });
+    // Daemons start sooner and smaller when Node.js finds their sources stripped and compiled already.
+    const env = { ...process.env, NODE_COMPILE_CACHE: join(this.#options.runDir, "compile-cache") };
+    const child = spawn(program, args, { stdio: ["ignore", output, output], detached: true, cwd: "/", env });
     closeSync(output);
     this.#child = child;
     this.#state = "running";
