@@ -3,6 +3,7 @@
  * write, and what was acknowledged is there. The server under test reaches etcd through a fault proxy; a writer beside it does not.
  */
 import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import type { StatusError } from "@knarr/apimachinery/status-error.ts";
 import { systemClock } from "@knarr/daemon/clock.ts";
@@ -267,5 +268,20 @@ describe("storage under faults", () => {
     );
     await again.ended;
     assert.equal(JSON.parse(again.events[0]?.frame.toString() ?? "{}").object.code, 410);
+  });
+
+  test("a restored older etcd ends watches and is what is served from then on", { timeout: 60_000 }, async () => {
+    const key = pod("lost", "restore");
+    await pods.create(key, podBytes(key));
+    const reader = new WatchReader(await pods.watch({ namespace: "restore", signal: AbortSignal.timeout(50_000) }));
+    await reader.waitFor(1);
+    await etcd.kill();
+    await rm(`${etcd.dataDir}/data`, { recursive: true });
+    await etcd.restart();
+    await reader.ended;
+    await untilReady(bench);
+    assert.deepEqual((await pods.list({ namespace: "restore" })).items, []);
+    const made = await pods.create(key, podBytes(key));
+    assert.equal((await pods.get(key)).revision, made.revision);
   });
 });

@@ -3,7 +3,8 @@
  *
  *   load all caches at one revision R -> watch from R+1 -> hand each event to the cache of its folder
  *        ^                                   |
- *        +------ history compacted ----------+     (caches are reset, their watchers end and list again)
+ *        +------ history compacted, ---------+     (caches are reset, their watchers end and list again)
+ *                or gone back (a restored backup)
  *
  * One watch instead of one per resource: a write to any resource moves all of them forward, one progress request serves all, and events of
  * different resources keep the store's order. Its only promises: a cache never misses or repeats an event, and `waitFor(N)` resolves
@@ -22,6 +23,8 @@ const FIRST_ASK_MS = 1;
 const LAST_ASK_MS = 100;
 /** Watchers' bookmarks are looked after this often. */
 const TICK_MS = 1_000;
+/** How often an idle server looks whether etcd's history went back. */
+const HISTORY_CHECK_MS = 10_000;
 /** Folders below the root are at most this deep ("services/specs", "GROUP/RESOURCE"). */
 const MAX_FOLDER_DEPTH = 3;
 
@@ -48,6 +51,8 @@ export class Feed {
   #cancelAsk: (() => void) | undefined;
   #nextAskMs = FIRST_ASK_MS;
   #fence: { readonly inFlight: Promise<number>; next: Promise<number> | undefined } | undefined;
+  /** Ends the current watch, so that everything is loaded again. */
+  #startAgain: AbortController | undefined;
   /** Set while running: sources added later load at once. */
   #signal: AbortSignal | undefined;
 
@@ -153,7 +158,11 @@ export class Feed {
   }
 
   #startFence(): Promise<number> {
-    const inFlight = this.#kv.currentRevision();
+    const seen = this.#revision;
+    const inFlight = this.#kv.currentRevision().then((revision) => {
+      if (revision < seen) this.#historyWentBack(seen, revision);
+      return revision;
+    });
     const fence: { readonly inFlight: Promise<number>; next: Promise<number> | undefined } = {
       inFlight,
       next: undefined,
@@ -164,6 +173,14 @@ export class Feed {
     };
     inFlight.then(done, done);
     return inFlight;
+  }
+
+  /** A quorum's revision below one seen before it was asked: etcd was restored from a backup, and what is in memory never happened. */
+  #historyWentBack(seen: number, current: number): void {
+    this.#log.error({ seen, current }, "etcd's history went back; loading everything again");
+    for (const { cache } of this.#sources.values()) cache.reset();
+    this.#revision = 0;
+    this.#startAgain?.abort();
   }
 
   async #loadAndFollow(signal: AbortSignal, onLoaded: () => void): Promise<void> {
@@ -177,19 +194,26 @@ export class Feed {
     this.#revision = 0;
     this.#signal = signal;
     await Promise.all(sources.map((source) => this.#load(source, revision, signal)));
+    const startAgain = new AbortController();
+    this.#startAgain = startAgain;
+    const following = AbortSignal.any([signal, startAgain.signal]);
     this.#watch = this.#kv.watch({
       start: this.#root,
       end: prefixEnd(this.#root),
       fromRevision: revision + 1,
-      signal,
+      signal: following,
     });
     this.#reached(revision);
     onLoaded();
     this.#log.info({ revision, tookMs: Math.round(this.#clock.monotonicMs() - startMs) }, "watch caches loaded");
     try {
-      for await (const batch of this.#watch) this.#apply(batch);
+      for await (const batch of this.#watch) {
+        if (following.aborted) break;
+        this.#apply(batch);
+      }
     } finally {
       this.#watch = undefined;
+      this.#startAgain = undefined;
     }
   }
 
@@ -258,8 +282,14 @@ export class Feed {
 
   #startTicking(signal: AbortSignal): () => void {
     let cancel: () => void = () => {};
+    let checkAtMs = this.#clock.monotonicMs() + HISTORY_CHECK_MS;
     const tick = () => {
       if (signal.aborted) return;
+      if (this.#watch !== undefined && this.#clock.monotonicMs() >= checkAtMs) {
+        checkAtMs = this.#clock.monotonicMs() + HISTORY_CHECK_MS;
+        // An outage is the watch's business; this only compares revisions.
+        this.currentRevision().catch(() => undefined);
+      }
       for (const { cache } of this.#sources.values()) {
         if (!cache.wantsBookmarks()) continue;
         // A bookmark is worth the more the newer it is; should the answer not come, the next one will be.

@@ -87,9 +87,24 @@ export class Storage {
     return this.#feed.notReady();
   }
 
-  /** Asks etcd for its revision: the readiness check "etcd". Throws StorageError. */
+  /** Asks etcd for its revision: the readiness check "etcd". Throws StorageError; an abort ends the wait with its reason. */
   async checkEtcd(signal?: AbortSignal): Promise<void> {
-    await this.#options.kv.currentRevision(signal);
+    const answer = this.#feed.currentRevision();
+    if (signal === undefined) {
+      await answer;
+      return;
+    }
+    let onAbort: () => void = () => {};
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      if (signal.aborted) onAbort();
+    });
+    try {
+      await Promise.race([answer, aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
   }
 
   /** Runs the feed and the compactor until the signal aborts. */
