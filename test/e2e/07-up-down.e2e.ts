@@ -43,14 +43,14 @@ test("down removes rules, mounts, namespaces, links and cgroups; down again and 
   await at("down");
   const traces = async () => ({
     netns: (await must("ip", ["netns", "list"])).includes("knarr-e2e-two"),
-    links: /knarr-?e?2?e?-?t?\w*@|knarr-e2e-two/.test((await must("ip", ["-o", "link"])).replaceAll("knarr-e2e0", "")),
+    links: (await must("ip", ["-o", "link"])).includes("knarr-e2e-two"),
     mounts: (await must("cat", ["/proc/self/mounts"])).includes(dataDir),
     rules: (await must("iptables-save", [])).includes("KNARR-E2E-TWO"),
     processes: (await run("pgrep", ["-f", dataDir])).code === 0,
     cgroups: (await must("find", ["/sys/fs/cgroup", "-maxdepth", "3", "-name", "knarr-e2e-two"])) !== "",
   });
   const none = { netns: false, links: false, mounts: false, rules: false, processes: false, cgroups: false };
-  assert.deepEqual(await traces(), { ...none, links: (await traces()).links });
+  assert.deepEqual(await traces(), none);
   await at("down");
   const missing = await tryKnarr(["status", "--data-dir", dataDir]);
   assert.equal(missing.code, 1);

@@ -66,10 +66,51 @@ export function podCidrOf(index: number): string {
 export function linkName(name: string, suffix: string): string {
   const plain = `${name}${suffix}`;
   if (plain.length <= MAX_LINK_NAME) return plain;
+  return `${shortened(name, MAX_LINK_NAME - suffix.length)}${suffix}`;
+}
+
+/** `text`, or its beginning with four characters of a checksum of the whole where it is longer than `length`. */
+export function shortened(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - CHECKSUM_LENGTH)}${checksum(text)}`;
+}
+
+const CHECKSUM_LENGTH = 4;
+function checksum(text: string): string {
   let hash = 0;
-  for (const char of name) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) >>> 0;
-  const sum = hash.toString(36).padStart(4, "0").slice(-4);
-  return `${name.slice(0, MAX_LINK_NAME - suffix.length - 4)}${sum}${suffix}`;
+  for (const char of text) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) >>> 0;
+  return hash.toString(36).padStart(CHECKSUM_LENGTH, "0").slice(-CHECKSUM_LENGTH);
+}
+
+/** Where data directories usually lie: the last part of their path is telling enough. */
+const USUAL_PARENT = "/var/lib/";
+const MAX_CLUSTER_NAME = 40;
+
+/**
+ * A cluster's name, from its data directory: /var/lib/knarr is "knarr". Elsewhere a checksum of the path is added, since
+ * /home/ann/knarr and /home/bob/knarr are two clusters, and everything on the machine is named after them.
+ */
+export function clusterNameOf(dataDir: string): string {
+  const last = dataDir.split("/").findLast((part) => part !== "") ?? "";
+  const plain = last
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  const base = shortened(plain === "" ? "knarr" : plain, MAX_CLUSTER_NAME);
+  return dataDir === `${USUAL_PARENT}${plain}` ? base : `${base}-${checksum(dataDir)}`;
+}
+
+/** Whether two IPv4 ranges (or addresses, as ranges of one) share an address. */
+export function rangesOverlap(a: string, b: string): boolean {
+  const [first, second] = [parseRange(a), parseRange(b)];
+  return first.start <= second.end && second.start <= first.end;
+}
+
+function parseRange(text: string): { readonly start: number; readonly end: number } {
+  const [address = "", prefix = "32"] = text.split("/");
+  const value = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  const size = 2 ** (32 - Number(prefix));
+  const start = Math.floor(value / size) * size;
+  return { start, end: start + size - 1 };
 }
 
 export function planCluster({ name, dataDir, index, nodeCount }: ClusterChoice): ClusterConfig {

@@ -1,13 +1,14 @@
 /** Reads, chooses and writes <data-dir>/cluster.json. */
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { basename } from "node:path";
 import {
   type ClusterConfig,
+  clusterNameOf,
   MAX_CLUSTERS,
   nodeSubnetOf,
   planCluster,
   podCidrOf,
+  rangesOverlap,
   withNodeCount,
 } from "./cluster-config.ts";
 import { usedSubnets } from "./network.ts";
@@ -46,8 +47,7 @@ export async function ensureCluster(dataDir: string, nodeCount: number | undefin
     await writeCluster(grown);
     return grown;
   }
-  const name = basename(dataDir).replace(/[^a-z0-9-]/g, "-") || "knarr";
-  const choice = { name, dataDir, index: await freeIndex(), nodeCount: nodeCount ?? 2 };
+  const choice = { name: clusterNameOf(dataDir), dataDir, index: await freeIndex(), nodeCount: nodeCount ?? 2 };
   const created = planCluster(choice);
   await writeCluster(created);
   return created;
@@ -56,8 +56,8 @@ export async function ensureCluster(dataDir: string, nodeCount: number | undefin
 async function freeIndex(): Promise<number> {
   const used = await usedSubnets();
   for (let index = 0; index < MAX_CLUSTERS; index++) {
-    const prefixes = [nodeSubnetOf(index), podCidrOf(index)].map((cidr) => cidr.replace(/(\.0)+\/\d+$/, "."));
-    if (used.some((route) => prefixes.some((prefix) => route.startsWith(prefix)))) continue;
+    const wanted = [nodeSubnetOf(index), podCidrOf(index)];
+    if (used.some((route) => wanted.some((range) => rangesOverlap(route, range)))) continue;
     const { ports } = planCluster({ name: "x", dataDir: "", index, nodeCount: 1 });
     const free = await Promise.all(Object.values(ports).map(isPortFree));
     if (free.every((is) => is)) return index;
@@ -65,7 +65,8 @@ async function freeIndex(): Promise<number> {
   throw new Error(`no place for another cluster: ${MAX_CLUSTERS} ranges and port sets are all in use`);
 }
 
-function isPortFree(port: number): Promise<boolean> {
+/** Whether a server could listen on the port now. */
+export function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(false));

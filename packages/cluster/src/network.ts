@@ -8,12 +8,12 @@
  * the chains removes everything. Applying twice changes nothing.
  */
 import { readFile, writeFile } from "node:fs/promises";
-import type { ClusterConfig, NodeConfig } from "./cluster-config.ts";
+import { type ClusterConfig, type NodeConfig, shortened } from "./cluster-config.ts";
 import { runCommand, tryCommand } from "./run-command.ts";
 
 /** Names of iptables chains have at most 28 characters. */
 export function chainName(clusterName: string, purpose: "MASQ" | "FWD"): string {
-  return `KNARR-UP-${clusterName.toUpperCase().slice(0, 14)}-${purpose}`;
+  return `KNARR-UP-${shortened(clusterName, 14).toUpperCase()}-${purpose}`;
 }
 
 /** Routes that the host keeps to the nodes' pods bear this protocol number, and no others do. */
@@ -119,10 +119,13 @@ export async function removeHostNetwork(config: ClusterConfig): Promise<void> {
   }
 }
 
-/** What of the ranges and ports of the possible clusters is taken on this host, for choosing an index. */
-export async function usedSubnets(): Promise<readonly string[]> {
+/** Ranges that this host has routes to, those through `exceptLink` left out: what a new cluster must not take. */
+export async function usedSubnets(exceptLink?: string): Promise<readonly string[]> {
   const routes = await runCommand(["ip", "-4", "route", "show", "table", "all"]);
-  return routes.split("\n").flatMap((line) => /(\d+\.\d+\.\d+\.\d+(?:\/\d+)?)/.exec(line)?.[1] ?? []);
+  return routes.split("\n").flatMap((line) => {
+    if (exceptLink !== undefined && line.includes(` dev ${exceptLink} `)) return [];
+    return /^(?:\w+ )?(\d+\.\d+\.\d+\.\d+(?:\/\d+)?) /.exec(line)?.[1] ?? [];
+  });
 }
 
 /** Starts `command` in the node's network and in a UTS namespace with the node's host name; replaces itself, so pids stay. */

@@ -78,13 +78,13 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** Every hierarchy of cgroup v1, or the one of v2. */
+/** Every hierarchy of cgroup v1 (with the v2 one that runc fills beside them where it is mounted), or the one of v2. */
 export async function cgroupHierarchies(): Promise<readonly string[]> {
   if (await exists(join(CGROUP_ROOT, "cgroup.controllers"))) return [CGROUP_ROOT];
   const text = await readFile("/proc/self/mountinfo", "utf8");
   return text.split("\n").flatMap((line) => {
     const [left = "", right = ""] = line.split(" - ");
-    return right.startsWith("cgroup ") ? [left.split(" ")[4] ?? ""] : [];
+    return /^cgroup2? /.test(right) ? [left.split(" ")[4] ?? ""] : [];
   });
 }
 
