@@ -2,24 +2,9 @@
  * The generated field tables as linked schemas: what the Go structs behind the API know about each field. A package's table is
  * read when one of its structs is first asked for; schemas live as long as the process.
  */
+import type { ScalarKind } from "@knarr/apimachinery/schema.ts";
 import type { TableSource } from "./generated/tables/index.ts";
 import { tables } from "./generated/tables/index.ts";
-
-export type ScalarKind =
-  | "string"
-  | "boolean"
-  | "int32"
-  | "int64"
-  | "double"
-  | "bytes"
-  | "time"
-  | "microTime"
-  | "duration"
-  | "quantity"
-  | "intOrString"
-  | "raw"
-  | "fieldsV1"
-  | "any";
 
 export type TypeSchema =
   | { readonly kind: ScalarKind; readonly enumValues?: readonly string[] }

@@ -40,22 +40,6 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 ${options.restricted ? `      BinaryName = ${text(options.runcWrapper)}\n` : ""}`;
 }
 
-/** A shell script that takes CAP_SYS_RESOURCE out of what runc is asked to create or exec, then becomes runc. */
-export function renderRuncWrapper(runc: string): string {
-  return `#!/bin/sh
-strip() { [ -f "$1" ] && sed -i 's/,"CAP_SYS_RESOURCE"//g; s/"CAP_SYS_RESOURCE",\\{0,1\\}//g' "$1"; }
-previous=
-for word in "$@"; do
-  case "$previous" in
-    --bundle) strip "$word/config.json" ;;
-    --process) strip "$word" ;;
-  esac
-  previous=$word
-done
-exec ${runc} "$@"
-`;
-}
-
 /** A CNI network of one bridge in the current network namespace. Pods reach each other and the namespace's own addresses. */
 export function renderBridgeConflist(subnet: string, dataDir: string): string {
   return JSON.stringify({

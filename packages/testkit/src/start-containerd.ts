@@ -9,13 +9,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { renderRuncWrapper } from "@knarr/cluster/containerd-config.ts";
 import { buildImageArchive, type ImageSpec } from "@knarr/cluster/images/image-archive.ts";
+import { PAUSE_IMAGE } from "@knarr/cluster/images/pause-image.ts";
+import { lacksSysResource } from "@knarr/cluster/node-files.ts";
 import { ChildDaemon } from "./child-daemon.ts";
-import { renderBridgeConflist, renderContainerdConfig, renderRuncWrapper } from "./containerd-config.ts";
-import { PAUSE_IMAGE, testImages } from "./images/test-images.ts";
+import { renderBridgeConflist, renderContainerdConfig } from "./containerd-config.ts";
+import { testImages } from "./images/test-images.ts";
 
 const run = promisify(execFile);
-const CAP_SYS_RESOURCE = 24n;
 
 export interface TestContainerd {
   /** "unix:///.../containerd.sock" */
@@ -51,12 +53,6 @@ async function firstExisting(paths: readonly string[], what: string): Promise<st
     if (there) return path;
   }
   throw new Error(`no ${what}; looked at ${paths.join(", ")} (run scripts/test, which installs it)`);
-}
-
-/** Whether this process may not raise its limits: then containers can't get CAP_SYS_RESOURCE either. */
-async function lacksSysResource(): Promise<boolean> {
-  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(await readFile("/proc/self/status", "utf8"));
-  return ((BigInt(`0x${match?.[1] ?? "0"}`) >> CAP_SYS_RESOURCE) & 1n) === 0n;
 }
 
 export async function startContainerd(options: StartContainerdOptions = {}): Promise<TestContainerd> {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { humanDuration, renderLines } from "./lines.ts";
+import { humanDuration } from "@knarr/api/human-duration.ts";
+import { renderLines } from "./lines.ts";
 import { parseManifests } from "./manifests.ts";
 import { listOf, objectName, parseOutputFormat, renderJson, renderYaml } from "./output.ts";
 import { type DiscoveredResource, ResourceMapper } from "./resource-mapper.ts";

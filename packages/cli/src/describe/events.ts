@@ -2,9 +2,9 @@
 
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Event } from "@knarr/api/generated/types/core-v1.ts";
+import { humanDuration } from "@knarr/api/human-duration.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { Client } from "@knarr/client/client.ts";
-import { humanDuration } from "../core/lines.ts";
 import { renderTable } from "../core/table.ts";
 
 export async function eventsOf(client: Client, object: KubeObject, signal: AbortSignal): Promise<readonly Event[]> {

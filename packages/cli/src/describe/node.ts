@@ -1,6 +1,7 @@
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Node } from "@knarr/api/generated/types/core-v1.ts";
-import { humanDuration, pairs, renderLines } from "../core/lines.ts";
+import { humanDuration } from "@knarr/api/human-duration.ts";
+import { pairs, renderLines } from "../core/lines.ts";
 import { renderTable } from "../core/table.ts";
 import { metadataLines } from "./generic.ts";
 import type { DescribeContext } from "./index.ts";

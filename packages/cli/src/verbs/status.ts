@@ -1,7 +1,7 @@
 /** `knarr status`: every component of the local cluster and how it is. */
+import { humanDuration } from "@knarr/api/human-duration.ts";
 import { type ClusterStatus, clusterStatus } from "@knarr/cluster/status.ts";
 import type { Command } from "commander";
-import { humanDuration } from "../core/lines.ts";
 import { renderJson } from "../core/output.ts";
 import { renderTable } from "../core/table.ts";
 import { dataDirOf } from "../data-dir.ts";
@@ -35,12 +35,15 @@ function renderStatus({ config, supervised, components }: ClusterStatus, nowMs: 
     c.healthy ? "ok" : c.state === "running" ? "unhealthy" : c.state,
     c.pid === 0 ? "-" : String(c.pid),
     c.sinceMs === 0 || c.pid === 0 ? "-" : humanDuration(nowMs - c.sinceMs),
-    String(c.restarts),
+    c.pid === 0 ? "-" : String(c.restarts),
+    c.version === "" ? "-" : c.version,
     c.memoryBytes === 0 ? "-" : `${Math.round(c.memoryBytes / 2 ** 20)}Mi`,
     c.message,
   ]);
-  const headings = ["COMPONENT", "HEALTH", "PID", "UP", "RESTARTS", "MEMORY", "MESSAGE"];
+  const headings = ["COMPONENT", "HEALTH", "PID", "UP", "RESTARTS", "VERSION", "MEMORY", "MESSAGE"];
   const head = `Cluster ${config.name} in ${config.dataDir}, API server https://127.0.0.1:${config.ports.apiserver}\n`;
-  const note = supervised ? "" : "The supervisor does not run: nothing is started again when it ends.\n";
+  const note = supervised
+    ? ""
+    : 'The supervisor does not run: nothing that ends is started again. "knarr up" brings it back.\n';
   return `${head}${note}\n${renderTable(rows, { headings })}`;
 }

@@ -10,10 +10,9 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import type { ImageSpec } from "@knarr/cluster/images/image-archive.ts";
-import { pauseBinary } from "@knarr/cluster/images/pause-binary.ts";
+import { PAUSE_IMAGE, pauseImage } from "@knarr/cluster/images/pause-image.ts";
 import type { TarEntry } from "@knarr/cluster/images/tar.ts";
 
-export const PAUSE_IMAGE = "knarr.local/pause:3.10";
 export const BUSYBOX_IMAGE = "knarr.local/busybox:1";
 export const WEB_IMAGE = "knarr.local/web:1";
 export const WEB_IMAGE_2 = "knarr.local/web:2";
@@ -75,23 +74,15 @@ export async function testImages(): Promise<ImageSpec[]> {
     env: { PORT: "8080", VERSION: version, DRAIN_SECONDS: "0" },
   });
   return [
-    pauseImage(base),
+    process.arch === "x64" ? pauseImage() : shellPauseImage(base),
     { name: BUSYBOX_IMAGE, files: base, command: ["/bin/sh"] },
     web(WEB_IMAGE, "1"),
     web(WEB_IMAGE_2, "2"),
   ];
 }
 
-function pauseImage(base: readonly TarEntry[]): ImageSpec {
-  if (process.arch === "x64") {
-    return {
-      name: PAUSE_IMAGE,
-      files: [file("pause", pauseBinary(), 0o755)],
-      entrypoint: ["/pause"],
-      user: "65535:65535",
-    };
-  }
-  // Elsewhere the shell does the same: it reaps as process 1 and ends on TERM.
+/** Elsewhere the shell does the same: it reaps as process 1 and ends on TERM. */
+function shellPauseImage(base: readonly TarEntry[]): ImageSpec {
   const script = "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done";
   return { name: PAUSE_IMAGE, files: base, entrypoint: ["/bin/sh", "-c", script] };
 }
