@@ -3,6 +3,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import { withClusterLock } from "./cluster-lock.ts";
 import { cgroupOf } from "./components.ts";
 import { readCluster } from "./load-cluster.ts";
 import { removeHostNetwork } from "./network.ts";
@@ -17,8 +18,12 @@ export interface DownOptions {
   readonly report: (text: string) => void;
 }
 
-/** Idempotent; false when there is no cluster in the folder. */
-export async function bringDown({ dataDir, purge, report }: DownOptions): Promise<boolean> {
+/** Idempotent; false when there is no cluster in the folder. Throws ClusterBusyError. */
+export function bringDown(options: DownOptions): Promise<boolean> {
+  return withClusterLock(options.dataDir, () => takeAway(options));
+}
+
+async function takeAway({ dataDir, purge, report }: DownOptions): Promise<boolean> {
   const config = await readCluster(dataDir);
   if (config === undefined) return false;
   const paths = clusterPaths(dataDir);

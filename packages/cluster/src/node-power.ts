@@ -1,6 +1,6 @@
 /** Stops and starts a whole node of a local cluster. */
-
 import type { ClusterConfig, NodeConfig } from "./cluster-config.ts";
+import { withClusterLock } from "./cluster-lock.ts";
 import { cgroupOf, planNode } from "./components.ts";
 import { removeNode } from "./down.ts";
 import { waitUntilHealthy } from "./health.ts";
@@ -26,7 +26,11 @@ async function findNode(dataDir: string, name: string): Promise<{ config: Cluste
 }
 
 /** Ends everything that runs on the node, as a power cut does; its disk stays. */
-export async function stopNode(dataDir: string, name: string, _signal: AbortSignal): Promise<void> {
+export function stopNode(dataDir: string, name: string, _signal: AbortSignal): Promise<void> {
+  return withClusterLock(dataDir, () => stop(dataDir, name));
+}
+
+async function stop(dataDir: string, name: string): Promise<void> {
   const { config, node } = await findNode(dataDir, name);
   const paths = clusterPaths(dataDir);
   const names = ["kubelet", "kube-proxy", "pod-network", "containerd"].map((daemon) => `${daemon}@${node.name}`);
@@ -35,7 +39,11 @@ export async function stopNode(dataDir: string, name: string, _signal: AbortSign
 }
 
 /** Starts a stopped node's processes again; returns when they are well. */
-export async function startNode(dataDir: string, name: string, signal: AbortSignal): Promise<void> {
+export function startNode(dataDir: string, name: string, signal: AbortSignal): Promise<void> {
+  return withClusterLock(dataDir, () => start(dataDir, name, signal));
+}
+
+async function start(dataDir: string, name: string, signal: AbortSignal): Promise<void> {
   const { config, node } = await findNode(dataDir, name);
   const paths = clusterPaths(dataDir);
   const tools = await findTools({ dataDir, env: process.env });

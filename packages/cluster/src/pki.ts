@@ -82,8 +82,9 @@ function distinguishedName({ commonName, organizations = [] }: Pick<LeafSpec, "c
 /** Reads the authority, or makes it. Never replaces one that is there: everything hangs on it. */
 export async function ensureAuthority(commonName: string, files: KeyFiles, nowMs: number): Promise<Authority> {
   const [cert, key] = await Promise.all([readIfThere(files.cert), readIfThere(files.key)]);
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new Error(`${files.cert} and ${files.key}: one is there without the other; restore it or remove both`);
+  // The key is written first: a key alone is what an interrupted first run left, and has signed nothing.
+  if (cert !== undefined && key === undefined) {
+    throw new Error(`${files.cert} is there without ${files.key}: restore the key, or remove the certificate`);
   }
   if (cert !== undefined && key !== undefined) {
     const certificate = new X509Certificate(cert);

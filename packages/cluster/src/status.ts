@@ -1,10 +1,14 @@
-/** How every component is: its process, its health, since when, how much memory. */
+/** How every component is: its process, its health, its version, since when, how much memory. */
 import { readFile } from "node:fs/promises";
+import { KNARR_VERSION } from "@knarr/daemon/version.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { type ComponentSpec, planControlPlane, planNode } from "./components.ts";
 import { probeHealth } from "./health.ts";
 import { readCluster } from "./load-cluster.ts";
-import { clusterPaths } from "./paths.ts";
+import { type ClusterPaths, clusterPaths } from "./paths.ts";
+import { tryCommand } from "./run-command.ts";
+import { identityFile, readIdentity } from "./supervisor/component-process.ts";
+import { isAlive } from "./supervisor/process-identity.ts";
 import { askSupervisor, type ComponentState, SupervisorGoneError } from "./supervisor/protocol.ts";
 import { projectRoot } from "./up.ts";
 
@@ -18,6 +22,8 @@ export interface ComponentStatus {
   readonly pid: number;
   readonly sinceMs: number;
   readonly restarts: number;
+  /** "" when it does not run. */
+  readonly version: string;
   /** Resident set; 0 when it does not run. */
   readonly memoryBytes: number;
 }
@@ -36,16 +42,30 @@ export async function clusterStatus(dataDir: string): Promise<ClusterStatus | un
   const tools = { etcd: "", containerd: "", ctr: "", runc: "", cniBinDir: "" };
   const options = { config, paths, tools, node: "", projectRoot };
   const specs = [...planControlPlane(options), ...config.nodes.flatMap((node) => planNode(options, node))];
-  const states = await supervisedStates(paths.supervisorSocket);
+  const supervised = await supervisedStates(paths.supervisorSocket);
+  const states = supervised ?? (await orphanStates(specs, paths));
+  const version = versionReader();
   const components = await Promise.all(
     specs.map((spec) =>
       statusOf(
         spec,
-        states?.find((state) => state.name === spec.name),
+        states.find((state) => state.name === spec.name),
+        version,
       ),
     ),
   );
-  return { config, supervised: states !== undefined, components };
+  return { config, supervised: supervised !== undefined, components };
+}
+
+/** What a supervisor that is gone left running. */
+async function orphanStates(specs: readonly ComponentSpec[], paths: ClusterPaths): Promise<ComponentState[]> {
+  const states: ComponentState[] = [];
+  for (const { name } of specs) {
+    const identity = await readIdentity(identityFile(paths.run, name));
+    if (identity === undefined || !(await isAlive(identity))) continue;
+    states.push({ name, state: "running", pid: identity.pid, startedMs: 0, restarts: 0, lastExit: "" });
+  }
+  return states;
 }
 
 async function supervisedStates(socket: string): Promise<readonly ComponentState[] | undefined> {
@@ -57,7 +77,11 @@ async function supervisedStates(socket: string): Promise<readonly ComponentState
   }
 }
 
-async function statusOf(spec: ComponentSpec, state: ComponentState | undefined): Promise<ComponentStatus> {
+async function statusOf(
+  spec: ComponentSpec,
+  state: ComponentState | undefined,
+  versionOf: (pid: number) => Promise<string>,
+): Promise<ComponentStatus> {
   const complaint = await probeHealth(spec.health);
   const running = state?.state === "running";
   return {
@@ -68,6 +92,7 @@ async function statusOf(spec: ComponentSpec, state: ComponentState | undefined):
     pid: state?.pid ?? 0,
     sinceMs: state?.startedMs ?? 0,
     restarts: state?.restarts ?? 0,
+    version: state?.pid === undefined ? "" : await versionOf(state.pid),
     memoryBytes: state?.pid === undefined ? 0 : await residentBytes(state.pid),
   };
 }
@@ -75,4 +100,28 @@ async function statusOf(spec: ComponentSpec, state: ComponentState | undefined):
 async function residentBytes(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/status`, "utf8").catch(() => ""); // ended meanwhile
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
+}
+
+/**
+ * The version of a running component: its program is asked, each once. Daemons of ours are known by the main.ts on their
+ * command line and said to be of the version of these sources, which may be newer than what runs.
+ */
+function versionReader(): (pid: number) => Promise<string> {
+  const known = new Map<string, Promise<string>>();
+  return async (pid) => {
+    const command = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0"); // ended meanwhile
+    const program = command[0] ?? "";
+    const isOurs = command.some((word) => word.endsWith("/src/main.ts"));
+    const key = isOurs ? "" : program;
+    const asked = known.get(key) ?? (isOurs ? Promise.resolve(KNARR_VERSION) : programVersion(program));
+    known.set(key, asked);
+    return asked;
+  };
+}
+
+async function programVersion(program: string): Promise<string> {
+  if (program === "") return "";
+  const text = await tryCommand([program, "--version"], { timeoutMs: 5000 });
+  const number = /\bv?(\d+\.\d+\.\d+\S*)/.exec(text ?? "")?.[1];
+  return number === undefined ? "" : `v${number}`;
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import { withClusterLock } from "./cluster-lock.ts";
 import { planControlPlane, planNode } from "./components.ts";
 import { ensureCluster } from "./load-cluster.ts";
 import { type ClusterPaths, clusterPaths } from "./paths.ts";
@@ -46,8 +47,12 @@ export class PhaseError extends Error {
   }
 }
 
-/** Throws PhaseError; what runs by then stays, so that it can be looked at. */
-export async function bringUp(options: UpOptions): Promise<ClusterConfig> {
+/** Throws PhaseError; what runs by then stays, so that it can be looked at. Throws ClusterBusyError. */
+export function bringUp(options: UpOptions): Promise<ClusterConfig> {
+  return withClusterLock(options.dataDir, () => runPhases(options));
+}
+
+async function runPhases(options: UpOptions): Promise<ClusterConfig> {
   const { dataDir, progress, signal } = options;
   const config = await ensureCluster(dataDir, options.nodeCount);
   const paths = clusterPaths(dataDir);

@@ -7,6 +7,7 @@
  *   parseFlags({ name: "kube-scheduler", description: "...", flags }, ["--secure-port=0"]).securePort === 0
  */
 import { Command, CommanderError, Option } from "commander";
+import { KNARR_VERSION } from "./version.ts";
 
 /** Wrong use of the command line: one line that names the flag and says what would be right. Exit code 1. */
 export class UsageError extends Error {
@@ -239,7 +240,7 @@ export interface ParsedFlags<F extends FlagTable> {
 export function parseFlags<F extends FlagTable>(program: FlagProgram<F>, argv: readonly string[]): ParsedFlags<F> {
   const command = new Command(program.name)
     .description(program.description)
-    .version(program.version ?? "v1.36.0+knarr", "--version", "print the version and exit")
+    .version(program.version ?? KNARR_VERSION, "--version", "print the version and exit")
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .allowExcessArguments(false);

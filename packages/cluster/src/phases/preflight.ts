@@ -1,5 +1,6 @@
 /** Can this machine hold a cluster? Says what is missing before anything is made. */
 import { access } from "node:fs/promises";
+import { findConflicts } from "../conflicts.ts";
 import { runCommand } from "../run-command.ts";
 import type { Phase } from "./phase.ts";
 
@@ -19,7 +20,7 @@ const KERNEL_FILES = [
 
 export const preflight: Phase = {
   name: "preflight",
-  async run({ signal }) {
+  async run({ config, paths, signal }) {
     if (process.getuid?.() !== 0) throw new Error("must run as root: namespaces, mounts and packet rules need it");
     const missing: string[] = [];
     for (const command of PROGRAMS) {
@@ -31,6 +32,12 @@ export const preflight: Phase = {
       await access(path).catch(() => {
         throw new Error(`this kernel lacks ${what} (${path})`);
       });
+    }
+    const conflicts = await findConflicts(config, paths);
+    if (conflicts.length > 0) {
+      throw new Error(
+        `${conflicts.join("; ")}: stop what uses it (ss -lptn; another cluster?), or choose another --data-dir for a cluster with ranges and ports of its own`,
+      );
     }
   },
 };
