@@ -21,7 +21,7 @@ import { ConnectionError } from "./connection-error.ts";
 import { openWebSocket } from "./open-websocket.ts";
 import type { RestConfig } from "./rest-config.ts";
 import { type Query, type RawRequest, Transport } from "./transport.ts";
-import { type WatchEvent, type WatchOptions, watchResource } from "./watch-resource.ts";
+import { metadataAccept, type WatchEvent, type WatchOptions, watchResource } from "./watch-resource.ts";
 
 export interface ClientOptions {
   readonly clock?: Clock | undefined;
@@ -34,6 +34,7 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 export interface GetOptions extends CallOptions {
+  readonly metadataOnly?: boolean | undefined;
   readonly resourceVersion?: string | undefined;
 }
 export interface ListOptions extends CallOptions {
@@ -44,6 +45,8 @@ export interface ListOptions extends CallOptions {
   readonly continue?: string | undefined;
   readonly resourceVersion?: string | undefined;
   readonly resourceVersionMatch?: "Exact" | "NotOlderThan" | undefined;
+  /** Asks for the objects' metadata alone; servers that can't do that send whole objects. */
+  readonly metadataOnly?: boolean | undefined;
 }
 export interface WriteOptions extends CallOptions {
   readonly dryRun?: boolean | undefined;
@@ -98,16 +101,18 @@ export class Client {
 
   get<T>(ref: ResourceRef<T>, key: ObjectKey, options: GetOptions = {}): Promise<T> {
     const query = { resourceVersion: options.resourceVersion };
-    return this.#json<T>({ method: "GET", path: objectPath(ref, key), query, ...callOf(options) });
+    const headers = options.metadataOnly === true ? { accept: metadataAccept("PartialObjectMetadata") } : {};
+    return this.#json<T>({ method: "GET", path: objectPath(ref, key), query, headers, ...callOf(options) });
   }
 
   /** One page; see `listAll` in list-all.ts for all of them. Items bear apiVersion and kind. */
   async list<T>(ref: ResourceRef<T>, options: ListOptions = {}): Promise<KubeList<T>> {
-    const { namespace, signal: _signal, timeoutMs: _timeoutMs, ...query } = options;
+    const { namespace, signal: _signal, timeoutMs: _timeoutMs, metadataOnly, ...query } = options;
     const list = await this.#json<KubeList<T>>({
       method: "GET",
       path: resourcePath(ref, namespace),
       query: query as Query,
+      headers: metadataOnly === true ? { accept: metadataAccept("PartialObjectMetadataList") } : {},
       ...callOf(options),
     });
     // A list's items come without their type; everything that handles single objects wants it.

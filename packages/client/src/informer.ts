@@ -25,6 +25,8 @@ export interface InformerOptions<T> {
   readonly indexers?: Indexers<T> | undefined;
   /** Keeps metadata.managedFields, which otherwise are dropped to save memory. */
   readonly keepManagedFields?: boolean | undefined;
+  /** Objects have apiVersion, kind and metadata and nothing else. */
+  readonly metadataOnly?: boolean | undefined;
   readonly clock?: Clock | undefined;
   readonly log?: Logger | undefined;
 }
@@ -97,12 +99,14 @@ export class Informer<T extends KubeObject> {
   /** Keeps the store current until the signal aborts. To be called once. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock = systemClock, log = silentLogger(), namespace, labelSelector, fieldSelector } = this.#options;
+    const { metadataOnly } = this.#options;
     const reflector = new Reflector<T>({
       client: this.#client,
       ref: this.ref,
       namespace,
       labelSelector,
       fieldSelector,
+      metadataOnly,
       clock,
       log,
       store: {
@@ -157,6 +161,10 @@ export class Informer<T extends KubeObject> {
   }
 
   #prepare(object: T): T {
+    if (this.#options.metadataOnly === true) {
+      const { managedFields: _managedFields, ...metadata } = object.metadata;
+      return deepFreeze({ apiVersion: apiVersionOf(this.ref), kind: this.ref.kind, metadata } as T);
+    }
     object.apiVersion ??= apiVersionOf(this.ref);
     object.kind ??= this.ref.kind;
     if (this.#options.keepManagedFields !== true) delete object.metadata.managedFields;
@@ -227,6 +235,12 @@ export class InformerSet {
     this.#informers.set(id, informer as unknown as Informer<KubeObject>);
     if (this.#signal !== undefined) this.#start(informer as unknown as Informer<KubeObject>, this.#signal);
     return informer;
+  }
+
+  /** The informer for a whole collection, if somebody asked for it. */
+  existing<T extends KubeObject>(ref: ResourceRef<T>): Informer<T> | undefined {
+    const id = [ref.group, ref.version, ref.resource, "", "", ""].join("\0");
+    return this.#informers.get(id) as Informer<T> | undefined;
   }
 
   /** Runs all informers, those made later too, until the signal aborts. */

@@ -36,6 +36,7 @@ export interface ReflectorOptions<T> {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
+  readonly metadataOnly?: boolean | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** Uniform in [0, 1); Math.random when absent. */
@@ -102,10 +103,11 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { client, ref, store, namespace, labelSelector, fieldSelector } = this.#options;
+    const { client, ref, store, namespace, labelSelector, fieldSelector, metadataOnly } = this.#options;
     // "0" lets the server answer from its cache; after trouble "" asks for the newest state there is.
     const resourceVersion = this.#version === "" && this.#lastFailureMs < 0 ? "0" : this.#version;
-    const list = await listAll(client, ref, { namespace, labelSelector, fieldSelector, resourceVersion, signal });
+    const selection = { namespace, labelSelector, fieldSelector, metadataOnly };
+    const list = await listAll(client, ref, { ...selection, resourceVersion, signal });
     store.replace(list.items);
     this.#version = list.metadata.resourceVersion ?? "";
     this.#phase = { kind: "watch" };
@@ -168,11 +170,12 @@ export class Reflector<T extends KubeObject> {
     signal: AbortSignal,
     own: { sendInitialEvents?: boolean; resourceVersion?: string; idleTimeoutMs: () => number | undefined },
   ): AsyncIterable<WatchEvent<T>> {
-    const { client, ref, namespace, labelSelector, fieldSelector, random = Math.random } = this.#options;
+    const { client, ref, namespace, labelSelector, fieldSelector, metadataOnly, random = Math.random } = this.#options;
     return client.watch(ref, {
       namespace,
       labelSelector,
       fieldSelector,
+      metadataOnly,
       resourceVersion: own.resourceVersion ?? this.#version,
       ...(own.sendInitialEvents === true
         ? { sendInitialEvents: true, resourceVersionMatch: "NotOlderThan" as const }

@@ -30,6 +30,8 @@ export interface WatchOptions {
   readonly allowWatchBookmarks?: boolean | undefined;
   readonly sendInitialEvents?: boolean | undefined;
   readonly timeoutSeconds?: number | undefined;
+  /** Asks for the objects' metadata alone; servers that can't do that send whole objects. */
+  readonly metadataOnly?: boolean | undefined;
   /** Longest silence before the stream counts as dead (ConnectionError ETIMEDOUT); none when absent. */
   readonly idleTimeoutMs?: (() => number | undefined) | undefined;
   readonly signal: AbortSignal;
@@ -45,12 +47,13 @@ export async function* watchResource<T>(
   ref: ResourceRef<T>,
   options: WatchOptions,
 ): AsyncGenerator<WatchEvent<T>, void, undefined> {
-  const { namespace, signal, idleTimeoutMs, ...parameters } = options;
+  const { namespace, signal, idleTimeoutMs, metadataOnly, ...parameters } = options;
   const path = resourcePath(ref, namespace);
   const response = await transport.stream({
     method: "GET",
     path,
     query: { ...(parameters as Query), watch: true },
+    headers: metadataOnly === true ? { accept: metadataAccept("PartialObjectMetadata") } : {},
     signal,
     timeoutMs: HEADERS_TIMEOUT_MS,
   });
@@ -77,6 +80,11 @@ export async function* watchResource<T>(
     cancelOvertime();
     response.destroy();
   }
+}
+
+/** The Accept header for metadata alone, or else the whole objects. Source: api-concepts#receiving-resources-as-tables */
+export function metadataAccept(kind: "PartialObjectMetadata" | "PartialObjectMetadataList"): string {
+  return `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
 }
 
 /** Throws StatusError for an ERROR event, ConnectionError for what is no event at all. */

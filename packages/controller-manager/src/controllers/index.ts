@@ -6,6 +6,7 @@ import type { Controller } from "../controller-context.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
+import { garbageCollectorController } from "./garbage-collector.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node-ipam.ts";
 import { nodeLifecycleController } from "./node-lifecycle.ts";
@@ -27,4 +28,5 @@ export const controllers: readonly Controller[] = [
   deploymentController,
   namespaceController,
   podGarbageCollectorController,
+  garbageCollectorController,
 ];

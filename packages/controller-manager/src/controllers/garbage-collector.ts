@@ -1,0 +1,339 @@
+/**
+ * Deletes objects whose owners are gone, in the background, in the foreground, or not at all (orphans).
+ * Inputs: every deletable resource that discovery names. Writes: deletions, owner references, finalizers, Events.
+ *
+ *   owner deleted --> its dependents: no other owner? deleted. Another? the reference goes.
+ *   owner deleted in the foreground --> its dependents are deleted first; those that block hold it back.
+ *   owner deleted with orphans --> its dependents lose the reference, then it goes.
+ *
+ * Source: kubernetes/pkg/controller/garbagecollector
+ */
+import type { OwnerReference } from "@knarr/apimachinery/generated/meta-v1.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import type { ObjectKey } from "@knarr/apimachinery/resource.ts";
+import { isConflict, isNotFound } from "@knarr/apimachinery/status-error.ts";
+import type { Client, PropagationPolicy } from "@knarr/client/client.ts";
+import type { DiscoveredResource } from "@knarr/client/discover-resources.ts";
+import type { EventRecorder } from "@knarr/client/event-recorder.ts";
+import { retryOnConflict } from "@knarr/client/retry-on-conflict.ts";
+import { after, done, type Result, runController } from "@knarr/controller/reconcile-loop.ts";
+import type { WorkQueue } from "@knarr/controller/work-queue.ts";
+import { type Controller, type ControllerContext, makeQueue, makeRecorder } from "../controller-context.ts";
+import {
+  type Effects,
+  FOREGROUND_FINALIZER,
+  type GraphNode,
+  type Identity,
+  ORPHAN_FINALIZER,
+  OwnerGraph,
+} from "../core/owner-graph.ts";
+import { ResourceMonitors } from "./resource-monitors.ts";
+
+/** How often discovery is asked for new resources. */
+const DISCOVERY_PERIOD_MS = 30_000;
+const SYNC_RETRY_MS = 200;
+/** An absent owner is not asked for again by each of its dependents. */
+const MAX_ABSENT = 500;
+
+export const garbageCollectorController: Controller = {
+  name: "garbage-collector-controller",
+  aliases: ["garbagecollector"],
+  serviceAccount: "generic-garbage-collector",
+  start: async (context) => {
+    if (!context.config.enableGarbageCollector) return undefined;
+    const collector = new GarbageCollector(context);
+    return (signal) => collector.run(signal);
+  },
+};
+
+type Owner =
+  | { readonly state: "solid" | "waiting"; readonly reference: OwnerReference }
+  | { readonly state: "dangling"; readonly reference: OwnerReference };
+
+class GarbageCollector {
+  readonly #context: ControllerContext;
+  readonly #client: Client;
+  readonly #graph = new OwnerGraph();
+  readonly #monitors: ResourceMonitors;
+  readonly #toDelete: WorkQueue;
+  readonly #toOrphan: WorkQueue;
+  readonly #recorder: EventRecorder;
+  /** "uid/namespace" of owners that are known not to exist there. A uid never comes back. */
+  readonly #absent = new Set<string>();
+
+  constructor(context: ControllerContext) {
+    this.#context = context;
+    this.#client = context.client;
+    this.#toDelete = makeQueue(context, "attempt_to_delete");
+    this.#toOrphan = makeQueue(context, "attempt_to_orphan");
+    this.#recorder = makeRecorder(context);
+    this.#monitors = new ResourceMonitors({
+      client: context.client,
+      informers: context.informers,
+      clock: context.clock,
+      log: context.log,
+      handler: {
+        added: (object) => this.#follow(this.#graph.observe(object)),
+        updated: (old, object) => {
+          if (old !== object) this.#follow(this.#graph.observe(object));
+        },
+        deleted: ({ metadata }) => {
+          const uid = metadata.uid ?? "";
+          // Wherever it was, it is gone: "" stands for every namespace.
+          if ((this.#graph.get(uid)?.dependents.size ?? 0) > 0) this.#rememberAbsent(uid, "");
+          this.#follow(this.#graph.forget(uid));
+        },
+      },
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { log, clock, name, config, observe } = this.#context;
+    const loop = { name, log, clock, signal, observe, workers: config.concurrentGcSyncs };
+    await Promise.all([
+      this.#discover(signal),
+      runController({
+        ...loop,
+        queue: this.#toDelete,
+        reconcile: (uid) => this.#guard(() => this.#attempt(uid, signal)),
+      }),
+      runController({
+        ...loop,
+        queue: this.#toOrphan,
+        reconcile: (uid) => this.#guard(() => this.#orphan(uid, signal)),
+      }),
+    ]);
+  }
+
+  #follow({ toDelete, toOrphan }: Effects): void {
+    for (const uid of toDelete) this.#toDelete.add(uid);
+    for (const uid of toOrphan) this.#toOrphan.add(uid);
+  }
+
+  async #discover(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#context;
+    while (!signal.aborted) {
+      try {
+        await this.#monitors.refresh(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error }, "discovery failed, keeping what is known");
+      }
+      // Only the signal ends this sleep early, and with it the loop.
+      await clock.sleep(this.#monitors.synced ? DISCOVERY_PERIOD_MS : DISCOVERY_PERIOD_MS / 6, signal).catch(() => {});
+    }
+  }
+
+  /** Nothing is judged while some collection hasn't been listed: an owner may be in it. */
+  async #guard(reconcile: () => Promise<Result>): Promise<Result> {
+    return this.#monitors.synced ? reconcile() : after(SYNC_RETRY_MS);
+  }
+
+  async #attempt(uid: string, signal: AbortSignal): Promise<Result> {
+    const node = this.#graph.get(uid);
+    if (node === undefined) return done;
+    if (node.deleting && !node.foreground) return done;
+    const live = await this.#getLive(node.identity, signal);
+    if (live === undefined || live.metadata.uid !== uid) {
+      // A virtual owner that is absent, or an object whose deletion we will hear of anyway.
+      if (node.virtual) {
+        this.#rememberAbsent(uid, node.identity.namespace);
+        this.#follow(this.#graph.forget(uid));
+      }
+      return done;
+    }
+    // It exists but hasn't come by yet: judge it when it has. What is not watched never will.
+    if (node.virtual) return this.#monitors.has(this.#resourceOf(node.identity)) ? after(SYNC_RETRY_MS) : done;
+    if (node.foreground) return this.#finishForeground(node, signal);
+    const references = live.metadata.ownerReferences ?? [];
+    if (references.length === 0) return done;
+    const owners = await Promise.all(references.map((reference) => this.#judgeOwner(reference, node, signal)));
+    return this.#decide(node, { live, owners: owners.filter((owner) => owner !== undefined) }, signal);
+  }
+
+  async #decide(
+    node: GraphNode,
+    of: { live: KubeObject; owners: readonly Owner[] },
+    signal: AbortSignal,
+  ): Promise<Result> {
+    const { live, owners } = of;
+    // An owner that nobody can judge keeps its dependents.
+    if (owners.length < (live.metadata.ownerReferences ?? []).length) return done;
+    const solid = owners.filter(({ state }) => state === "solid").map(({ reference }) => reference);
+    if (solid.length === owners.length) return done;
+    if (solid.length > 0) {
+      await this.#patch(node.identity, live, { ownerReferences: solid }, signal);
+      return done;
+    }
+    const waiting = owners.some(({ state }) => state === "waiting");
+    if (waiting && node.dependents.size > 0) {
+      const cycle = [...node.dependents].some((uid) => this.#graph.get(uid)?.foreground === true);
+      if (cycle) {
+        // Two objects that wait for each other: this one lets its owners go.
+        const ownerReferences = (live.metadata.ownerReferences ?? []).map((owner) => ({
+          ...owner,
+          blockOwnerDeletion: false,
+        }));
+        await this.#patch(node.identity, live, { ownerReferences }, signal);
+        return after(SYNC_RETRY_MS);
+      }
+      return this.#delete(node.identity, live, "Foreground", signal);
+    }
+    return this.#delete(node.identity, live, policyOf(live), signal);
+  }
+
+  /** Undefined when the reference can't be judged: a cluster-scoped object can't have a namespaced owner. */
+  async #judgeOwner(reference: OwnerReference, node: GraphNode, signal: AbortSignal): Promise<Owner | undefined> {
+    const { namespace } = node.identity;
+    if (this.#absent.has(`${reference.uid}/`) || this.#absent.has(`${reference.uid}/${namespace}`)) {
+      return { state: "dangling", reference };
+    }
+    const resource = this.#resourceOf(reference);
+    if (resource.namespaced && namespace === "") {
+      this.#invalidReference(
+        node,
+        `cluster-scoped ${node.identity.kind} can't have the namespaced owner ${reference.kind}`,
+      );
+      return undefined;
+    }
+    const owner = await this.#getObject(
+      resource,
+      { namespace: resource.namespaced ? namespace : "", name: reference.name },
+      signal,
+    );
+    if (owner === undefined || owner.metadata.uid !== reference.uid) {
+      this.#rememberAbsent(reference.uid, namespace);
+      const known = this.#graph.get(reference.uid);
+      if (known?.virtual === false && known.identity.namespace !== namespace) {
+        const { kind, name, uid } = reference;
+        this.#invalidReference(
+          node,
+          `ownerRef [${kind}, name: ${name}, uid: ${uid}] does not exist in namespace "${namespace}"`,
+        );
+      }
+      return { state: "dangling", reference };
+    }
+    const foreground =
+      owner.metadata.deletionTimestamp !== undefined &&
+      owner.metadata.finalizers?.includes(FOREGROUND_FINALIZER) === true;
+    return { state: foreground ? "waiting" : "solid", reference };
+  }
+
+  #invalidReference({ identity }: GraphNode, message: string): void {
+    this.#recorder.event({ ...identity }, "Warning", "OwnerRefInvalidNamespace", message);
+  }
+
+  /** The owner goes once nothing that blocks it is left; what is left is deleted. */
+  async #finishForeground(node: GraphNode, signal: AbortSignal): Promise<Result> {
+    const blocking = this.#graph.blockingDependents(node.identity.uid);
+    if (blocking.length === 0) {
+      await this.#removeFinalizer(node.identity, FOREGROUND_FINALIZER, signal);
+      return done;
+    }
+    for (const dependent of blocking) if (!dependent.foreground) this.#toDelete.add(dependent.identity.uid);
+    return done;
+  }
+
+  async #orphan(uid: string, signal: AbortSignal): Promise<Result> {
+    const node = this.#graph.get(uid);
+    if (node === undefined || !node.orphaning) return done;
+    await Promise.all(
+      [...node.dependents].map(async (dependentUid) => {
+        const dependent = this.#graph.get(dependentUid);
+        if (dependent === undefined) return;
+        await retryOnConflict(async () => {
+          const live = await this.#getLive(dependent.identity, signal);
+          if (live === undefined || live.metadata.uid !== dependentUid) return;
+          const owners = live.metadata.ownerReferences ?? [];
+          const ownerReferences = owners.filter((owner) => owner.uid !== uid);
+          if (ownerReferences.length === owners.length) return;
+          await this.#patch(dependent.identity, live, { ownerReferences }, signal);
+        });
+      }),
+    );
+    await this.#removeFinalizer(node.identity, ORPHAN_FINALIZER, signal);
+    return done;
+  }
+
+  async #removeFinalizer(identity: Identity, finalizer: string, signal: AbortSignal): Promise<void> {
+    await retryOnConflict(async () => {
+      const live = await this.#getLive(identity, signal);
+      if (live === undefined || live.metadata.uid !== identity.uid) return;
+      const finalizers = (live.metadata.finalizers ?? []).filter((name) => name !== finalizer);
+      if (finalizers.length === (live.metadata.finalizers ?? []).length) return;
+      await this.#patch(identity, live, { finalizers }, signal);
+    });
+  }
+
+  /** A merge patch, which every kind understands; the version guards the lists that it replaces. */
+  async #patch(identity: Identity, live: KubeObject, metadata: object, signal: AbortSignal): Promise<void> {
+    const body = { metadata: { ...metadata, uid: identity.uid, resourceVersion: live.metadata.resourceVersion } };
+    try {
+      await this.#client.patch(
+        this.#resourceOf(identity),
+        keyOfIdentity(identity),
+        { type: "merge", body },
+        { signal },
+      );
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  async #delete(identity: Identity, live: KubeObject, policy: PropagationPolicy, signal: AbortSignal): Promise<Result> {
+    const preconditions = { uid: identity.uid, resourceVersion: live.metadata.resourceVersion };
+    try {
+      const options = { propagationPolicy: policy, preconditions, signal };
+      await this.#client.delete(this.#resourceOf(identity), keyOfIdentity(identity), options);
+      this.#context.log.debug({ ...identity, policy }, "dependent deleted");
+    } catch (error) {
+      if (isNotFound(error)) return done;
+      // It changed since it was judged: judge it again. Not a failure, and without the back-off of one.
+      if (isConflict(error)) return after(1);
+      throw error;
+    }
+    return done;
+  }
+
+  #getLive(identity: Identity, signal: AbortSignal): Promise<KubeObject | undefined> {
+    return this.#getObject(this.#resourceOf(identity), keyOfIdentity(identity), signal);
+  }
+
+  async #getObject(resource: DiscoveredResource, key: ObjectKey, signal: AbortSignal): Promise<KubeObject | undefined> {
+    try {
+      return await this.#client.get(resource, resource.namespaced ? key : { ...key, namespace: "" }, {
+        metadataOnly: true,
+        signal,
+      });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Throws when no resource has this kind: then nobody knows whether the object exists. */
+  #resourceOf({ apiVersion, kind }: { readonly apiVersion: string; readonly kind: string }): DiscoveredResource {
+    const resource = this.#monitors.resourceOf(apiVersion, kind);
+    if (resource === undefined) throw new Error(`no matches for kind "${kind}" in version "${apiVersion}"`);
+    return resource;
+  }
+
+  #rememberAbsent(uid: string, namespace: string): void {
+    this.#absent.add(`${uid}/${namespace}`);
+    if (this.#absent.size <= MAX_ABSENT) return;
+    for (const oldest of this.#absent) {
+      this.#absent.delete(oldest);
+      break;
+    }
+  }
+}
+
+function keyOfIdentity({ namespace, name }: Identity): ObjectKey {
+  return { namespace, name };
+}
+
+/** What the object's own finalizers ask for. */
+function policyOf({ metadata }: KubeObject): PropagationPolicy {
+  if (metadata.finalizers?.includes(ORPHAN_FINALIZER) === true) return "Orphan";
+  return metadata.finalizers?.includes(FOREGROUND_FINALIZER) === true ? "Foreground" : "Background";
+}
