@@ -12,7 +12,7 @@ export function benchPod(name: string, namespace: string, padding: number): Pod 
     metadata: {
       name,
       namespace,
-      labels: { "app.kubernetes.io/name": "bench", "app.kubernetes.io/component": "load", tier: "backend" },
+      labels: { "app.kubernetes.io/name": "bench", "app.kubernetes.io/component": "load" },
       annotations: { "bench.knarr.local/padding": "x".repeat(padding) },
     },
     spec: {
@@ -23,10 +23,7 @@ export function benchPod(name: string, namespace: string, padding: number): Pod 
           image: "registry.example.com/team/service:1.42.0",
           args: ["--listen=:8080", "--log-level=info"],
           ports: [{ name: "http", containerPort: 8080 }],
-          env: [
-            { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
-            { name: "MODE", value: "production" },
-          ],
+          env: [{ name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
           resources: { requests: { cpu: "100m", memory: "128Mi" }, limits: { memory: "256Mi" } },
           readinessProbe: { httpGet: { path: "/readyz", port: "http" } },
         },

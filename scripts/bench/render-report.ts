@@ -20,8 +20,26 @@ export function renderLoadLine(load: LoadFigures): string {
   return `${load.name}: ${whole(load.perSecond)}/s, p50 ${load.p50Ms.toFixed(1)} ms, p99 ${load.p99Ms.toFixed(1)} ms${failed}`;
 }
 
+/** Of the server that the load is on. */
+function serverCores(load: LoadFigures): number {
+  if (load.name.startsWith("etcd")) return load.etcdCores;
+  return load.name.startsWith("bare") ? load.bareServerCores : load.apiserverCores;
+}
+
 function renderLoads(loads: readonly LoadFigures[]): string {
-  const headings = ["", "per second", "MiB/s", "p50 ms", "p99 ms", "failed", "server", "etcd", "client", "foreign"];
+  const headings = [
+    "",
+    "per second",
+    "MiB/s",
+    "p50 ms",
+    "p99 ms",
+    "failed",
+    "server",
+    "etcd",
+    "client",
+    "foreign",
+    "per core",
+  ];
   const rows = loads.map((load) => [
     load.name,
     whole(load.perSecond),
@@ -29,10 +47,11 @@ function renderLoads(loads: readonly LoadFigures[]): string {
     load.p50Ms.toFixed(1),
     load.p99Ms.toFixed(1),
     whole(load.failures),
-    cores(load.name.startsWith("bare") ? load.bareServerCores : load.apiserverCores),
+    cores(serverCores(load)),
     cores(load.etcdCores),
     cores(load.clientCores),
     cores(load.foreignCores),
+    whole(load.perSecond / serverCores(load)),
   ]);
   return renderColumns([headings, ...rows]);
 }
@@ -73,7 +92,7 @@ ${renderColumns([
   ["to the end of the command", seconds(web.applySeconds)],
   ["to the Deployment Available", seconds(web.availableSeconds)],
 ])}
-API and yardsticks (32 in flight; a pod has ${result.podBytes} bytes, a list ${result.listPods} pods, ${result.listBytes} bytes; last columns: cores)
+API and yardsticks (32 in flight; a pod has ${result.podBytes} bytes, a list ${result.listPods} pods, ${result.listBytes} bytes; "server" to "foreign" are cores used,\n"per core" is per second and core of the server)
 ${renderLoads(result.loads)}
 ${renderColumns(ratios(result.loads).map(({ name, share }) => [name, `${(share * 100).toFixed(0)} %`]))}
 Resident memory in MiB, and the share of a core used when idle
