@@ -196,7 +196,7 @@ if (await isolatedTest(import.meta)) {
     assert.ok(Date.now() - started >= 1000);
   });
 
-  test("an image that is not there gives ErrImageNeverPull or ErrImagePull", async () => {
+  test("an image that is not there gives ErrImageNeverPull, or ErrImagePull and then ImagePullBackOff", async () => {
     await node.create("never", {
       containers: [{ name: "main", image: "knarr.local/absent:1", imagePullPolicy: "Never" }],
     });
@@ -211,10 +211,10 @@ if (await isolatedTest(import.meta)) {
     );
     await node.remove("never");
     await node.create("pull", { containers: [{ name: "main", image: "127.0.0.1:1/absent:1" }] });
-    await node.until("pull", "complains", (p) =>
-      ["ErrImagePull", "ImagePullBackOff"].includes(statusOf(p, "main").state?.waiting?.reason ?? ""),
-    );
+    await node.until("pull", "complains", (p) => statusOf(p, "main").state?.waiting?.reason === "ErrImagePull");
+    await node.until("pull", "backs off", (p) => statusOf(p, "main").state?.waiting?.reason === "ImagePullBackOff");
     await node.untilEvent("pull", "Failed");
+    await node.untilEvent("pull", "BackOff");
     await node.remove("pull");
   });
 

@@ -113,3 +113,11 @@ function observeContainer(item: RuntimeContainer, status: ContainerStatus): Obse
 export function latestOf(observed: ObservedPod, name: string): ObservedContainer | undefined {
   return observed.containers.find((c) => c.name === name);
 }
+
+/**
+ * How a container of a name last ended; undefined when none did. Back-off counts from it: one that is being replaced
+ * while it still runs (its liveness probe failed) waits for as long as one that crashes.
+ */
+export function latestExitOf(observed: ObservedPod, name: string): ObservedContainer | undefined {
+  return observed.containers.find((c) => c.name === name && c.state === "exited" && c.finishedAt !== 0);
+}

@@ -225,3 +225,11 @@ test("planStatusPatch() replaces addresses instead of merging them, and removes 
     status: { reason: null, podIPs: [{ $patch: "replace" }, { ip: "10.0.0.3" }] },
   });
 });
+
+test("computePodStatus() tells the verdict's reason when the pod's last container has stopped", () => {
+  const verdict = { reason: "DeadlineExceeded", message: "m" };
+  const stopping = status(pod(), observed([ran("main")]), { verdict });
+  assert.deepEqual([stopping.phase, stopping.reason, stopping.message], ["Running", undefined, undefined]);
+  const stopped = status(pod(), observed([exited("main", 137)]), { verdict, previous: stopping, podIsOver: true });
+  assert.deepEqual([stopped.phase, stopped.reason, stopped.message], ["Failed", "DeadlineExceeded", "m"]);
+});

@@ -37,7 +37,8 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
   });
   const ips = spec?.hostNetwork === true ? input.hostIps : observed.ips;
   const podIps = ips.length > 0 ? ips : (previous.podIPs ?? []).map((entry) => entry.ip);
-  const { reason, message } = input.verdict ?? previous;
+  // Why the pod failed is told together with its being Failed, not while its containers are still stopping.
+  const { reason, message } = isFinalPhase(phase) && input.verdict !== undefined ? input.verdict : previous;
   return {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     phase,

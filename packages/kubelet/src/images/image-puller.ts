@@ -38,6 +38,9 @@ export class ImageError extends Error {
   }
 }
 
+/** How long a failed pull shows as ErrImagePull before ImagePullBackOff takes its place. */
+const SHOW_FAILURE_MS = 2_000;
+
 export class ImagePuller {
   readonly #options: ImagePullerOptions;
   readonly #backoff = new CrashBackoff();
@@ -110,7 +113,8 @@ export class ImagePuller {
       request.event("Warning", "Failed", `Failed to pull image "${name}": ${message}`);
       this.#backoff.step(key, failure?.at ?? clock.now(), clock.now());
       this.#lastFailure.set(key, { at: clock.now(), message });
-      throw new ImageError("ErrImagePull", message, this.#backoff.delayMs(key));
+      // Looked at again before the back-off is over, so that the pod is seen to wait in ImagePullBackOff.
+      throw new ImageError("ErrImagePull", message, Math.min(SHOW_FAILURE_MS, this.#backoff.delayMs(key)));
     }
   }
 

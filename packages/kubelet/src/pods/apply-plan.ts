@@ -3,7 +3,7 @@ import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { WaitingReason } from "../core/container-status.ts";
 import { goSeconds } from "../core/crash-backoff.ts";
-import { latestOf, type ObservedPod } from "../core/observed-pod.ts";
+import { latestExitOf, type ObservedPod } from "../core/observed-pod.ts";
 import type { KillAction, PodPlan, StartAction } from "../core/pod-actions.ts";
 import { podName } from "../core/security-context.ts";
 import { setUpVolumes } from "../volumes/pod-volumes.ts";
@@ -88,10 +88,10 @@ async function killOne(context: PodContext, { pod, observed, signal }: ApplyInpu
 function notBackedOff(context: PodContext, input: ApplyInput): { starts: StartAction[]; waitMs: number | undefined } {
   let waitMs: number | undefined;
   const starts = input.plan.start.filter((action) => {
-    const latest = latestOf(input.observed, action.name);
-    if (latest?.state !== "exited" || latest.finishedAt === 0) return true;
+    const ended = latestExitOf(input.observed, action.name);
+    if (ended === undefined) return true;
     const key = `${input.observed.uid}/${action.name}`;
-    const remaining = context.crashes.remainingMs(key, latest.finishedAt, context.clock.now());
+    const remaining = context.crashes.remainingMs(key, ended.finishedAt, context.clock.now());
     if (remaining === 0) return true;
     waitMs = smaller(waitMs, remaining);
     const name = podName(input.pod);
@@ -126,9 +126,9 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
   let retryMs: number | undefined;
   let failed = false;
   for (const action of starts) {
-    const latest = latestOf(observed, action.name);
-    if (latest?.state === "exited") {
-      context.crashes.step(`${observed.uid}/${action.name}`, latest.finishedAt, context.clock.now());
+    const ended = latestExitOf(observed, action.name);
+    if (ended !== undefined) {
+      context.crashes.step(`${observed.uid}/${action.name}`, ended.finishedAt, context.clock.now());
     }
     try {
       const request = { pod, action, observed, sandboxId, sandbox, podIps: ips, volumePaths: volumes, signal };
