@@ -20,6 +20,7 @@ import { after, done, type Result, runController } from "@knarr/controller/recon
 import type { WorkQueue } from "@knarr/controller/work-queue.ts";
 import { type Controller, type ControllerContext, makeQueue, makeRecorder } from "../controller-context.ts";
 import {
+  coordinates,
   type Effects,
   FOREGROUND_FINALIZER,
   type GraphNode,
@@ -32,8 +33,8 @@ import { ResourceMonitors } from "./resource-monitors.ts";
 /** How often discovery is asked for new resources. */
 const DISCOVERY_PERIOD_MS = 30_000;
 const SYNC_RETRY_MS = 200;
-/** An absent owner is not asked for again by each of its dependents. */
-const MAX_ABSENT = 500;
+/** How many owners that were found absent, or seen to go, are remembered. */
+const MAX_REMEMBERED = 500;
 
 export const garbageCollectorController: Controller = {
   name: "garbage-collector-controller",
@@ -46,9 +47,11 @@ export const garbageCollectorController: Controller = {
   },
 };
 
-type Owner =
-  | { readonly state: "solid" | "waiting"; readonly reference: OwnerReference }
-  | { readonly state: "dangling"; readonly reference: OwnerReference };
+interface Owner {
+  /** "waiting": deleted in the foreground, so its dependents have to go. */
+  readonly state: "solid" | "waiting" | "dangling";
+  readonly reference: OwnerReference;
+}
 
 class GarbageCollector {
   readonly #context: ControllerContext;
@@ -58,8 +61,13 @@ class GarbageCollector {
   readonly #toDelete: WorkQueue;
   readonly #toOrphan: WorkQueue;
   readonly #recorder: EventRecorder;
-  /** "uid/namespace" of owners that are known not to exist there. A uid never comes back. */
+  /**
+   * Coordinates of owners that the server said are not there, so that not each dependent asks. With the uid, which never
+   * comes back, and all else, because a wrong description of an owner says nothing about the owner.
+   */
   readonly #absent = new Set<string>();
+  /** Coordinates of owners that were seen to go: believed only when the server can't be asked, their kind being gone. */
+  readonly #seenToGo = new Set<string>();
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -77,12 +85,10 @@ class GarbageCollector {
         updated: (old, object) => {
           if (old !== object) this.#follow(this.#graph.observe(object));
         },
-        deleted: ({ metadata }) => {
-          const uid = metadata.uid ?? "";
-          // Wherever it was, it is gone: "" stands for every namespace.
-          if ((this.#graph.get(uid)?.dependents.size ?? 0) > 0) this.#rememberAbsent(uid, "");
-          this.#follow(this.#graph.forget(uid));
-        },
+        deleted: ({ metadata }) => this.#forget(metadata.uid ?? ""),
+      },
+      unwatched: (objects) => {
+        for (const { metadata } of objects) this.#follow(this.#graph.unwatch(metadata.uid ?? ""));
       },
     });
   }
@@ -105,9 +111,16 @@ class GarbageCollector {
     ]);
   }
 
-  #follow({ toDelete, toOrphan }: Effects): void {
+  #follow({ toDelete, toOrphan, invalid }: Effects): void {
     for (const uid of toDelete) this.#toDelete.add(uid);
     for (const uid of toOrphan) this.#toOrphan.add(uid);
+    for (const { dependent, reference } of invalid) this.#warnOf(dependent, reference);
+  }
+
+  #forget(uid: string): void {
+    const node = this.#graph.get(uid);
+    if (node !== undefined && node.dependents.size > 0) remember(this.#seenToGo, coordinates(node.identity));
+    this.#follow(this.#graph.forget(uid));
   }
 
   async #discover(signal: AbortSignal): Promise<void> {
@@ -133,22 +146,37 @@ class GarbageCollector {
     const node = this.#graph.get(uid);
     if (node === undefined) return done;
     if (node.deleting && !node.foreground) return done;
+    if (node.virtual) return this.#verify(uid, signal);
     const live = await this.#getLive(node.identity, signal);
-    if (live === undefined || live.metadata.uid !== uid) {
-      // A virtual owner that is absent, or an object whose deletion we will hear of anyway.
-      if (node.virtual) {
-        this.#rememberAbsent(uid, node.identity.namespace);
-        this.#follow(this.#graph.forget(uid));
-      }
-      return done;
-    }
-    // It exists but hasn't come by yet: judge it when it has. What is not watched never will.
-    if (node.virtual) return this.#monitors.has(this.#resourceOf(node.identity)) ? after(SYNC_RETRY_MS) : done;
+    // Its deletion will be heard of.
+    if (live === undefined || live.metadata.uid !== uid) return done;
     if (node.foreground) return this.#finishForeground(node, signal);
     const references = live.metadata.ownerReferences ?? [];
     if (references.length === 0) return done;
     const owners = await Promise.all(references.map((reference) => this.#judgeOwner(reference, node, signal)));
     return this.#decide(node, { live, owners: owners.filter((owner) => owner !== undefined) }, signal);
+  }
+
+  /** Asks whether an owner exists that only its dependents told of, under each of the descriptions they gave. */
+  async #verify(uid: string, signal: AbortSignal): Promise<Result> {
+    let result: Result = done;
+    const errors: unknown[] = [];
+    for (const { identity, dependents } of this.#graph.claims(uid)) {
+      try {
+        const owner = await this.#findOwner(identity, signal);
+        if (owner === "absent") for (const dependent of dependents) this.#toDelete.add(dependent);
+        // It exists but hasn't come by yet: look again until it has. What is not watched never will.
+        else if (owner !== "unresolvable" && this.#monitors.has(this.#resourceOf(identity))) {
+          result = after(SYNC_RETRY_MS);
+        }
+      } catch (error) {
+        signal.throwIfAborted();
+        errors.push(error);
+      }
+    }
+    // Only now: one description that nobody understands must not keep the others from being followed.
+    if (errors.length > 0) throw errors[0];
+    return result;
   }
 
   async #decide(
@@ -157,8 +185,9 @@ class GarbageCollector {
     signal: AbortSignal,
   ): Promise<Result> {
     const { live, owners } = of;
+    const references = live.metadata.ownerReferences ?? [];
     // An owner that nobody can judge keeps its dependents.
-    if (owners.length < (live.metadata.ownerReferences ?? []).length) return done;
+    if (owners.length < references.length) return done;
     const solid = owners.filter(({ state }) => state === "solid").map(({ reference }) => reference);
     if (solid.length === owners.length) return done;
     if (solid.length > 0) {
@@ -166,61 +195,59 @@ class GarbageCollector {
       return done;
     }
     const waiting = owners.some(({ state }) => state === "waiting");
-    if (waiting && node.dependents.size > 0) {
-      const cycle = [...node.dependents].some((uid) => this.#graph.get(uid)?.foreground === true);
-      if (cycle) {
-        // Two objects that wait for each other: this one lets its owners go.
-        const ownerReferences = (live.metadata.ownerReferences ?? []).map((owner) => ({
-          ...owner,
-          blockOwnerDeletion: false,
-        }));
-        await this.#patch(node.identity, live, { ownerReferences }, signal);
-        return after(SYNC_RETRY_MS);
-      }
+    if (!waiting || node.dependents.size === 0) return this.#delete(node.identity, live, policyOf(live), signal);
+    const cycle = [...node.dependents].some((uid) => this.#graph.get(uid)?.foreground === true);
+    if (!cycle || !references.some((owner) => owner.blockOwnerDeletion === true)) {
       return this.#delete(node.identity, live, "Foreground", signal);
     }
-    return this.#delete(node.identity, live, policyOf(live), signal);
+    // Two objects that may wait for each other: this one no longer holds its owners back.
+    const ownerReferences = references.map((owner) => ({ ...owner, blockOwnerDeletion: false }));
+    const patched = await this.#patch(node.identity, live, { ownerReferences }, signal);
+    return patched === undefined ? done : this.#delete(node.identity, patched, "Foreground", signal);
   }
 
-  /** Undefined when the reference can't be judged: a cluster-scoped object can't have a namespaced owner. */
+  /** Undefined when the reference can't be judged. */
   async #judgeOwner(reference: OwnerReference, node: GraphNode, signal: AbortSignal): Promise<Owner | undefined> {
+    const { apiVersion, kind, name, uid } = reference;
     const { namespace } = node.identity;
-    if (this.#absent.has(`${reference.uid}/`) || this.#absent.has(`${reference.uid}/${namespace}`)) {
-      return { state: "dangling", reference };
-    }
-    const resource = this.#resourceOf(reference);
-    if (resource.namespaced && namespace === "") {
-      this.#invalidReference(
-        node,
-        `cluster-scoped ${node.identity.kind} can't have the namespaced owner ${reference.kind}`,
-      );
-      return undefined;
-    }
-    const owner = await this.#getObject(
-      resource,
-      { namespace: resource.namespaced ? namespace : "", name: reference.name },
-      signal,
-    );
-    if (owner === undefined || owner.metadata.uid !== reference.uid) {
-      this.#rememberAbsent(reference.uid, namespace);
-      const known = this.#graph.get(reference.uid);
-      if (known?.virtual === false && known.identity.namespace !== namespace) {
-        const { kind, name, uid } = reference;
-        this.#invalidReference(
-          node,
-          `ownerRef [${kind}, name: ${name}, uid: ${uid}] does not exist in namespace "${namespace}"`,
-        );
-      }
-      return { state: "dangling", reference };
-    }
-    const foreground =
-      owner.metadata.deletionTimestamp !== undefined &&
-      owner.metadata.finalizers?.includes(FOREGROUND_FINALIZER) === true;
-    return { state: foreground ? "waiting" : "solid", reference };
+    const owner = await this.#findOwner({ apiVersion, kind, name, uid, namespace }, signal);
+    if (owner === "unresolvable") return undefined;
+    if (owner === "absent") return { state: "dangling", reference };
+    const { deletionTimestamp, finalizers } = owner.metadata;
+    const waiting = deletionTimestamp !== undefined && finalizers?.includes(FOREGROUND_FINALIZER) === true;
+    return { state: waiting ? "waiting" : "solid", reference };
   }
 
-  #invalidReference({ identity }: GraphNode, message: string): void {
-    this.#recorder.event({ ...identity }, "Warning", "OwnerRefInvalidNamespace", message);
+  /**
+   * The owner as a reference describes it, from the server. A cluster-scoped object can't have a namespaced owner: such a
+   * reference can't be resolved, ever. Throws for kinds that nobody knows.
+   */
+  async #findOwner(claim: Identity, signal: AbortSignal): Promise<KubeObject | "absent" | "unresolvable"> {
+    if (this.#absent.has(coordinates(claim))) return "absent";
+    const known = this.#monitors.resourceOf(claim.apiVersion, claim.kind);
+    if (known === undefined && this.#wasSeenToGo(claim)) return "absent";
+    const resource = known ?? this.#resourceOf(claim);
+    if (resource.namespaced && claim.namespace === "") return "unresolvable";
+    const owner = await this.#getObject(resource, keyOfIdentity(claim), signal);
+    if (owner?.metadata.uid === claim.uid) return owner;
+    remember(this.#absent, coordinates(claim));
+    return "absent";
+  }
+
+  #wasSeenToGo(claim: Identity): boolean {
+    return [claim, { ...claim, namespace: "" }].some((identity) => this.#seenToGo.has(coordinates(identity)));
+  }
+
+  #warnOf(dependent: Identity, reference: OwnerReference): void {
+    const { namespace, ...about } = dependent;
+    const { apiVersion, kind, name, uid } = reference;
+    const owner = `[${apiVersion}/${kind}, namespace: ${namespace}, name: ${name}, uid: ${uid}]`;
+    this.#recorder.event(
+      namespace === "" ? about : dependent,
+      "Warning",
+      "OwnerRefInvalidNamespace",
+      `ownerRef ${owner} does not exist in namespace ${JSON.stringify(namespace)}`,
+    );
   }
 
   /** The owner goes once nothing that blocks it is left; what is left is deleted. */
@@ -265,11 +292,16 @@ class GarbageCollector {
     });
   }
 
-  /** A merge patch, which every kind understands; the version guards the lists that it replaces. */
-  async #patch(identity: Identity, live: KubeObject, metadata: object, signal: AbortSignal): Promise<void> {
+  /** A merge patch, which every kind understands; the version guards the lists that it replaces. Undefined: gone. */
+  async #patch(
+    identity: Identity,
+    live: KubeObject,
+    metadata: object,
+    signal: AbortSignal,
+  ): Promise<KubeObject | undefined> {
     const body = { metadata: { ...metadata, uid: identity.uid, resourceVersion: live.metadata.resourceVersion } };
     try {
-      await this.#client.patch(
+      return await this.#client.patch(
         this.#resourceOf(identity),
         keyOfIdentity(identity),
         { type: "merge", body },
@@ -277,6 +309,7 @@ class GarbageCollector {
       );
     } catch (error) {
       if (!isNotFound(error)) throw error;
+      return undefined;
     }
   }
 
@@ -317,14 +350,15 @@ class GarbageCollector {
     if (resource === undefined) throw new Error(`no matches for kind "${kind}" in version "${apiVersion}"`);
     return resource;
   }
+}
 
-  #rememberAbsent(uid: string, namespace: string): void {
-    this.#absent.add(`${uid}/${namespace}`);
-    if (this.#absent.size <= MAX_ABSENT) return;
-    for (const oldest of this.#absent) {
-      this.#absent.delete(oldest);
-      break;
-    }
+/** Adds to a set that forgets what came first when it is full. */
+function remember(set: Set<string>, value: string): void {
+  set.add(value);
+  if (set.size <= MAX_REMEMBERED) return;
+  for (const oldest of set) {
+    set.delete(oldest);
+    break;
   }
 }
 

@@ -14,11 +14,15 @@ import { groupOf } from "../core/owner-graph.ts";
 /** Source: kubernetes/pkg/controller/garbagecollector DefaultIgnoredResources: events own nothing and are not owned. */
 const IGNORED: ReadonlySet<string> = new Set(["/events", "events.k8s.io/events"]);
 const NEEDED_VERBS = ["delete", "list", "watch"];
+/** A collection that still can't be listed when all others could be for so long holds nobody up any more. */
+const GIVE_UP_MS = 60_000;
 
 export interface MonitorOptions {
   readonly client: Client;
   readonly informers: InformerSet;
   readonly handler: InformerHandler<KubeObject>;
+  /** What was watched and is no longer: nothing is known of these any more. */
+  readonly unwatched: (objects: readonly KubeObject[]) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -26,6 +30,7 @@ export interface MonitorOptions {
 interface Monitor {
   readonly informer: Informer<KubeObject>;
   readonly stop: () => void;
+  readonly startedMs: number;
 }
 
 export class ResourceMonitors {
@@ -33,14 +38,28 @@ export class ResourceMonitors {
   readonly #monitors = new Map<string, Monitor>();
   /** "group/Kind" -> its resource, in the preferred version; whether it is monitored or not. */
   #kinds = new Map<string, DiscoveredResource>();
+  #unsynced = 0;
+  /** When `#unsynced` last changed. */
+  #progressMs = 0;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
   }
 
-  /** Whether everything known has been listed. */
+  /**
+   * Whether everything known has been listed, but for collections (of a broken conversion webhook, say) that refuse to be
+   * while the others don't. Source: kubernetes/pkg/controller/garbagecollector InitialSyncTimeout
+   */
   get synced(): boolean {
-    return this.#monitors.size > 0 && [...this.#monitors.values()].every(({ informer }) => informer.synced);
+    const monitors = [...this.#monitors.values()];
+    const unsynced = monitors.filter(({ informer }) => !informer.synced);
+    const nowMs = this.#options.clock.monotonicMs();
+    if (unsynced.length !== this.#unsynced) {
+      this.#unsynced = unsynced.length;
+      this.#progressMs = nowMs;
+    }
+    if (monitors.length === unsynced.length) return false;
+    return unsynced.every(({ startedMs }) => nowMs - Math.max(startedMs, this.#progressMs) > GIVE_UP_MS);
   }
 
   /** The resource of a kind, whatever version the reference names. */
@@ -74,6 +93,7 @@ export class ResourceMonitors {
       if (wanted.has(id)) continue;
       monitor.stop();
       this.#monitors.delete(id);
+      this.#options.unwatched(monitor.informer.list());
     }
     for (const [id, resource] of wanted) {
       if (!this.#monitors.has(id)) this.#monitors.set(id, this.#start(resource, signal));
@@ -83,7 +103,8 @@ export class ResourceMonitors {
   #start(resource: DiscoveredResource, signal: AbortSignal): Monitor {
     const { client, informers, handler, clock, log } = this.#options;
     const shared = informers.existing(resource);
-    if (shared !== undefined) return { informer: shared, stop: shared.subscribe(handler) };
+    const startedMs = clock.monotonicMs();
+    if (shared !== undefined) return { informer: shared, stop: shared.subscribe(handler), startedMs };
     const stopping = new AbortController();
     const informer = new Informer<KubeObject>(client, resource, { metadataOnly: true, clock, log });
     const unsubscribe = informer.subscribe(handler);
@@ -92,6 +113,7 @@ export class ResourceMonitors {
     });
     return {
       informer,
+      startedMs,
       stop: () => {
         unsubscribe();
         stopping.abort(new DOMException("the resource is gone", "AbortError"));

@@ -4,8 +4,10 @@
  *
  *   Deployment <--owner-- ReplicaSet <--owner-- Pod, Pod
  *
- * A node is *virtual* while it is known only from the references of its dependents: its owner may be absent, or just not
- * seen yet. Whoever collects finds out by asking the server, and tells `forget` when it is absent.
+ * A node is *virtual* while it is known only from the references of its dependents: it may be absent, or just not seen
+ * yet. References can describe it differently (another namespace, another name), and at most one description is right:
+ * `claims` lists them all, and whoever collects asks the server about each. An object that is gone stays as a virtual node
+ * for as long as something refers to it.
  * Source: kubernetes/pkg/controller/garbagecollector/graph_builder.go
  */
 import type { OwnerReference } from "@knarr/apimachinery/generated/meta-v1.ts";
@@ -45,11 +47,27 @@ interface MutableNode extends GraphNode {
   orphaning: boolean;
 }
 
-/** Uids to look at. */
+/** A reference to an object of another namespace, or of a namespace from outside all of them: it counts as absent. */
+export interface InvalidReference {
+  readonly dependent: Identity;
+  readonly reference: OwnerReference;
+}
+
+/** Uids to look at, and what to warn of. */
 export interface Effects {
   readonly toDelete: readonly string[];
   readonly toOrphan: readonly string[];
+  readonly invalid: readonly InvalidReference[];
 }
+
+/** How some dependents describe an owner that nobody has seen. */
+export interface Claim {
+  readonly identity: Identity;
+  /** Uids. */
+  readonly dependents: readonly string[];
+}
+
+const NO_EFFECTS: Effects = { toDelete: [], toOrphan: [], invalid: [] };
 
 export class OwnerGraph {
   readonly #nodes = new Map<string, MutableNode>();
@@ -74,14 +92,19 @@ export class OwnerGraph {
       uid,
     };
     const toDelete: string[] = [];
+    const invalid: InvalidReference[] = [];
     const node = this.#nodes.get(uid) ?? this.#insert(identity);
+    node.identity = identity;
     if (node.virtual) {
-      node.identity = identity;
       node.virtual = false;
-      // References that describe it wrongly (another namespace, say) mean an owner that doesn't exist.
-      toDelete.push(...[...node.dependents].filter((dependent) => !this.#agrees(dependent, identity)));
+      for (const { dependent, reference } of this.#referencesTo(node)) {
+        // References that describe it wrongly mean an owner that doesn't exist.
+        if (!describes(reference, dependent.identity.namespace, identity)) toDelete.push(dependent.identity.uid);
+        if (isForeign(dependent.identity.namespace, identity))
+          invalid.push({ dependent: dependent.identity, reference });
+      }
     }
-    toDelete.push(...this.#setOwners(node, metadata.ownerReferences ?? []));
+    this.#setOwners(node, metadata.ownerReferences ?? [], { toDelete, invalid });
     const finalizers = metadata.finalizers ?? [];
     const wasForeground = node.foreground;
     const wasOrphaning = node.orphaning;
@@ -89,31 +112,86 @@ export class OwnerGraph {
     node.foreground = node.deleting && finalizers.includes(FOREGROUND_FINALIZER);
     node.orphaning = node.deleting && finalizers.includes(ORPHAN_FINALIZER);
     if (node.foreground && !wasForeground) toDelete.push(...node.dependents, uid);
-    return { toDelete, toOrphan: node.orphaning && !wasOrphaning ? [uid] : [] };
+    return { toDelete, toOrphan: node.orphaning && !wasOrphaning ? [uid] : [], invalid };
   }
 
-  /** An object is gone: deleted, or never there. Its dependents have to be looked at, and owners that waited for it. */
+  /** An object is gone. Its dependents have to be looked at, and owners that waited for it. */
   forget(uid: string): Effects {
     const node = this.#nodes.get(uid);
-    if (node === undefined) return { toDelete: [], toOrphan: [] };
-    this.#nodes.delete(uid);
-    const toDelete = [...node.dependents];
-    for (const { uid: owner } of node.owners) {
-      const ownerNode = this.#nodes.get(owner);
-      ownerNode?.dependents.delete(uid);
-      if (ownerNode?.foreground === true) toDelete.push(owner);
-      // Nobody refers to it any more, and nobody has seen it.
-      if (ownerNode?.virtual === true && ownerNode.dependents.size === 0) this.#nodes.delete(owner);
-    }
-    return { toDelete, toOrphan: [] };
+    if (node === undefined) return NO_EFFECTS;
+    const toDelete = this.#detach(node);
+    toDelete.push(...node.dependents);
+    return { ...NO_EFFECTS, toDelete };
   }
 
-  /** Dependents that an owner deleted in the foreground has to wait for. */
+  /** An object is watched no longer, whether it exists or not: as if only its dependents had told of it. */
+  unwatch(uid: string): Effects {
+    const node = this.#nodes.get(uid);
+    if (node === undefined) return NO_EFFECTS;
+    const toDelete = this.#detach(node);
+    if (this.#nodes.has(uid)) toDelete.push(uid);
+    return { ...NO_EFFECTS, toDelete };
+  }
+
+  /** The descriptions under which a virtual node is referred to; none for nodes that were seen. */
+  claims(uid: string): readonly Claim[] {
+    const node = this.#nodes.get(uid);
+    if (node?.virtual !== true) return [];
+    const claims = new Map<string, { identity: Identity; dependents: string[] }>();
+    for (const { dependent, reference } of this.#referencesTo(node)) {
+      const identity = claimedIdentity(reference, dependent.identity.namespace);
+      const claim = claims.get(coordinates(identity)) ?? { identity, dependents: [] };
+      claim.dependents.push(dependent.identity.uid);
+      claims.set(coordinates(identity), claim);
+    }
+    return [...claims.values()];
+  }
+
+  /**
+   * Dependents that an owner deleted in the foreground has to wait for.
+   * Differs from upstream: an object that owns itself doesn't wait for itself, because it would for ever.
+   */
   blockingDependents(uid: string): readonly GraphNode[] {
     return [...(this.#nodes.get(uid)?.dependents ?? [])]
       .map((dependent) => this.#nodes.get(dependent))
       .filter((node) => node !== undefined)
+      .filter(({ identity }) => identity.uid !== uid)
       .filter(({ owners }) => owners.some((owner) => owner.uid === uid && owner.blockOwnerDeletion === true));
+  }
+
+  /** Takes a node's own references away; it stays as a virtual one while others refer to it. Returns unblocked owners. */
+  #detach(node: MutableNode): string[] {
+    const unblocked: string[] = [];
+    const { uid } = node.identity;
+    for (const reference of node.owners) {
+      const owner = this.#nodes.get(reference.uid);
+      if (owner === undefined) continue;
+      this.#unlink(owner, uid);
+      if (owner.foreground) unblocked.push(reference.uid);
+    }
+    node.virtual = true;
+    node.owners = [];
+    node.deleting = false;
+    node.foreground = false;
+    node.orphaning = false;
+    if (node.dependents.size === 0) this.#nodes.delete(uid);
+    return unblocked;
+  }
+
+  #unlink(owner: MutableNode, dependent: string): void {
+    owner.dependents.delete(dependent);
+    // Nobody refers to it any more, and nobody has seen it.
+    if (owner.virtual && owner.dependents.size === 0) this.#nodes.delete(owner.identity.uid);
+  }
+
+  *#referencesTo(owner: GraphNode): Generator<{ dependent: GraphNode; reference: OwnerReference }> {
+    for (const uid of owner.dependents) {
+      const dependent = this.#nodes.get(uid);
+      if (dependent === undefined) continue;
+      for (const reference of dependent.owners) {
+        if (reference.uid === owner.identity.uid) yield { dependent, reference };
+      }
+    }
   }
 
   #insert(identity: Identity): MutableNode {
@@ -130,41 +208,46 @@ export class OwnerGraph {
     return node;
   }
 
-  #setOwners(node: MutableNode, owners: readonly OwnerReference[]): string[] {
+  #setOwners(
+    node: MutableNode,
+    owners: readonly OwnerReference[],
+    effects: { toDelete: string[]; invalid: InvalidReference[] },
+  ): void {
     const { uid, namespace } = node.identity;
-    const toDelete: string[] = [];
-    for (const old of node.owners) {
-      const now = owners.find((owner) => owner.uid === old.uid);
-      const owner = this.#nodes.get(old.uid);
-      if (now === undefined) owner?.dependents.delete(uid);
-      const unblocked = old.blockOwnerDeletion === true && now?.blockOwnerDeletion !== true;
-      if (owner?.foreground === true && (now === undefined || unblocked)) toDelete.push(old.uid);
-    }
-    const known = new Set(node.owners.map((owner) => owner.uid));
+    const before = node.owners;
     node.owners = owners;
+    for (const old of before) {
+      const owner = this.#nodes.get(old.uid);
+      if (owner === undefined) continue;
+      const now = owners.find((reference) => reference.uid === old.uid);
+      if (now === undefined) this.#unlink(owner, uid);
+      const isUnblocked = old.blockOwnerDeletion === true && now?.blockOwnerDeletion !== true;
+      if (owner.foreground && (now === undefined || isUnblocked)) effects.toDelete.push(old.uid);
+    }
+    const known = new Set(before.map((reference) => coordinates(claimedIdentity(reference, namespace))));
     for (const reference of owners) {
-      const { apiVersion, kind, name, uid: ownerUid } = reference;
-      let owner = this.#nodes.get(ownerUid);
-      if (owner === undefined) {
-        owner = this.#insert({ apiVersion, kind, name, namespace, uid: ownerUid });
-        toDelete.push(ownerUid);
-      }
+      const claimed = claimedIdentity(reference, namespace);
+      const owner = this.#nodes.get(reference.uid) ?? this.#insert(claimed);
       owner.dependents.add(uid);
+      if (known.has(coordinates(claimed))) continue;
+      if (owner.virtual) effects.toDelete.push(reference.uid);
       // A new dependent of an owner that is going, or of one that is described wrongly.
-      const isNew = !known.has(ownerUid);
-      if (isNew && (owner.foreground || (!owner.virtual && !describes(reference, namespace, owner.identity)))) {
-        toDelete.push(uid);
+      else if (owner.foreground || !describes(reference, namespace, owner.identity)) effects.toDelete.push(uid);
+      if (!owner.virtual && isForeign(namespace, owner.identity)) {
+        effects.invalid.push({ dependent: node.identity, reference });
       }
     }
-    return toDelete;
   }
+}
 
-  #agrees(dependentUid: string, identity: Identity): boolean {
-    const dependent = this.#nodes.get(dependentUid);
-    const reference = dependent?.owners.find(({ uid }) => uid === identity.uid);
-    if (dependent === undefined || reference === undefined) return true;
-    return describes(reference, dependent.identity.namespace, identity);
-  }
+/** What a reference of an object in `namespace` says that its owner is. */
+function claimedIdentity({ apiVersion, kind, name, uid }: OwnerReference, namespace: string): Identity {
+  return { apiVersion, kind, namespace, name, uid };
+}
+
+/** Equal for identities that mean the same object; the version makes no difference. */
+export function coordinates({ apiVersion, kind, namespace, name, uid }: Identity): string {
+  return JSON.stringify([groupOf(apiVersion), kind, namespace, name, uid]);
 }
 
 /** Whether a reference from an object in `namespace` names the object that it should: the version may differ. */
@@ -173,8 +256,13 @@ function describes(reference: OwnerReference, namespace: string, identity: Ident
     groupOf(reference.apiVersion) === groupOf(identity.apiVersion) &&
     reference.kind === identity.kind &&
     reference.name === identity.name &&
-    (identity.namespace === "" || identity.namespace === namespace)
+    !isForeign(namespace, identity)
   );
+}
+
+/** Whether no object in `namespace` may have this owner. */
+function isForeign(namespace: string, owner: Identity): boolean {
+  return owner.namespace !== "" && owner.namespace !== namespace;
 }
 
 /** "apps" of "apps/v1", "" of "v1". */
