@@ -150,9 +150,11 @@ export class TestNode {
     return items.filter((e) => e.involvedObject.name === pod);
   }
 
-  async untilEvent(pod: string, reason: string): Promise<Event> {
+  async untilEvent(pod: string, reason: string, message?: string): Promise<Event> {
     for (let attempt = 0; attempt < 400; attempt++) {
-      const found = (await this.events(pod)).find((e) => e.reason === reason);
+      const found = (await this.events(pod)).find(
+        (e) => e.reason === reason && (message === undefined || e.message === message),
+      );
       if (found !== undefined) return found;
       await sleep(50);
     }
