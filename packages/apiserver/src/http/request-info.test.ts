@@ -10,6 +10,12 @@ const rows: { name: string; method: string; url: string; want: Record<string, un
     want: { verb: "list", namespace: "a", resource: "pods" },
   },
   {
+    name: "knows a collection in a namespace that is named like it",
+    method: "POST",
+    url: "/api/v1/namespaces/pods/pods",
+    want: { verb: "create", namespace: "pods", resource: "pods", name: "", pathName: "" },
+  },
+  {
     name: "lists across namespaces with a trailing slash",
     method: "GET",
     url: "/api/v1/pods/",

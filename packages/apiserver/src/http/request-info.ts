@@ -22,7 +22,10 @@ export interface RequestInfo {
   readonly namespace: string;
   readonly resource: string;
   readonly subresource: string;
+  /** From the path, or of a list or watch whose field selector names exactly one. */
   readonly name: string;
+  /** From the path alone. */
+  readonly pathName: string;
   /** What follows the subresource, undecoded and with its leading slash, for /proxy; "" when nothing does. */
   readonly rest: string;
 }
@@ -75,6 +78,7 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
     resource,
     subresource,
     name: name === "" ? nameFromFieldSelector(verb, query) : name,
+    pathName: name,
     rest: rest.length > 3 || (subresource !== "" && path.endsWith("/")) ? restOf(path, rest) : "",
   };
 }
@@ -98,6 +102,7 @@ function nonResource(method: string, path: string): RequestInfo {
     resource: "",
     subresource: "",
     name: "",
+    pathName: "",
     rest: "",
   };
 }

@@ -36,7 +36,7 @@ export async function dispatch(context: RequestContext, env: ApiEnvironment): Pr
   const { descriptor } = resource;
   // A namespaced path of a cluster-scoped resource, and an object of a namespaced one without its namespace, don't exist.
   const misplaced = descriptor.ref.namespaced
-    ? info.namespace === "" && pathName(info.path, info.resource) !== ""
+    ? info.namespace === "" && info.pathName !== ""
     : info.namespace !== "" && info.resource !== "namespaces";
   if (misplaced) throw statusErrors.pathNotFound();
   const request: ResourceRequest = {
@@ -53,12 +53,6 @@ export async function dispatch(context: RequestContext, env: ApiEnvironment): Pr
   await handler(request);
 }
 
-function pathName(path: string, resource: string): string {
-  const match = path.split("/").filter((part) => part !== "");
-  const at = match.indexOf(resource);
-  return at < 0 ? "" : (match[at + 1] ?? "");
-}
-
 function mainHandler(request: ResourceRequest): VerbHandler {
   const { resource, context } = request;
   const { verb } = context.info;
@@ -66,7 +60,7 @@ function mainHandler(request: ResourceRequest): VerbHandler {
   const own = virtualHandler(request);
   if (own !== undefined) return own;
   // A collection cannot be replaced, and nothing is created below an object.
-  const named = pathName(context.info.path, context.info.resource) !== "";
+  const named = context.info.pathName !== "";
   const fits = verb === "create" ? !named : named || (verb !== "update" && verb !== "patch");
   const handler = known.includes(verb) && fits ? verbs[verb] : undefined;
   if (handler === undefined || resource.storage === undefined) throw notAllowed(request);
