@@ -54,7 +54,6 @@ export interface LoopParts {
 export async function runLoop(context: ControllerContext, parts: LoopParts, signal: AbortSignal): Promise<void> {
   await Promise.all(parts.needs.map((informer) => informer.waitForSync(signal)));
   await runController({
-    name: context.name,
     workers: parts.workers,
     queue: parts.queue,
     log: context.log,

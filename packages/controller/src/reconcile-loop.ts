@@ -26,13 +26,12 @@ export interface ReconcileContext {
 }
 
 export interface ControllerLoop {
-  /** Names the controller in logs and metrics. */
-  readonly name: string;
   /** Keys worked on at the same time. */
   readonly workers: number;
   readonly queue: WorkQueue;
   /** Idempotent; throws what should be tried again with back-off (conflicts silently). */
   readonly reconcile: (key: string, context: ReconcileContext) => Promise<Result>;
+  /** A child logger that names the controller. */
   readonly log: Logger;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -59,7 +58,7 @@ async function work(loop: ControllerLoop): Promise<void> {
 }
 
 async function workOn(loop: ControllerLoop, key: string): Promise<void> {
-  const { queue, log, name, signal } = loop;
+  const { queue, log, signal } = loop;
   let result: Result;
   try {
     result = await loop.reconcile(key, { signal });
@@ -68,8 +67,8 @@ async function workOn(loop: ControllerLoop, key: string): Promise<void> {
     const conflict = isConflict(error);
     loop.observe?.(conflict ? "conflict" : "error");
     // A conflict only says that the cache was behind: not worth a line.
-    if (conflict) log.debug({ controller: name, key }, "conflict, trying again");
-    else log.warn({ controller: name, key, err: error, failures: queue.failures(key) + 1 }, "reconcile failed");
+    if (conflict) log.debug({ key }, "conflict, trying again");
+    else log.warn({ key, err: error, failures: queue.failures(key) + 1 }, "reconcile failed");
     queue.addRateLimited(key);
     return;
   }
@@ -84,7 +83,7 @@ async function workOn(loop: ControllerLoop, key: string): Promise<void> {
       break;
     case "terminal":
       queue.forget(key);
-      log.error({ controller: name, key, err: result.error }, "reconcile gave up");
+      log.error({ key, err: result.error }, "reconcile gave up");
       break;
     default:
       result satisfies never;

@@ -148,7 +148,6 @@ for (const { name, results, advanceMs, want } of outcomes) {
     const controller = new AbortController();
     let calls = 0;
     const running = runController({
-      name: "test",
       workers: 2,
       queue,
       clock,

@@ -19,6 +19,7 @@ import { retryOnConflict } from "@knarr/client/retry-on-conflict.ts";
 import { after, done, type Result, runController } from "@knarr/controller/reconcile-loop.ts";
 import type { WorkQueue } from "@knarr/controller/work-queue.ts";
 import { type Controller, type ControllerContext, makeQueue, makeRecorder } from "../controller-context.ts";
+import { type CollectionPlan, type Owner, planCollection, stateOfOwner } from "../core/garbage-collection.ts";
 import {
   coordinates,
   type Effects,
@@ -46,12 +47,6 @@ export const garbageCollectorController: Controller = {
     return (signal) => collector.run(signal);
   },
 };
-
-interface Owner {
-  /** "waiting": deleted in the foreground, so its dependents have to go. */
-  readonly state: "solid" | "waiting" | "dangling";
-  readonly reference: OwnerReference;
-}
 
 class GarbageCollector {
   readonly #context: ControllerContext;
@@ -94,8 +89,8 @@ class GarbageCollector {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { log, clock, name, config, observe } = this.#context;
-    const loop = { name, log, clock, signal, observe, workers: config.concurrentGcSyncs };
+    const { log, clock, config, observe } = this.#context;
+    const loop = { log, clock, signal, observe, workers: config.concurrentGcSyncs };
     await Promise.all([
       this.#discover(signal),
       runController({
@@ -154,7 +149,14 @@ class GarbageCollector {
     const references = live.metadata.ownerReferences ?? [];
     if (references.length === 0) return done;
     const owners = await Promise.all(references.map((reference) => this.#judgeOwner(reference, node, signal)));
-    return this.#decide(node, { live, owners: owners.filter((owner) => owner !== undefined) }, signal);
+    const dependents = [...node.dependents].map((dependent) => this.#graph.get(dependent));
+    const plan = planCollection({
+      live,
+      owners,
+      hasDependents: dependents.length > 0,
+      mayBeInCycle: dependents.some((dependent) => dependent?.foreground === true),
+    });
+    return this.#carryOut(plan, { identity: node.identity, live }, signal);
   }
 
   /** Asks whether an owner exists that only its dependents told of, under each of the descriptions they gave. */
@@ -179,43 +181,34 @@ class GarbageCollector {
     return result;
   }
 
-  async #decide(
-    node: GraphNode,
-    of: { live: KubeObject; owners: readonly Owner[] },
+  async #carryOut(
+    plan: CollectionPlan,
+    { identity, live }: { identity: Identity; live: KubeObject },
     signal: AbortSignal,
   ): Promise<Result> {
-    const { live, owners } = of;
-    const references = live.metadata.ownerReferences ?? [];
-    // An owner that nobody can judge keeps its dependents.
-    if (owners.length < references.length) return done;
-    const solid = owners.filter(({ state }) => state === "solid").map(({ reference }) => reference);
-    if (solid.length === owners.length) return done;
-    if (solid.length > 0) {
-      await this.#patch(node.identity, live, { ownerReferences: solid }, signal);
-      return done;
+    switch (plan.kind) {
+      case "keep":
+        return done;
+      case "release":
+        await this.#patch(identity, live, { ownerReferences: plan.ownerReferences }, signal);
+        return done;
+      case "delete": {
+        const { propagationPolicy, unblock } = plan;
+        if (unblock === undefined) return this.#delete(identity, live, propagationPolicy, signal);
+        const patched = await this.#patch(identity, live, { ownerReferences: unblock }, signal);
+        return patched === undefined ? done : this.#delete(identity, patched, propagationPolicy, signal);
+      }
+      default:
+        return plan satisfies never;
     }
-    const waiting = owners.some(({ state }) => state === "waiting");
-    if (!waiting || node.dependents.size === 0) return this.#delete(node.identity, live, policyOf(live), signal);
-    const cycle = [...node.dependents].some((uid) => this.#graph.get(uid)?.foreground === true);
-    if (!cycle || !references.some((owner) => owner.blockOwnerDeletion === true)) {
-      return this.#delete(node.identity, live, "Foreground", signal);
-    }
-    // Two objects that may wait for each other: this one no longer holds its owners back.
-    const ownerReferences = references.map((owner) => ({ ...owner, blockOwnerDeletion: false }));
-    const patched = await this.#patch(node.identity, live, { ownerReferences }, signal);
-    return patched === undefined ? done : this.#delete(node.identity, patched, "Foreground", signal);
   }
 
-  /** Undefined when the reference can't be judged. */
-  async #judgeOwner(reference: OwnerReference, node: GraphNode, signal: AbortSignal): Promise<Owner | undefined> {
+  async #judgeOwner(reference: OwnerReference, node: GraphNode, signal: AbortSignal): Promise<Owner> {
     const { apiVersion, kind, name, uid } = reference;
     const { namespace } = node.identity;
     const owner = await this.#findOwner({ apiVersion, kind, name, uid, namespace }, signal);
-    if (owner === "unresolvable") return undefined;
-    if (owner === "absent") return { state: "dangling", reference };
-    const { deletionTimestamp, finalizers } = owner.metadata;
-    const waiting = deletionTimestamp !== undefined && finalizers?.includes(FOREGROUND_FINALIZER) === true;
-    return { state: waiting ? "waiting" : "solid", reference };
+    if (owner === "unresolvable") return { state: "unknown", reference };
+    return { state: owner === "absent" ? "absent" : stateOfOwner(owner), reference };
   }
 
   /**
@@ -364,10 +357,4 @@ function remember(set: Set<string>, value: string): void {
 
 function keyOfIdentity({ namespace, name }: Identity): ObjectKey {
   return { namespace, name };
-}
-
-/** What the object's own finalizers ask for. */
-function policyOf({ metadata }: KubeObject): PropagationPolicy {
-  if (metadata.finalizers?.includes(ORPHAN_FINALIZER) === true) return "Orphan";
-  return metadata.finalizers?.includes(FOREGROUND_FINALIZER) === true ? "Foreground" : "Background";
 }
