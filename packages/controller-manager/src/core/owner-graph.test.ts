@@ -202,7 +202,7 @@ test("OwnerGraph.blockingDependents() leaves out the object itself and those tha
  * A world of ten objects that come, change owners (some described wrongly) and go, in any order; and the collector's loop
  * in small: whatever the graph says to look at is judged by the truth.
  */
-test("OwnerGraph misses no orphaned object and condemns none with a living owner (property)", () => {
+test("OwnerGraph misses no object that has lost all its owners (property)", () => {
   const uid = fc.constantFrom("0", "1", "2", "3", "4", "5");
   const namespace = fc.constantFrom("a", "b");
   const owner = fc.record({ uid, name: fc.boolean() }).map((o) => ref(o.uid, o.name ? {} : { name: "wrong" }));
