@@ -6,6 +6,7 @@ const seconds = (value: number) => `${value.toFixed(1)} s`;
 const whole = (value: number) => value.toFixed(0);
 const mebibytes = (bytes: number) => (bytes / MIB).toFixed(0);
 const cores = (value: number) => value.toFixed(2);
+const percent = (share: number) => `${(share * 100).toFixed(0)} %`;
 
 /** The first column to the left, the others to the right. */
 export function renderColumns(rows: readonly (readonly string[])[]): string {
@@ -56,15 +57,21 @@ function renderLoads(loads: readonly LoadFigures[]): string {
   return renderColumns([headings, ...rows]);
 }
 
-/** An API figure as a share of its yardstick's. */
-export function ratios(loads: readonly LoadFigures[]): readonly { readonly name: string; readonly share: number }[] {
-  const of = (prefix: string) => loads.find((load) => load.name.startsWith(prefix))?.perSecond ?? Number.NaN;
-  return [
-    { name: "API get / bare HTTPS get", share: of("API get") / of("bare HTTPS get") },
-    { name: "API get / etcd get", share: of("API get") / of("etcd get") },
-    { name: "API list / bare HTTPS list", share: of("API list") / of("bare HTTPS list") },
-    { name: "API create / etcd guarded create", share: of("API create") / of("etcd guarded create") },
-  ];
+/** API figures as shares of their yardsticks': of the rate, and of the rate per core of the server used. */
+function renderRatios(loads: readonly LoadFigures[]): string {
+  const pairs = [
+    ["API get", "bare HTTPS get"],
+    ["API get", "etcd get"],
+    ["API list", "bare HTTPS list"],
+    ["API create", "etcd guarded create"],
+  ] as const;
+  const rows = pairs.flatMap(([api, yardstick]) => {
+    const [a, b] = [api, yardstick].map((prefix) => loads.find((load) => load.name.startsWith(prefix)));
+    if (a === undefined || b === undefined) return [];
+    const perCore = a.perSecond / serverCores(a) / (b.perSecond / serverCores(b));
+    return [[`${api} / ${yardstick}`, percent(a.perSecond / b.perSecond), percent(perCore)]];
+  });
+  return renderColumns([["", "rate", "per core"], ...rows]);
 }
 
 export function renderReport(result: BenchResult): string {
@@ -94,7 +101,7 @@ ${renderColumns([
 ])}
 API and yardsticks (32 in flight; a pod has ${result.podBytes} bytes, a list ${result.listPods} pods, ${result.listBytes} bytes; "server" to "foreign" are cores used,\n"per core" is per second and core of the server)
 ${renderLoads(result.loads)}
-${renderColumns(ratios(result.loads).map(({ name, share }) => [name, `${(share * 100).toFixed(0)} %`]))}
+${renderRatios(result.loads)}
 Resident memory in MiB, and the share of a core used when idle
 ${renderColumns([["", "after up", "after web", "after load", "idle"], ...componentRows, sums])}
 Foreign use of the machine while idle: ${cores(result.idleForeignCores)} cores
