@@ -45,7 +45,14 @@ export class PodWorker {
   readonly #waiting = new Map<string, WaitingReason>();
   readonly #messages = new Map<string, string>();
   readonly #retry = new Backoff({ initialMs: 500, maxMs: 10_000, factor: 2, jitter: 0 });
-  readonly #run: RunState = { dirty: true, wake: undefined, step: new AbortController(), lastRefresh: 0, retryAt: 0 };
+  readonly #run: RunState = {
+    dirty: true,
+    wake: undefined,
+    step: new AbortController(),
+    lastRefresh: 0,
+    looks: 0,
+    retryAt: 0,
+  };
   #pod: Pod;
   #lifecycle: PodLifecycle = { state: "syncing" };
   #verdict: Verdict | undefined;
@@ -153,6 +160,7 @@ export class PodWorker {
 
   /** Milliseconds until the next look, 0 for at once, undefined for the retry back-off. */
   async #step(signal: AbortSignal): Promise<number | undefined> {
+    this.#run.looks++;
     const observed = await observe(this.#context.runtime, this.uid, signal);
     await this.#readMessages(observed);
     switch (this.#lifecycle.state) {
@@ -207,7 +215,8 @@ export class PodWorker {
       waiting: this.#waiting,
       log: this.#log,
     });
-    this.#report(observed, false);
+    // Where something changed, `observed` is older than what was reported meanwhile: the next step looks again at once.
+    if (!result.changed) this.#report(observed, false);
     if (result.changed) {
       if (result.failed) this.#run.retryAt = clock.now() + (result.retryMs ?? this.#retry.next());
       else this.#retry.reset();
@@ -300,11 +309,16 @@ export class PodWorker {
     return computed;
   }
 
-  /** Reports what can be seen while a longer step goes on. */
+  /**
+   * Reports what can be seen while a longer step goes on. A look that a newer one overtook is dropped: to it, containers
+   * that were reported since would seem lost, and their restarts be counted.
+   */
   #reportSoon(signal: AbortSignal): void {
+    const look = ++this.#run.looks;
     observe(this.#context.runtime, this.uid, signal)
       .then((observed) => {
-        if (!signal.aborted && this.#lifecycle.state === "syncing") this.#report(observed, false);
+        if (signal.aborted || look !== this.#run.looks || this.#lifecycle.state !== "syncing") return;
+        this.#report(observed, false);
       })
       .catch((error: unknown) => {
         // The step's end reports anyway.
@@ -344,6 +358,8 @@ interface RunState {
   /** Aborts the step under way. */
   step: AbortController;
   lastRefresh: number;
+  /** How many looks at the runtime were begun. */
+  looks: number;
   /** Until then, failed starts are left alone. */
   retryAt: number;
 }

@@ -61,6 +61,8 @@ async function busyboxFiles(): Promise<TarEntry[]> {
     { type: "symlink", path: "usr/bin", target: "../bin" },
     file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
     file("etc/group", "root:x:0:\nnobody:x:65534:\n"),
+    // Without it, the static libc looks names up through plug-ins that are not there, and wget and nc crash.
+    file("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"),
   ];
 }
 
