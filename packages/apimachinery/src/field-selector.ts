@@ -28,7 +28,14 @@ export class FieldSelector {
 
   /** A field that is absent has the value "". */
   matches(fields: Readonly<Record<string, string>>): boolean {
-    return this.requirements.every(({ field, op, value }) => ((fields[field] ?? "") === value) === (op === "="));
+    return this.requirements.every(
+      ({ field, op, value }) => ((Object.hasOwn(fields, field) ? fields[field] : "") === value) === (op === "="),
+    );
+  }
+
+  /** The value that the field must have, if the selector asks for exactly one. */
+  exactValue(field: string): string | undefined {
+    return this.requirements.find((requirement) => requirement.field === field && requirement.op === "=")?.value;
   }
 
   toString(): string {
@@ -41,15 +48,18 @@ export function escapeValue(value: string): string {
   return value.replace(/[\\,=]/g, "\\$&");
 }
 
-/** Throws FieldSelectorError in upstream's words. `==` is `=`. */
+/**
+ * Terms are sorted. `==` is `=`; the first operator of a term divides it, and only values know escapes. Throws
+ * FieldSelectorError in upstream's words.
+ */
 export function parseFieldSelector(text: string): FieldSelector {
   const requirements: FieldRequirement[] = [];
-  for (const term of splitTerms(text)) {
+  for (const term of splitTerms(text).sort()) {
     if (term === "") continue;
-    const match = /^((?:[^\\=!]|\\.|!(?!=))*)(!=|==|=)(.*)$/s.exec(term);
+    const match = /!=|==?/.exec(term);
     if (match === null) throw new FieldSelectorError(`invalid selector: '${text}'; can't understand '${term}'`);
-    const [, field = "", op = "", value = ""] = match;
-    requirements.push({ field, op: op === "!=" ? "!=" : "=", value: unescapeValue(value) });
+    const value = unescapeValue(term.slice(match.index + match[0].length));
+    requirements.push({ field: term.slice(0, match.index), op: match[0] === "!=" ? "!=" : "=", value });
   }
   return new FieldSelector(requirements);
 }
@@ -70,9 +80,12 @@ function splitTerms(text: string): string[] {
 }
 
 function unescapeValue(value: string): string {
-  return value.replace(/\\(.)|([,=\\])/gs, (whole, escaped: string | undefined, bare: string | undefined) => {
-    if (bare !== undefined)
-      throw new FieldSelectorError(`invalid field selector: unescaped character in value: ${bare}`);
+  if (!/[\\,=]/.test(value)) return value;
+  return value.replace(/\\(.?)|[,=]/gsu, (whole, escaped: string | undefined) => {
+    if (escaped === undefined) {
+      // Upstream prints the number of the character.
+      throw new FieldSelectorError(`invalid field selector: unescaped character in value: ${whole.codePointAt(0)}`);
+    }
     if (escaped === "\\" || escaped === "," || escaped === "=") return escaped;
     throw new FieldSelectorError(`invalid field selector: invalid escape sequence: ${whole}`);
   });

@@ -2,7 +2,11 @@
  * Label selectors, in the grammar of query parameters and as LabelSelector objects.
  * Source: kubernetes.io/docs/concepts/overview/working-with-objects/labels; k8s.io/apimachinery/pkg/labels
  */
-import type { LabelSelector } from "./generated/meta-v1.ts";
+import { fieldErrorText, invalid } from "./field-errors.ts";
+import { keyPath } from "./field-path.ts";
+import type { LabelSelector, LabelSelectorRequirement } from "./generated/meta-v1.ts";
+import { aggregateText, quoteGo } from "./go-text.ts";
+import { isLabelValue, isQualifiedName } from "./name-validation.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 export const SelectorOperator = {
@@ -36,7 +40,17 @@ export class Selector {
   }
 
   matches(labels: Labels | undefined): boolean {
-    return this.requirements.every((requirement) => meets(requirement, labels?.[requirement.key]));
+    for (const { key, operator, values } of this.requirements) {
+      if (!meets(operator, values, labelOf(labels, key))) return false;
+    }
+    return true;
+  }
+
+  /** The one value that the label must have, if the selector asks for exactly one. */
+  exactValue(key: string): string | undefined {
+    const found = this.requirements.find((requirement) => requirement.key === key);
+    const isExact = found !== undefined && (found.operator === "=" || found.operator === "in");
+    return isExact && found.values.length === 1 ? found.values[0] : undefined;
   }
 
   toString(): string {
@@ -44,7 +58,12 @@ export class Selector {
   }
 }
 
-function meets({ operator, values }: Requirement, value: string | undefined): boolean {
+/** A label may be called "constructor": only own keys count. */
+function labelOf(labels: Labels | undefined, key: string): string | undefined {
+  return labels !== undefined && Object.hasOwn(labels, key) ? labels[key] : undefined;
+}
+
+function meets(operator: SelectorOperator, values: readonly string[], value: string | undefined): boolean {
   switch (operator) {
     case "in":
     case "=":
@@ -57,18 +76,22 @@ function meets({ operator, values }: Requirement, value: string | undefined): bo
     case "!":
       return value === undefined;
     case "gt":
-      return isInteger(value) && BigInt(value) > BigInt(values[0] ?? "0");
-    case "lt":
-      return isInteger(value) && BigInt(value) < BigInt(values[0] ?? "0");
+    case "lt": {
+      const [bound] = values;
+      if (!isInt64(value) || !isInt64(bound)) return false;
+      return operator === "gt" ? BigInt(value) > BigInt(bound) : BigInt(value) < BigInt(bound);
+    }
     default:
       return operator satisfies never;
   }
 }
 
-const isInteger = (text: string | undefined): text is string => text !== undefined && /^-?\d+$/.test(text);
+/** What strconv.ParseInt takes. */
+function isInt64(text: string | undefined): text is string {
+  return text !== undefined && /^[+-]?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+}
 
 function formatRequirement({ key, operator, values }: Requirement): string {
-  const set = `(${[...values].sort().join(",")})`;
   switch (operator) {
     case "exists":
       return key;
@@ -82,7 +105,7 @@ function formatRequirement({ key, operator, values }: Requirement): string {
     case "lt":
       return `${key}<${values[0] ?? ""}`;
     default:
-      return `${key} ${operator} ${set}`;
+      return `${key} ${operator} (${[...values].sort().join(",")})`;
   }
 }
 
@@ -94,88 +117,186 @@ export class SelectorError extends Error {
   }
 }
 
-const NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
-const KEY = new RegExp(`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?${NAME}$`);
-const VALUE = new RegExp(`^(${NAME})?$`);
+type Token = { readonly kind: "word" | "sign" | "end"; readonly text: string };
+const END: Token = { kind: "end", text: "" };
+/** Longest sign first; anything else up to a blank or sign is a word. */
+const TOKEN = /[ \t\r\n]*(?:(==|!=|[=!(),<>])|([^ \t\r\n=!(),<>]+))/y;
 
-/** Reads `a=b,c!=d,e in (f,g),!h,i`. Throws SelectorError. */
-export function parseLabelSelector(text: string): Selector {
-  const tokens = text.match(/\s+|[(),]|!=|==|[=!<>]|[^\s(),=!<>]+/g)?.filter((token) => token.trim() !== "") ?? [];
-  const requirements: Requirement[] = [];
-  let at = 0;
-  const fail = (found: string | undefined, expected: string): never => {
-    throw new SelectorError(`unable to parse requirement: found '${found ?? ""}', expected: ${expected}`);
-  };
-  const isWord = (token: string | undefined) => token !== undefined && !/^[(),=!<>]|^!=$/.test(token);
-  while (at < tokens.length) {
-    let operator: SelectorOperator = "exists";
-    let values: string[] = [];
-    if (tokens[at] === "!") {
-      operator = "!";
-      at++;
+function tokensOf(text: string): Token[] {
+  const tokens: Token[] = [];
+  TOKEN.lastIndex = 0;
+  for (let match = TOKEN.exec(text); match !== null; match = TOKEN.exec(text)) {
+    const [, sign, word] = match;
+    tokens.push(sign === undefined ? { kind: "word", text: word ?? "" } : { kind: "sign", text: sign });
+  }
+  return tokens;
+}
+
+const BINARY: Readonly<Record<string, SelectorOperator>> = {
+  in: "in",
+  notin: "notin",
+  "=": "=",
+  "==": "=",
+  "!=": "!=",
+  ">": "gt",
+  "<": "lt",
+};
+const BINARY_NAMES = "in, notin, =, ==, !=, gt, lt";
+
+/** Recursive descent over the tokens, in upstream's order of questions, because each has its own complaint. */
+class SelectorParser {
+  readonly #tokens: readonly Token[];
+  #at = 0;
+
+  constructor(text: string) {
+    this.#tokens = tokensOf(text);
+  }
+
+  parse(): Requirement[] {
+    const requirements: Requirement[] = [];
+    if (this.#peek() === END) return requirements;
+    if (!this.#startsRequirement()) {
+      throw new SelectorError(`found '${this.#peek().text}', expected: !, identifier, or 'end of string'`);
     }
-    const key = tokens[at++];
-    if (!isWord(key)) fail(key, "!, identifier, or 'end of string'");
-    if (operator === "exists") {
-      const sign = tokens[at];
-      if (sign === "=" || sign === "==" || sign === "!=" || sign === ">" || sign === "<") {
-        at++;
-        operator = sign === "==" ? "=" : sign === ">" ? "gt" : sign === "<" ? "lt" : sign;
-        values = [isWord(tokens[at]) ? (tokens[at++] ?? "") : ""];
-      } else if (sign === "in" || sign === "notin") {
-        at++;
-        operator = sign;
-        if (tokens[at] !== "(") fail(tokens[at], "'('");
-        const end = tokens.indexOf(")", at);
-        if (end < 0) fail("", "',', or ')'");
-        values = setValues(tokens.slice(at + 1, end));
-        at = end + 1;
+    for (;;) {
+      requirements.push(this.#requirement());
+      const next = this.#next();
+      if (next === END) return requirements;
+      if (next.text !== ",") throw new SelectorError(`found '${next.text}', expected: ',' or 'end of string'`);
+      if (!this.#startsRequirement()) {
+        throw new SelectorError(`found '${this.#peek().text}', expected: identifier after ','`);
       }
     }
-    requirements.push(checked({ key: key ?? "", operator, values }));
-    if (at < tokens.length) {
-      if (tokens[at] !== ",") fail(tokens[at], "',' or 'end of string'");
-      at++;
-      if (at === tokens.length) fail("", "identifier after ','");
+  }
+
+  #peek(): Token {
+    return this.#tokens[this.#at] ?? END;
+  }
+
+  #next(): Token {
+    const token = this.#peek();
+    this.#at++;
+    return token;
+  }
+
+  #startsRequirement(): boolean {
+    const { kind, text } = this.#peek();
+    return kind === "word" || text === "!";
+  }
+
+  #fail(token: Token, expected: string, separator = ", "): SelectorError {
+    return new SelectorError(`unable to parse requirement: found '${token.text}'${separator}expected: ${expected}`);
+  }
+
+  #requirement(): Requirement {
+    let token = this.#next();
+    const isNegated = token.text === "!" && token.kind === "sign";
+    if (isNegated) token = this.#next();
+    if (token.kind !== "word") throw this.#fail(token, "identifier");
+    const key = token.text;
+    const complaints = isQualifiedName(key);
+    if (complaints.length > 0) {
+      // Upstream has no path for the key here and prints the nil one.
+      const text = fieldErrorText(invalid("<nil>", key, complaints.join("; ")));
+      throw new SelectorError(`unable to parse requirement: ${text}`);
+    }
+    if (this.#isAtEndOfTerm()) return { key, operator: isNegated ? "!" : "exists", values: [] };
+    if (isNegated) return { key, operator: "!", values: [] };
+    const sign = this.#next();
+    const operator = Object.hasOwn(BINARY, sign.text) ? BINARY[sign.text] : undefined;
+    if (operator === undefined) throw this.#fail(sign, BINARY_NAMES);
+    const values = operator === "in" || operator === "notin" ? this.#values() : this.#exactValue();
+    const requirement = { key, operator, values };
+    const errors = requirementErrors(requirement);
+    if (errors.length > 0) throw new SelectorError(`unable to parse requirement: ${aggregateText(errors)}`);
+    return requirement;
+  }
+
+  #isAtEndOfTerm(): boolean {
+    const token = this.#peek();
+    return token === END || token.text === ",";
+  }
+
+  /** `=` followed by nothing asks for the empty value. */
+  #exactValue(): string[] {
+    if (this.#isAtEndOfTerm()) return [""];
+    const token = this.#next();
+    if (token.kind !== "word") throw this.#fail(token, "identifier");
+    return [token.text];
+  }
+
+  /** `(a,,b)`: between two commas, and beside a lone one, stands the empty value. */
+  #values(): string[] {
+    const open = this.#next();
+    if (open.text !== "(") throw this.#fail(open, "'('", " ");
+    const first = this.#peek();
+    if (first.text === ")") {
+      this.#next();
+      return [""];
+    }
+    if (first.kind !== "word" && first.text !== ",") throw this.#fail(first, "',', ')' or identifier");
+    const values = new Set<string>();
+    for (;;) {
+      const token = this.#next();
+      const follower = this.#peek().text;
+      if (token.kind === "word") {
+        values.add(token.text);
+        if (follower !== "," && follower !== ")") throw this.#fail(this.#peek(), "',' or ')'");
+      } else if (token.text === ",") {
+        if (values.size === 0 || follower === ")" || follower === ",") values.add("");
+      } else throw this.#fail(token, "',', or identifier");
+      if (follower === ")") {
+        this.#next();
+        return [...values].sort();
+      }
     }
   }
-  return new Selector(requirements);
 }
 
-/** `a,,b` has an empty value between the commas. */
-function setValues(tokens: readonly string[]): string[] {
-  const values: string[] = [""];
-  for (const token of tokens) {
-    if (token === ",") values.push("");
-    else values[values.length - 1] = token;
+/** What upstream's constructor of requirements complains of, beyond the key. */
+function requirementErrors({ key, operator, values }: Requirement): string[] {
+  const errors = structuralErrors(operator, values);
+  for (const [i, value] of values.entries()) {
+    const complaints = isLabelValue(value);
+    if (complaints.length > 0) {
+      errors.push(fieldErrorText(invalid(keyPath(`values[${i}]`, key), value, complaints.join("; "))));
+    }
   }
-  return values;
+  return errors;
 }
 
-function checked(requirement: Requirement): Requirement {
-  const { key, operator, values } = requirement;
-  if (key.length > 317 || !KEY.test(key)) {
-    throw new SelectorError(
-      `key: Invalid value: ${JSON.stringify(key)}: name part must consist of alphanumeric characters, '-', '_' or '.', ` +
-        `and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', ` +
-        `regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`,
-    );
-  }
-  for (const value of values) {
-    if ((operator === "gt" || operator === "lt") && !isInteger(value)) {
-      throw new SelectorError(
-        `values[0]: Invalid value: ${JSON.stringify(value)}: for 'Gt', 'Lt' operators, the value must be an integer`,
+function structuralErrors(operator: SelectorOperator, values: readonly string[]): string[] {
+  const wrong = (detail: string) => [fieldErrorText(invalid("values", values, detail))];
+  switch (operator) {
+    case "in":
+    case "notin":
+      return values.length === 0 ? wrong("for 'in', 'notin' operators, values set can't be empty") : [];
+    case "=":
+    case "!=":
+      return values.length === 1 ? [] : wrong("exact-match compatibility requires one single value");
+    case "exists":
+    case "!":
+      return values.length === 0 ? [] : wrong("values set must be empty for exists and does not exist");
+    case "gt":
+    case "lt":
+      return values.flatMap((value, i) =>
+        isInt64(value)
+          ? []
+          : [fieldErrorText(invalid(`values[${i}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"))],
       );
-    }
-    if (value.length > 63 || !VALUE.test(value)) {
-      throw new SelectorError(
-        `values[0][${key}]: Invalid value: ${JSON.stringify(value)}: a valid label must be an empty string or consist of ` +
-          `alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  ` +
-          `or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
-      );
-    }
+    default:
+      return operator satisfies never;
   }
-  return requirement;
+}
+
+/** Keys are ASCII where they are valid. */
+function byKey(a: Requirement, b: Requirement): number {
+  return a.key < b.key ? -1 : Number(a.key > b.key);
+}
+
+/** Reads `a=b,c!=d,e in (f,g),!h,i`; requirements are sorted by key. Throws SelectorError in upstream's words. */
+export function parseLabelSelector(text: string): Selector {
+  return new Selector(new SelectorParser(text).parse().sort(byKey));
 }
 
 const OPERATORS: Readonly<Record<string, SelectorOperator>> = {
@@ -185,27 +306,38 @@ const OPERATORS: Readonly<Record<string, SelectorOperator>> = {
   DoesNotExist: "!",
 };
 
-/** A LabelSelector object as a Selector: absent matches nothing (undefined), empty matches everything. */
+function requirementOf({ key, operator, values = [] }: LabelSelectorRequirement): Requirement {
+  const known = Object.hasOwn(OPERATORS, operator) ? OPERATORS[operator] : undefined;
+  if (known === undefined) {
+    throw new SelectorError(`${quoteGo(operator)} is not a valid label selector operator`);
+  }
+  const errors = structuralErrors(known, values);
+  if (errors.length > 0) throw new SelectorError(aggregateText(errors));
+  return { key, operator: known, values };
+}
+
+/**
+ * A LabelSelector object as a Selector: absent matches nothing (undefined), empty matches everything. Throws SelectorError
+ * for unknown operators and for values that they can't have; the syntax of keys and values is validation's business.
+ */
 export function selectorOf(selector: LabelSelector | undefined): Selector | undefined {
   if (selector === undefined) return undefined;
   const equalities = Object.entries(selector.matchLabels ?? {}).map(
     ([key, value]): Requirement => ({ key, operator: "=", values: [value] }),
   );
-  const expressions = (selector.matchExpressions ?? []).map(({ key, operator, values }): Requirement => {
-    const known = OPERATORS[operator];
-    if (known === undefined) throw new SelectorError(`"${operator}" is not a valid label selector operator`);
-    return { key, operator: known, values: values ?? [] };
-  });
-  return new Selector([...equalities, ...expressions]);
+  const expressions = (selector.matchExpressions ?? []).map(requirementOf);
+  return new Selector([...equalities, ...expressions].sort(byKey));
 }
 
-/** Absent matches nothing, empty everything. Throws SelectorError for an unknown operator. */
+/** Absent matches nothing, empty everything. Throws SelectorError as selectorOf does. */
 export function matchesLabelSelector(selector: LabelSelector | undefined, labels: Labels | undefined): boolean {
-  return selectorOf(selector)?.matches(labels) ?? false;
+  if (selector === undefined) return false;
+  const { matchLabels, matchExpressions = [] } = selector;
+  for (const key in matchLabels) if (labelOf(labels, key) !== matchLabels[key]) return false;
+  return matchExpressions.length === 0 || new Selector(matchExpressions.map(requirementOf)).matches(labels);
 }
 
 /** The selector as a query parameter's text, requirements sorted by key. */
 export function formatLabelSelector(selector: LabelSelector | undefined): string {
-  const requirements = [...(selectorOf(selector)?.requirements ?? [])];
-  return new Selector(requirements.sort((a, b) => (a.key < b.key ? -1 : 1))).toString();
+  return selectorOf(selector)?.toString() ?? "";
 }

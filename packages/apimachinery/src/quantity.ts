@@ -5,19 +5,30 @@
  * A value is `nanos` (units of 10^-9, the finest that is kept; finer input rounds up, away from zero) and the family of suffixes
  * it was written in. Canonical text has no fraction, at most three digits before the largest possible suffix:
  *   "1000m" -> "1"    "0.5" -> "500m"    "1536Mi" -> "1536Mi"    "1024Mi" -> "1Gi"    "1e3" -> "1e3"    "1000" -> "1k"
+ *
+ * Pure. Never rounds through a floating point number, except in the helpers that say that they return one.
  */
 export type QuantityFormat = "BinarySI" | "DecimalSI" | "DecimalExponent";
 
+const WRONG_FORMAT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+const WRONG_NUMBER = "unable to parse numeric part of quantity";
+const WRONG_SUFFIX = "unable to parse quantity's suffix";
+
 export class QuantityError extends Error {
-  constructor() {
-    super("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+  constructor(message = WRONG_FORMAT) {
+    super(message);
     this.name = "QuantityError";
   }
 }
 
 const NANO = 1_000_000_000n;
-/** Amounts are capped at 2^63-1, as upstream. */
-const MAX_NANOS = (2n ** 63n - 1n) * NANO;
+/** Amounts with a binary suffix are capped at 2^63-1, as upstream; decimal ones are not. */
+const MAX_BINARY_NANOS = (2n ** 63n - 1n) * NANO;
+/**
+ * Differs from upstream: digits and exponents beyond this are refused because nobody means them and BigInt would pay
+ * for them; there they are taken.
+ */
+const MAX_DIGITS = 400;
 
 const BINARY: readonly (readonly [suffix: string, factor: bigint])[] = [
   ["Ei", 2n ** 60n],
@@ -27,55 +38,106 @@ const BINARY: readonly (readonly [suffix: string, factor: bigint])[] = [
   ["Mi", 2n ** 20n],
   ["Ki", 2n ** 10n],
 ];
-const DECIMAL: readonly (readonly [suffix: string, exponent: number])[] = [
-  ["E", 18],
-  ["P", 15],
-  ["T", 12],
-  ["G", 9],
-  ["M", 6],
-  ["k", 3],
-  ["", 0],
-  ["m", -3],
-  ["u", -6],
-  ["n", -9],
-];
-const PATTERN = /^([+-]?)(\d*)(?:\.(\d*))?(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d{1,4})?$/;
+const DECIMAL_EXPONENTS: Readonly<Record<string, number>> = {
+  E: 18,
+  P: 15,
+  T: 12,
+  G: 9,
+  M: 6,
+  k: 3,
+  "": 0,
+  m: -3,
+  u: -6,
+  n: -9,
+};
+const DECIMAL_SUFFIXES = new Map(Object.entries(DECIMAL_EXPONENTS).map(([suffix, exponent]) => [exponent, suffix]));
+const PARTS = /^([+-]?)0*(\d*)(?:\.(\d*))?([eEinumkKMGTP]*[+-]?\d*)$/;
 
 export interface Quantity {
   readonly nanos: bigint;
   readonly format: QuantityFormat;
 }
 
-/** Throws QuantityError, whose message is upstream's. */
-export function parseQuantity(text: string): Quantity {
-  const match = PATTERN.exec(text);
-  const whole = match?.[2] ?? "";
-  const fraction = match?.[3] ?? "";
-  if (match === null || whole + fraction === "") throw new QuantityError();
-  const suffix = match[4] ?? "";
-  const negative = match[1] === "-";
-  const digits = BigInt(whole + fraction);
-  const binary = BINARY.find(([name]) => name === suffix);
+interface Reading extends Quantity {
+  /** The text is kept as it is written, though not canonical ("+1", "1E6"): upstream takes this short cut. */
+  readonly verbatim: boolean;
+}
+
+interface Suffix {
+  readonly format: QuantityFormat;
+  /** Of ten, or of two for BinarySI. */
+  readonly exponent: number;
+}
+
+function readSuffix(text: string): Suffix {
+  const decimal = Object.hasOwn(DECIMAL_EXPONENTS, text) ? DECIMAL_EXPONENTS[text] : undefined;
+  if (decimal !== undefined) return { format: "DecimalSI", exponent: decimal };
+  const binary = BINARY.findIndex(([suffix]) => suffix === text);
+  if (binary >= 0) return { format: "BinarySI", exponent: 60 - 10 * binary };
+  if (!/^[eE][+-]?\d+$/.test(text)) throw new QuantityError(WRONG_SUFFIX);
+  const exponent = Number(text.slice(1));
+  if (Math.abs(exponent) > MAX_DIGITS) throw new QuantityError(WRONG_SUFFIX);
+  return { format: "DecimalExponent", exponent };
+}
+
+function read(text: string): Reading {
+  const match = PARTS.exec(text);
+  if (match === null || text === "") throw new QuantityError();
+  const [, sign = "", whole = "", fraction = "", suffixText = ""] = match;
+  if (whole.length + fraction.length > MAX_DIGITS) throw new QuantityError(WRONG_NUMBER);
+  const suffix = readSuffix(suffixText);
+  const digits = BigInt(`0${whole}${fraction}`);
+  let { format } = suffix;
   let magnitude: bigint;
-  let format: QuantityFormat;
-  if (binary !== undefined) {
-    magnitude = divideUp(digits * binary[1] * NANO, 10n ** BigInt(fraction.length));
-    format = "BinarySI";
+  if (format === "BinarySI") {
+    magnitude = divideUp((digits << BigInt(suffix.exponent)) * NANO, 10n ** BigInt(fraction.length));
+    if (magnitude > MAX_BINARY_NANOS) magnitude = MAX_BINARY_NANOS;
+    // Small fractions of a binary suffix are shown with a decimal one.
+    if (magnitude > 0n && magnitude < NANO) format = "DecimalSI";
   } else {
-    const decimal = DECIMAL.find(([name]) => name === suffix);
-    const exponent = (decimal?.[1] ?? Number(suffix.slice(1))) - fraction.length + 9;
-    magnitude =
-      exponent >= 0 ? digits * 10n ** BigInt(Math.min(exponent, 60)) : divideUp(digits, 10n ** BigInt(-exponent));
-    format = decimal === undefined ? "DecimalExponent" : "DecimalSI";
+    const exponent = suffix.exponent - fraction.length + 9;
+    magnitude = exponent >= 0 ? digits * 10n ** BigInt(exponent) : divideUp(digits, 10n ** BigInt(-exponent));
   }
-  const capped = magnitude > MAX_NANOS ? MAX_NANOS : magnitude;
-  return { nanos: negative ? -capped : capped, format };
+  return {
+    nanos: sign === "-" ? -magnitude : magnitude,
+    format,
+    verbatim: isVerbatim(suffix, whole === "" ? "0" : whole, fraction),
+  };
+}
+
+/** Whether upstream's parser finds the text canonical enough to keep. Source: quantity.go, ParseQuantity's fast path */
+function isVerbatim({ format, exponent }: Suffix, whole: string, fraction: string): boolean {
+  if (format === "BinarySI") {
+    const precision = 15 - whole.length - Math.trunc((exponent * 3) / 10) - 1;
+    return fraction === "" && precision >= 0 && (Number(whole.slice(-3)) & 7) !== 0;
+  }
+  const digits = whole + fraction;
+  const scale = exponent - fraction.length;
+  const isShort = digits.length <= 18 && scale >= -9;
+  return isShort && scale % 3 === 0 && !digits.endsWith("000") && !digits.startsWith("0");
+}
+
+/** Blanks around are ignored, as upstream does where a quantity stands in JSON. Throws QuantityError in upstream's words. */
+export function parseQuantity(text: string): Quantity {
+  const { nanos, format } = read(text.trim());
+  return { nanos, format };
+}
+
+/** What is wrong with `text` in upstream's words, or undefined when it is a quantity. */
+export function quantityComplaint(text: string): string | undefined {
+  if (QUICK.test(text)) return undefined;
+  try {
+    read(text.trim());
+    return undefined;
+  } catch (error) {
+    if (error instanceof QuantityError) return error.message;
+    throw error;
+  }
 }
 
 /** Whether `text` is a quantity. */
 export function isQuantity(text: string): boolean {
-  const match = PATTERN.exec(text);
-  return match !== null && (match[2] ?? "") + (match[3] ?? "") !== "";
+  return quantityComplaint(text) === undefined;
 }
 
 export function formatQuantity({ nanos, format }: Quantity): string {
@@ -85,25 +147,32 @@ export function formatQuantity({ nanos, format }: Quantity): string {
   // Binary suffixes say nothing about fractions and small numbers: those fall back to decimal ones.
   if (format === "BinarySI" && magnitude >= 1024n * NANO && magnitude % NANO === 0n) {
     const units = magnitude / NANO;
-    for (const [suffix, factor] of BINARY) {
-      if (units % factor === 0n) return `${sign}${units / factor}${suffix}`;
-    }
-    return `${sign}${units}`;
+    const [suffix, factor] = BINARY.find(([, f]) => units % f === 0n) ?? ["", 1n];
+    return `${sign}${units / factor}${suffix}`;
   }
-  if (format === "BinarySI" && magnitude % NANO === 0n) return `${sign}${magnitude / NANO}`;
   let digits = magnitude;
   let exponent = -9;
-  while (digits % 1000n === 0n && exponent < 18) {
+  // Differs from upstream: 1000E keeps its suffix; there amounts of 10^21 and more are written without any.
+  const maxExponent = format === "DecimalExponent" ? Number.POSITIVE_INFINITY : 18;
+  while (exponent < maxExponent && digits % 1000n === 0n) {
     digits /= 1000n;
     exponent += 3;
   }
   if (format === "DecimalExponent") return exponent === 0 ? `${sign}${digits}` : `${sign}${digits}e${exponent}`;
-  return `${sign}${digits}${DECIMAL.find(([, e]) => e === exponent)?.[0] ?? ""}`;
+  return `${sign}${digits}${DECIMAL_SUFFIXES.get(exponent) ?? ""}`;
 }
 
-/** The text as upstream stores it; numbers are taken as decimal text. Throws QuantityError. */
+/** Small whole numbers with the suffixes that nearly every quantity has. */
+const QUICK = /^(\d{1,9})(m|Ki|Mi|Gi)?$/;
+
+/**
+ * The text as upstream stores it; numbers are taken as decimal text. What upstream's parser takes for canonical stays as
+ * it is written ("1E6", "+1", "1.500"). Throws QuantityError.
+ */
 export function canonicalQuantity(text: string | number): string {
-  return formatQuantity(parseQuantity(String(text)));
+  const trimmed = typeof text === "number" ? String(text) : text.trim();
+  const reading = read(trimmed);
+  return reading.verbatim ? trimmed : formatQuantity(reading);
 }
 
 /** Compares by value: "1" equals "1000m". Throws QuantityError. */
@@ -127,19 +196,33 @@ export function subtractQuantities(a: string, b: string): string {
   return formatQuantity({ nanos: x.nanos - y.nanos, format: x.nanos === 0n ? y.format : x.format });
 }
 
-/** Whole units (bytes, pieces), rounded up. Throws QuantityError. */
+/** Value rounded away from zero to a multiple of 10^scale: scale -3 for thousandths, 0 for whole units. */
+export function roundQuantityUp({ nanos, format }: Quantity, scale: number): Quantity {
+  const unit = 10n ** BigInt(scale + 9);
+  const magnitude = divideUp(nanos < 0n ? -nanos : nanos, unit) * unit;
+  return { nanos: nanos < 0n ? -magnitude : magnitude, format };
+}
+
+const MILLIS_PER: Readonly<Record<string, number>> = {
+  m: 1,
+  "": 1000,
+  Ki: 1000 * 2 ** 10,
+  Mi: 1000 * 2 ** 20,
+  Gi: 1000 * 2 ** 30,
+};
+
+/** Whole units (bytes, pieces), rounded up (away from zero). Exact up to 2^53. Throws QuantityError. */
 export function quantityValue(text: string): number {
-  return scaledUp(text, NANO);
+  const quick = QUICK.exec(text);
+  if (quick !== null) return Math.ceil((Number(quick[1]) * (MILLIS_PER[quick[2] ?? ""] ?? 0)) / 1000);
+  return Number(roundQuantityUp(parseQuantity(text), 0).nanos / NANO);
 }
 
-/** Thousandths, rounded up: CPU in millicores. Throws QuantityError. */
+/** Thousandths, rounded up (away from zero): CPU in millicores. Exact up to 2^53. Throws QuantityError. */
 export function cpuMillis(text: string): number {
-  return scaledUp(text, 1_000_000n);
-}
-
-function scaledUp(text: string, unit: bigint): number {
-  const { nanos } = parseQuantity(text);
-  return nanos >= 0n ? Number(divideUp(nanos, unit)) : -Number(-nanos / unit);
+  const quick = QUICK.exec(text);
+  if (quick !== null) return Number(quick[1]) * (MILLIS_PER[quick[2] ?? ""] ?? 0);
+  return Number(roundQuantityUp(parseQuantity(text), -3).nanos / 1_000_000n);
 }
 
 function divideUp(value: bigint, by: bigint): bigint {

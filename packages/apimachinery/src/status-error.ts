@@ -3,6 +3,7 @@
  * Source: api-conventions#response-status-kind; wording after k8s.io/apimachinery/pkg/api/errors.
  */
 import type { Status, StatusCause, StatusDetails } from "./generated/meta-v1.ts";
+import { aggregateText, quoteGo } from "./go-text.ts";
 
 /** Every reason that Knarr sends. Source: k8s.io/apimachinery/pkg/apis/meta/v1/types.go */
 export const StatusReason = {
@@ -43,7 +44,9 @@ export interface FieldError {
     | "FieldValueForbidden"
     | "FieldValueNotFound"
     | "FieldValueTooLong"
+    | "FieldValueTooShort"
     | "FieldValueTooMany"
+    | "FieldValueTooFew"
     | "FieldValueTypeInvalid"
     | "InternalError";
   /** "spec.containers[0].name" */
@@ -93,18 +96,32 @@ function detailsOf(of: QualifiedName, name: string): StatusDetails {
   return { ...(name === "" ? {} : { name }), ...(of.group === "" ? {} : { group: of.group }), kind: of.resource };
 }
 
+/** Paths that are no resource have neither a group nor a resource to name. */
+function forbiddenThing(of: QualifiedName, name: string): string {
+  if (of.group === "" && of.resource === "") return "";
+  return name === "" ? `${qualified(of)} is ` : `${qualified(of)} ${quoteGo(name)} is `;
+}
+
 export const statusErrors = {
   notFound: (of: QualifiedName, name: string) =>
-    failure(404, StatusReason.NotFound, `${qualified(of)} "${name}" not found`, detailsOf(of, name)),
+    failure(404, StatusReason.NotFound, `${qualified(of)} ${quoteGo(name)} not found`, detailsOf(of, name)),
   /** A path that is no resource. */
   pathNotFound: () => failure(404, StatusReason.NotFound, "the server could not find the requested resource", {}),
   alreadyExists: (of: QualifiedName, name: string) =>
-    failure(409, StatusReason.AlreadyExists, `${qualified(of)} "${name}" already exists`, detailsOf(of, name)),
+    failure(409, StatusReason.AlreadyExists, `${qualified(of)} ${quoteGo(name)} already exists`, detailsOf(of, name)),
+  /** Every name that was generated was taken. */
+  generateNameConflict: (of: QualifiedName, name: string, retryAfterSeconds = 1) =>
+    failure(
+      409,
+      StatusReason.AlreadyExists,
+      `${qualified(of)} ${quoteGo(name)} already exists, the server was not able to generate a unique name for the object`,
+      { ...detailsOf(of, name), retryAfterSeconds },
+    ),
   conflict: (of: QualifiedName, name: string, why: string) =>
     failure(
       409,
       StatusReason.Conflict,
-      `Operation cannot be fulfilled on ${qualified(of)} "${name}": ${why}`,
+      `Operation cannot be fulfilled on ${qualified(of)} ${quoteGo(name)}: ${why}`,
       detailsOf(of, name),
     ),
   /** The optimistic-concurrency conflict, in upstream's words. */
@@ -114,27 +131,27 @@ export const statusErrors = {
       name,
       "the object has been modified; please apply your changes to the latest version and try again",
     ),
+  /** Server-side apply met fields of other managers; each cause names one. */
+  applyConflict: (message: string, causes: StatusCause[]) => failure(409, StatusReason.Conflict, message, { causes }),
   invalid: (group: string, kind: string, name: string, errors: readonly FieldError[]) => {
     const causes: StatusCause[] = errors.map((e) => ({ reason: e.type, message: e.message, field: e.field }));
     const texts = errors.map((e) => `${e.field}: ${e.message}`);
-    const joined = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
+    const why = texts.length === 0 ? "" : `: ${aggregateText(texts)}`;
     const kindName = group === "" ? kind : `${kind}.${group}`;
-    return failure(422, StatusReason.Invalid, `${kindName} "${name}" is invalid: ${joined}`, {
+    return failure(422, StatusReason.Invalid, `${kindName} ${quoteGo(name)} is invalid${why}`, {
       ...(name === "" ? {} : { name }),
       ...(group === "" ? {} : { group }),
       kind,
       causes,
     });
   },
+  /** The body breaks rules of decoding: unknown and repeated fields. `errors` as strict-decode.ts finds them. */
+  strictDecoding: (errors: readonly string[]) =>
+    failure(400, StatusReason.BadRequest, `strict decoding error: ${errors.join(", ")}`),
   badRequest: (message: string) => failure(400, StatusReason.BadRequest, message),
   unauthorized: () => failure(401, StatusReason.Unauthorized, "Unauthorized"),
   forbidden: (of: QualifiedName, name: string, why: string) =>
-    failure(
-      403,
-      StatusReason.Forbidden,
-      name === "" ? `${qualified(of)} is forbidden: ${why}` : `${qualified(of)} "${name}" is forbidden: ${why}`,
-      detailsOf(of, name),
-    ),
+    failure(403, StatusReason.Forbidden, `${forbiddenThing(of, name)}forbidden: ${why}`, detailsOf(of, name)),
   expired: (message: string, continueToken?: string) => {
     const error = failure(410, StatusReason.Expired, message);
     if (continueToken !== undefined) error.status.metadata = { continue: continueToken };
@@ -144,7 +161,7 @@ export const statusErrors = {
     failure(
       405,
       StatusReason.MethodNotAllowed,
-      `${verb} is not supported on resources of kind "${qualified(of)}"`,
+      `${verb} is not supported on resources of kind ${quoteGo(qualified(of))}`,
       detailsOf(of, ""),
     ),
   notAcceptable: (accepted: readonly string[]) =>
@@ -160,6 +177,14 @@ export const statusErrors = {
     failure(413, StatusReason.RequestEntityTooLarge, `Request entity too large: limit is ${limitBytes}`),
   tooManyRequests: (message: string, retryAfterSeconds: number) =>
     failure(429, StatusReason.TooManyRequests, message, { retryAfterSeconds }),
+  /** Something took too long and may be asked again: a 500, unlike `timeout`. */
+  serverTimeout: (of: QualifiedName, operation: string, retryAfterSeconds = 1) =>
+    failure(
+      500,
+      StatusReason.ServerTimeout,
+      `The ${operation} operation against ${qualified(of)} could not be completed at this time, please try again.`,
+      { ...detailsOf(of, operation), retryAfterSeconds },
+    ),
   timeout: (message: string, retryAfterSeconds = 0) =>
     failure(504, StatusReason.Timeout, `Timeout: ${message}`, { retryAfterSeconds }),
   serviceUnavailable: (message: string, retryAfterSeconds = 1) =>
