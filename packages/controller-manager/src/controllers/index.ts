@@ -3,6 +3,7 @@
  * others have asked for.
  */
 import type { Controller } from "../controller-context.ts";
+import { clusterroleAggregationController } from "./clusterrole-aggregation.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
@@ -19,6 +20,7 @@ import { taintEvictionController } from "./taint-eviction.ts";
 export const controllers: readonly Controller[] = [
   serviceaccountController,
   rootCaPublisherController,
+  clusterroleAggregationController,
   nodeIpamController,
   nodeLifecycleController,
   taintEvictionController,
