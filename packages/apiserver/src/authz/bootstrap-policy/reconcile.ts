@@ -13,6 +13,7 @@ import type {
   Subject,
 } from "@knarr/api/generated/types/rbac-v1.ts";
 import type { ObjectMeta } from "@knarr/apimachinery/generated/meta-v1.ts";
+import { matchesLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import { keyOf } from "@knarr/apimachinery/object.ts";
 import type { ObjectKey, ResourceRef } from "@knarr/apimachinery/resource.ts";
 import { missingRules } from "../escalation.ts";
@@ -104,20 +105,18 @@ export function planAggregation(roles: readonly ClusterRole[]): readonly Cluster
   return [...changed].sort().map((name) => byName.get(name) as ClusterRole);
 }
 
+/** Selector by selector, as the aggregation controller of kube-controller-manager does: the two must agree. */
 function aggregatedRules(role: ClusterRole, all: readonly ClusterRole[]): PolicyRule[] {
   const rules = new Map<string, PolicyRule>();
-  const selectors = role.aggregationRule?.clusterRoleSelectors ?? [];
-  for (const other of all) {
-    if (other.metadata.name === role.metadata.name) continue;
-    const labels = other.metadata.labels ?? {};
-    const isSelected = selectors.some((selector) => {
-      const wanted = Object.entries(selector.matchLabels ?? {});
-      // Only matchLabels: the bootstrap roles use nothing else; the aggregation controller serves the rest.
-      return (
-        (selector.matchExpressions ?? []).length === 0 && wanted.length > 0 && wanted.every(([k, v]) => labels[k] === v)
-      );
-    });
-    if (isSelected) for (const rule of other.rules ?? []) rules.set(JSON.stringify(rule), rule);
+  for (const selector of role.aggregationRule?.clusterRoleSelectors ?? []) {
+    for (const other of all) {
+      if (other.metadata.name === role.metadata.name || !matchesLabelSelector(selector, other.metadata.labels))
+        continue;
+      for (const rule of other.rules ?? []) {
+        const text = JSON.stringify(rule);
+        if (!rules.has(text)) rules.set(text, rule);
+      }
+    }
   }
   return [...rules.values()];
 }
