@@ -1,6 +1,6 @@
 /** Errors as kubectl words them, and the exit code they mean. */
 import { StatusError } from "@knarr/apimachinery/status-error.ts";
-import { CliError } from "./verb.ts";
+import { CliError, RemoteExitError } from "./verb.ts";
 
 /** One line or a few, without a newline at the end. */
 export function describeError(error: unknown): string {
@@ -14,6 +14,7 @@ export function describeError(error: unknown): string {
       ? `Error from server: ${error.message}`
       : `Error from server (${status.reason}): ${error.message}`;
   }
+  if (error instanceof RemoteExitError) return error.message;
   if (error instanceof CliError) return `error: ${error.message}`;
   if (!(error instanceof Error)) return `error: ${String(error)}`;
   const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : undefined;

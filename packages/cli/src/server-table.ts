@@ -60,6 +60,8 @@ export interface TableStyle {
   readonly labelColumns: readonly string[];
   /** Put before each name when several resources are printed: "pod" gives "pod/web". */
   readonly namePrefix: string;
+  /** Column widths so far, for tables that grow. */
+  readonly widths?: number[];
 }
 
 /** The table as text; `columns` are the definitions, which watch events after the first leave out. */
@@ -88,7 +90,10 @@ export function renderServerTable(
       ...(style.showLabels ? [labelsText(labels)] : []),
     ];
   });
-  return renderTable(lines, style.headings ? { headings } : {});
+  return renderTable(lines, {
+    ...(style.headings ? { headings } : {}),
+    ...(style.widths === undefined ? {} : { widths: style.widths }),
+  });
 }
 
 function labelsText(labels: Readonly<Record<string, string>>): string {

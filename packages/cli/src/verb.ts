@@ -47,3 +47,11 @@ export class CliError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** A command in a container ended with a code of its own, which becomes ours: told without calling it an error. */
+export class RemoteExitError extends CliError {
+  constructor(exitCode: number) {
+    super(`command terminated with exit code ${exitCode}`, exitCode);
+    this.name = "RemoteExitError";
+  }
+}

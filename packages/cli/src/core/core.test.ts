@@ -209,3 +209,9 @@ test("renderLines() aligns values and stands several below each other", () => {
     "Name:    web\nLabels:  a=1\n         b=2\n",
   );
 });
+
+test("renderTable() keeps later rows in the columns of the earlier ones when given their widths", () => {
+  const widths: number[] = [];
+  renderTable([["web-123456", "Running", "1s"]], { headings: ["NAME", "STATUS", "AGE"], widths });
+  assert.equal(renderTable([["web", "Pending", "2s"]], { widths }), "web          Pending   2s\n");
+});

@@ -11,13 +11,16 @@ export interface TableColumn {
   readonly priority: number;
 }
 
-/** Wide characters are not told apart: names in the API are ASCII. */
+/**
+ * `widths` is kept up to date with the widest cells, so that the rows of a watch, which come one by one, stay in column.
+ * Wide characters are not told apart: names in the API are ASCII.
+ */
 export function renderTable(
   rows: readonly (readonly string[])[],
-  options: { headings?: readonly string[] } = {},
+  options: { headings?: readonly string[]; widths?: number[] } = {},
 ): string {
   const all = options.headings === undefined ? rows : [options.headings, ...rows];
-  const widths: number[] = [];
+  const widths = options.widths ?? [];
   for (const row of all) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? MIN_WIDTH - PADDING, cell.length);
   }

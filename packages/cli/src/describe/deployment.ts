@@ -4,6 +4,7 @@ import { formatLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import { controllerOf } from "@knarr/apimachinery/object.ts";
 import { pairs, renderLines } from "../core/lines.ts";
 import { renderTable } from "../core/table.ts";
+import { describeTime } from "./describe-time.ts";
 import { metadataLines } from "./generic.ts";
 import type { DescribeContext } from "./index.ts";
 import { renderContainers, renderVolumes } from "./pod-template.ts";
@@ -35,7 +36,7 @@ export async function describeDeployment(deployment: Deployment, context: Descri
     renderLines([
       name ?? "",
       namespace ?? "",
-      ["CreationTimestamp", deployment.metadata.creationTimestamp],
+      ["CreationTimestamp", describeTime(deployment.metadata.creationTimestamp)],
       ...rest,
       ["Selector", selector],
       ["Replicas", counts],

@@ -4,11 +4,13 @@ import { type Line, pairs, renderLines } from "../core/lines.ts";
 
 export function metadataLines(object: KubeObject): Line[] {
   const { name, namespace, labels, annotations } = object.metadata;
+  // What apply remembers repeats the object itself.
+  const { "kubectl.kubernetes.io/last-applied-configuration": _applied, ...shown } = annotations ?? {};
   return [
     ["Name", name],
     ...(namespace === undefined ? [] : [["Namespace", namespace] as const]),
     ["Labels", pairs(labels)],
-    ["Annotations", pairs(annotations, ": ")],
+    ["Annotations", pairs(shown, ": ")],
   ];
 }
 

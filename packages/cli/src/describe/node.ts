@@ -3,6 +3,7 @@ import type { Node } from "@knarr/api/generated/types/core-v1.ts";
 import { humanDuration } from "@knarr/api/human-duration.ts";
 import { pairs, renderLines } from "../core/lines.ts";
 import { renderTable } from "../core/table.ts";
+import { describeTime } from "./describe-time.ts";
 import { metadataLines } from "./generic.ts";
 import type { DescribeContext } from "./index.ts";
 
@@ -19,8 +20,8 @@ export async function describeNode(node: Node, context: DescribeContext): Promis
   const conditions = (status?.conditions ?? []).map((c) => [
     c.type,
     c.status,
-    c.lastHeartbeatTime ?? "",
-    c.lastTransitionTime ?? "",
+    describeTime(c.lastHeartbeatTime) ?? "",
+    describeTime(c.lastTransitionTime) ?? "",
     c.reason ?? "",
     c.message ?? "",
   ]);
@@ -36,7 +37,7 @@ export async function describeNode(node: Node, context: DescribeContext): Promis
       name ?? "",
       ["Roles", roles.join(",") || "<none>"],
       ...rest,
-      ["CreationTimestamp", node.metadata.creationTimestamp],
+      ["CreationTimestamp", describeTime(node.metadata.creationTimestamp)],
       ["Taints", (spec?.taints ?? []).map((t) => `${t.key}${t.value === undefined ? "" : `=${t.value}`}:${t.effect}`)],
       ["Unschedulable", spec?.unschedulable ?? false],
     ]),

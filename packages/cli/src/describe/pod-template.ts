@@ -1,4 +1,5 @@
 /** Containers and volumes, as describe shows them for pods and for the templates of workloads. */
+
 import type {
   Container,
   ContainerState,
@@ -8,6 +9,7 @@ import type {
   Volume,
 } from "@knarr/api/generated/types/core-v1.ts";
 import { type Line, pairs, renderLines } from "../core/lines.ts";
+import { describeTime } from "./describe-time.ts";
 
 export function renderContainers(
   title: string,
@@ -76,7 +78,7 @@ function stateLines(title: string, state: ContainerState | undefined): Line[] {
   if (state?.running !== undefined)
     return [
       [title, "Running"],
-      ["  Started", state.running.startedAt],
+      ["  Started", describeTime(state.running.startedAt)],
     ];
   if (state?.terminated !== undefined) {
     const t = state.terminated;
@@ -85,8 +87,8 @@ function stateLines(title: string, state: ContainerState | undefined): Line[] {
       ...(t.reason === undefined ? [] : [["  Reason", t.reason] as const]),
       ...(t.message === undefined ? [] : [["  Message", t.message] as const]),
       ["  Exit Code", t.exitCode],
-      ["  Started", t.startedAt],
-      ["  Finished", t.finishedAt],
+      ["  Started", describeTime(t.startedAt)],
+      ["  Finished", describeTime(t.finishedAt)],
     ];
   }
   const reason = state?.waiting?.reason;

@@ -1,6 +1,7 @@
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { renderLines } from "../core/lines.ts";
 import { renderTable } from "../core/table.ts";
+import { describeTime } from "./describe-time.ts";
 import { metadataLines } from "./generic.ts";
 import { renderContainers, renderVolumes } from "./pod-template.ts";
 
@@ -15,9 +16,9 @@ export function describePod(pod: Pod): string {
     ["Priority", spec?.priority ?? 0],
     ["Service Account", spec?.serviceAccountName],
     ["Node", spec?.nodeName === undefined ? undefined : `${spec.nodeName}/${status?.hostIP ?? ""}`],
-    ["Start Time", status?.startTime],
+    ["Start Time", describeTime(status?.startTime)],
     ...rest,
-    ["Status", deleting === undefined ? status?.phase : `Terminating (since ${deleting})`],
+    ["Status", deleting === undefined ? status?.phase : `Terminating (since ${describeTime(deleting)})`],
     ...(status?.reason === undefined ? [] : [["Reason", status.reason] as const]),
     ...(status?.message === undefined ? [] : [["Message", status.message] as const]),
     ["IP", status?.podIP ?? ""],

@@ -5,9 +5,10 @@ import { keyOf } from "@knarr/apimachinery/object.ts";
 import { objectPath } from "@knarr/apimachinery/resource.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
+import { defaultContainer } from "../default-container.ts";
 import { podsOf } from "../pods-of.ts";
 import { runRemoteStreams } from "../remote-streams.ts";
-import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
+import { type CliContext, CliError, type GlobalOptions, RemoteExitError, type Verb } from "../verb.ts";
 
 interface ExecOptions extends GlobalOptions {
   readonly container?: string;
@@ -40,12 +41,9 @@ async function runExec(word: string, words: string[], options: ExecOptions, cont
   if (phase === "Succeeded" || phase === "Failed") {
     throw new CliError(`cannot exec into a container in a completed pod; current phase is ${phase}`);
   }
-  const containers = pod.spec?.containers.map((c) => c.name) ?? [];
-  const annotated = pod.metadata.annotations?.["kubectl.kubernetes.io/default-container"];
-  const container = options.container ?? annotated ?? containers[0];
-  if (options.container === undefined && annotated === undefined && containers.length > 1) {
-    context.stderr.write(`Defaulted container "${container}" out of: ${containers.join(", ")}\n`);
-  }
+  const { name, note } = defaultContainer(pod);
+  const container = options.container ?? name;
+  if (options.container === undefined && note !== undefined) context.stderr.write(note);
   const tty = options.tty === true && context.stdin.isTTY === true;
   if (options.tty === true && !tty) {
     context.stderr.write("Unable to use a TTY - input is not a terminal or the right kind of file\n");
@@ -55,7 +53,7 @@ async function runExec(word: string, words: string[], options: ExecOptions, cont
     objectPath(core.pods, keyOf(pod), "exec"),
     {
       command: words,
-      ...(container === undefined ? {} : { container }),
+      container,
       stdin: options.stdin === true,
       stdout: true,
       stderr: !tty,
@@ -63,5 +61,5 @@ async function runExec(word: string, words: string[], options: ExecOptions, cont
     },
     context,
   );
-  if (exitCode !== 0) throw new CliError(`command terminated with exit code ${exitCode}`, exitCode);
+  if (exitCode !== 0) throw new RemoteExitError(exitCode);
 }

@@ -222,7 +222,7 @@ async function watchObjects(
     chunkSize: 0,
     signal: context.signal,
   });
-  const style = styleOf(selection, false, options);
+  const style = { ...styleOf(selection, false, options), widths: [] };
   let columns: readonly TableColumn[] = first.columnDefinitions;
   let headings = options.headers;
   const print = (rows: ServerTable["rows"]) => {

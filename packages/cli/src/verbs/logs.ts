@@ -1,4 +1,5 @@
 /** `knarr logs`: prints a container's output, and goes on with -f until it ends. */
+
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { core } from "@knarr/api/generated/resources.ts";
@@ -8,6 +9,7 @@ import { type ObjectKey, objectPath } from "@knarr/apimachinery/resource.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
+import { defaultContainer } from "../default-container.ts";
 import { podsOf } from "../pods-of.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -120,12 +122,9 @@ function containersOf(pod: Pod, wanted: string | undefined, options: LogsOptions
     }
     return [wanted];
   }
-  const annotated = pod.metadata.annotations?.["kubectl.kubernetes.io/default-container"];
-  const chosen = annotated ?? pod.spec?.containers[0]?.name ?? "";
-  if (annotated === undefined && (pod.spec?.containers.length ?? 0) > 1) {
-    context.stderr.write(`Defaulted container "${chosen}" out of: ${names.join(", ")}\n`);
-  }
-  return [chosen];
+  const { name, note } = defaultContainer(pod);
+  if (note !== undefined) context.stderr.write(note);
+  return [name];
 }
 
 async function copyLog(
