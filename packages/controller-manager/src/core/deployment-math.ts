@@ -100,7 +100,8 @@ function proportion(deployment: Deployment, set: SizedReplicaSet, of: { toAdd: n
   if (set.replicas === 0 || of.toAdd === of.added) return 0;
   const fraction = fractionOf(deployment, set);
   const left = of.toAdd - of.added;
-  return of.toAdd > 0 ? Math.min(fraction, left) : Math.max(fraction, left);
+  // A stale annotation may say anything, but it never turns growing into shrinking.
+  return of.toAdd > 0 ? Math.max(0, Math.min(fraction, left)) : Math.min(0, Math.max(fraction, left));
 }
 
 function fractionOf(deployment: Deployment, { replicaSet, replicas }: SizedReplicaSet): number {
