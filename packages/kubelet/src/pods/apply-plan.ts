@@ -138,7 +138,9 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
       input.progress();
     } catch (error) {
       if (!(error instanceof StartError)) throw error;
-      input.log.warn({ container: action.name, reason: error.reason, why: error.message }, "container did not start");
+      // The same failure again is no news.
+      const level = input.waiting.get(action.name)?.reason === error.reason ? "debug" : "warn";
+      input.log[level]({ container: action.name, reason: error.reason, why: error.message }, "container did not start");
       input.waiting.set(action.name, { reason: error.reason, message: error.message });
       retryMs = smaller(retryMs, error.retryMs);
       failed = true;

@@ -1,7 +1,7 @@
 /**
  * The images that tests and examples run, made of the machine's own static busybox:
  *   knarr.local/pause:3.10   holds a pod's namespaces
- *   knarr.local/busybox:1    a shell with every applet
+ *   knarr.local/busybox:1    a shell with every applet (Debian 12's wget crashes when given -T, anywhere)
  *   knarr.local/web:1, :2    an HTTP server on $PORT (8080): / says "<hostname> version <$VERSION>", /healthz and /readyz say ok,
  *                            /env lists the environment; removing /www/readyz makes it unready; on TERM it serves
  *                            $DRAIN_SECONDS (0) longer and then ends
@@ -61,8 +61,6 @@ async function busyboxFiles(): Promise<TarEntry[]> {
     { type: "symlink", path: "usr/bin", target: "../bin" },
     file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
     file("etc/group", "root:x:0:\nnobody:x:65534:\n"),
-    // Without it, the static libc looks names up through plug-ins that are not there, and wget and nc crash.
-    file("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"),
   ];
 }
 
