@@ -63,6 +63,6 @@ test("an aggregate keeps its rules when the API server starts anew", async () =>
   await has("fleet", "knarrs");
   const { resourceVersion } = (await client.get(rbac.clusterroles, { namespace: "", name: "fleet" })).metadata;
   await harness.api.restart();
-  const after = await client.get(rbac.clusterroles, { namespace: "", name: "fleet" });
-  assert.equal(after.metadata.resourceVersion, resourceVersion);
+  const later = await client.get(rbac.clusterroles, { namespace: "", name: "fleet" });
+  assert.equal(later.metadata.resourceVersion, resourceVersion);
 });

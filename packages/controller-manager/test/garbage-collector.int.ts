@@ -112,6 +112,26 @@ test("an owner deleted in the foreground waits for the dependents that block it,
   await dropFinalizers(namespace, "blocks-not");
 });
 
+test("dependents of dependents are deleted in the foreground, too", async () => {
+  const namespace = await makeNamespace(client, "foreground-chain");
+  const block = { blockOwnerDeletion: true };
+  const root = await make(namespace, "root");
+  const child = await make(namespace, "child", [referenceTo(root, block)]);
+  await make(namespace, "grandchild", [referenceTo(child, block)], ["example.com/hold"]);
+  await collectorHasPassed(namespace);
+  await remove(namespace, "root", "Foreground");
+  await eventually("the whole chain is going", async () => {
+    const objects = await Promise.all(["root", "child", "grandchild"].map((name) => find(namespace, name)));
+    return objects.every((one) => one?.metadata.deletionTimestamp !== undefined);
+  });
+  await collectorHasPassed(namespace);
+  for (const name of ["root", "child"]) {
+    assert.deepEqual((await find(namespace, name))?.metadata.finalizers, [FOREGROUND], name);
+  }
+  await dropFinalizers(namespace, "grandchild");
+  await gone(namespace, "root", "child", "grandchild");
+});
+
 test("a dependent that stops blocking lets its owner go", async () => {
   const namespace = await makeNamespace(client, "unblocked");
   const root = await make(namespace, "root");
