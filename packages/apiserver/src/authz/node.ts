@@ -92,7 +92,7 @@ export class NodeAuthorizer implements Authorizer, RuleResolver {
   #related(node: string, name: string, isRelated: boolean): Decision {
     if (name === "") return no("No Object name found");
     if (isRelated) return ALLOWED;
-    if (!this.#graph.synced) return no("the node authorizer's view is not loaded yet");
+    if (!this.#graph.synced) return { ...no("the node authorizer's view is not loaded yet"), notLoaded: true };
     return no(`no relationship found between node '${node}' and this object`);
   }
 

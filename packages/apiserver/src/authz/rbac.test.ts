@@ -148,6 +148,7 @@ describe("RbacAuthorizer.authorize()", () => {
     assert.deepEqual(rbac.authorize(getPods(person("nobody"))), {
       verdict: "no-opinion",
       reason: "RBAC: the roles are not loaded yet",
+      notLoaded: true,
     });
   });
 });

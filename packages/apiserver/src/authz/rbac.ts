@@ -30,7 +30,8 @@ export class RbacAuthorizer implements Authorizer, RuleResolver {
         return { verdict: "allowed", reason: `RBAC: allowed by ${describeGrant(grant)}` };
       }
     }
-    if (!this.#index.synced) return { verdict: "no-opinion", reason: "RBAC: the roles are not loaded yet" };
+    if (!this.#index.synced)
+      return { verdict: "no-opinion", reason: "RBAC: the roles are not loaded yet", notLoaded: true };
     return { verdict: "no-opinion", reason: errors.length === 0 ? "" : `RBAC: ${joinErrors(errors)}` };
   }
 

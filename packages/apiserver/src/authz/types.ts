@@ -48,6 +48,8 @@ export interface Decision {
   readonly reason: string;
   /** What went wrong while deciding (a binding that names a role that is gone); goes to evaluationError. */
   readonly evaluationError?: string;
+  /** The authorizer has not loaded what it decides by: the same request may be allowed in a moment, so it is no refusal. */
+  readonly notLoaded?: true;
 }
 
 /** Decides at once, from views in memory: never waits, never throws. */

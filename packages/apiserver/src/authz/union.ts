@@ -18,16 +18,19 @@ export class UnionAuthorizer implements Authorizer, RuleResolver {
     if (attributes.user.groups.includes(SYSTEM_MASTERS)) return ALLOWED;
     const reasons: string[] = [];
     const errors: string[] = [];
+    let notLoaded = false;
     for (const member of this.#members) {
       const decision = member.authorize(attributes);
       if (decision.evaluationError !== undefined) errors.push(decision.evaluationError);
       if (decision.verdict !== "no-opinion") return decision;
       if (decision.reason !== "") reasons.push(decision.reason);
+      if (decision.notLoaded === true) notLoaded = true;
     }
     return {
       verdict: "no-opinion",
       reason: reasons.join("\n"),
       ...(errors.length === 0 ? {} : { evaluationError: errors.join(", ") }),
+      ...(notLoaded ? { notLoaded } : {}),
     };
   }
 

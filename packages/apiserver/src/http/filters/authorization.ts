@@ -12,6 +12,8 @@ export const authorization: Filter = (context, env, next) => {
   const attributes = attributesOf(context, context.user);
   const decision = env.authorizer.authorize(attributes);
   if (decision.verdict !== "allowed") {
+    // Just after a start nobody knows yet who may do what; a 403 would be final for clients that would be let in.
+    if (decision.notLoaded === true) throw statusErrors.serviceUnavailable(decision.reason, 1);
     context.auditAnnotations.set("authorization.k8s.io/decision", "forbid");
     context.auditAnnotations.set("authorization.k8s.io/reason", decision.reason);
     throw forbiddenError(attributes, decision.reason);
