@@ -141,7 +141,6 @@ function controllerManager(options: ComponentOptions): ComponentSpec {
       `--cluster-cidr=${config.podCidr}`,
       "--node-cidr-mask-size=24",
       `--service-cluster-ip-range=${config.serviceCidr}`,
-      `--cluster-name=${config.name}`,
     ]),
     health: { kind: "https", url: `https://127.0.0.1:${config.ports.controllerManager}/healthz` },
     stopTimeoutMs: 10_000,

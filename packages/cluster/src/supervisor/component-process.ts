@@ -101,6 +101,8 @@ export class ComponentProcess {
     const env = { ...process.env, NODE_COMPILE_CACHE: join(this.#options.runDir, "compile-cache") };
     const child = spawn(program, args, { stdio: ["ignore", output, output], detached: true, cwd: "/", env });
     closeSync(output);
+    // A supervisor that ends leaves its components running; they must not keep it.
+    child.unref();
     this.#child = child;
     this.#state = "running";
     this.#startedMs = this.#options.clock.now();
