@@ -54,3 +54,29 @@ export function utf8Length(text: string): number {
 function isLowSurrogate(unit: number): boolean {
   return unit >= 0xdc00 && unit < 0xe000;
 }
+
+/** A JSON value as `%v` prints it: `map[a:1 b:[x y]]`. */
+export function showGo(value: unknown): string {
+  if (value === null || value === undefined) return "<nil>";
+  if (Array.isArray(value)) return `[${value.map(showGo).join(" ")}]`;
+  if (typeof value !== "object") return String(value);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `map[${entries.map(([key, inner]) => `${key}:${showGo(inner)}`).join(" ")}]`;
+}
+
+/** The Go type that a decoded JSON value has. */
+export function goTypeOf(value: unknown): string {
+  if (Array.isArray(value)) return "[]interface {}";
+  switch (typeof value) {
+    case "object":
+      return value === null ? "<nil>" : "map[string]interface {}";
+    case "boolean":
+      return "bool";
+    case "number":
+      return Number.isInteger(value) ? "int64" : "float64";
+    case "bigint":
+      return "int64";
+    default:
+      return "string";
+  }
+}

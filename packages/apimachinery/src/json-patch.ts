@@ -1,155 +1,169 @@
-/** JSON patch. Source: RFC 6902, RFC 6901 (pointers); limits from k8s.io/apiserver handlers/patch.go */
+/**
+ * JSON patch. Source: RFC 6902, RFC 6901 (pointers), as github.com/evanphx/json-patch v4 does them; limits from
+ * k8s.io/apiserver handlers/patch.go
+ *
+ * Beyond the RFC, as upstream: negative indices count from the end; an absent value is null. Short of it, as upstream: the
+ * pointer "" of the whole document applies to nothing.
+ */
+import { cloneJson, stringifyJson } from "./json.ts";
 import { PatchError } from "./patch-error.ts";
-import { hasKey, isJsonObject, jsonEquals, setKey } from "./schema.ts";
+import { hasKey, isJsonObject, type JsonObject, jsonEquals, setKey } from "./schema.ts";
+import { statusErrors } from "./status-error.ts";
 
 /** Upstream's limit on the operations of one patch. */
 export const MAX_JSON_PATCH_OPERATIONS = 10_000;
+/** What all copies of one patch may add together: without it, thirty of them make gigabytes. Source: JSONPatchMaxCopyBytes */
+export const MAX_JSON_PATCH_COPY_CHARS = 3 * 1024 * 1024;
 
-interface Operation {
-  readonly op: string;
-  readonly path: string;
-  readonly from?: unknown;
-  readonly value?: unknown;
+interface Progress {
+  readonly document: unknown;
+  copiedChars: number;
 }
 
-/** The patched document; `document` is not changed. All operations apply or none. Throws PatchError. */
+/**
+ * The patched document; `document` is not changed. All operations apply or none. Throws PatchError, and StatusError 413
+ * for too many operations.
+ */
 export function applyJsonPatch(document: unknown, patch: unknown): unknown {
-  if (!Array.isArray(patch)) throw new PatchError("malformed", "a JSON patch must be an array of operations");
+  if (!Array.isArray(patch)) throw new PatchError("malformed", notOfType(patch, "Patch"));
   if (patch.length > MAX_JSON_PATCH_OPERATIONS) {
-    const limit = `The allowed maximum operations in a JSON patch is ${MAX_JSON_PATCH_OPERATIONS}, got ${patch.length}`;
-    throw new PatchError("malformed", limit);
+    throw statusErrors.requestTooLarge(
+      `The allowed maximum operations in a JSON patch is ${MAX_JSON_PATCH_OPERATIONS}, got ${patch.length}`,
+    );
   }
-  const root = { "": structuredClone(document) };
-  for (const operation of patch) applyOperation(root, checked(operation));
-  return root[""];
+  const bad = patch.find((operation) => !isJsonObject(operation));
+  if (bad !== undefined) throw new PatchError("malformed", notOfType(bad, "Operation"));
+  const progress: Progress = { document: cloneJson(document), copiedChars: 0 };
+  for (const operation of patch) applyOperation(progress, operation);
+  return progress.document;
 }
 
-function checked(operation: unknown): Operation {
-  if (!isJsonObject(operation) || typeof operation.op !== "string" || typeof operation.path !== "string") {
-    throw new PatchError("malformed", "each operation of a JSON patch must be an object with op and path");
-  }
-  return operation as unknown as Operation;
+function notOfType(value: unknown, type: string): string {
+  const kind = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
+  return `json: cannot unmarshal ${kind === "boolean" ? "bool" : kind} into Go value of type jsonpatch.${type}`;
 }
 
-function applyOperation(root: Record<string, unknown>, operation: Operation): void {
-  const { op, path, value } = operation;
+const unappliable = (message: string) => new PatchError("unappliable", message);
+
+function applyOperation(progress: Progress, operation: JsonObject): void {
+  const { document } = progress;
+  const op = typeof operation.op === "string" ? operation.op : "unknown";
+  // A value of the patch may be added twice; nothing of the result shall be shared.
+  const value = operation.value === undefined ? null : cloneJson(operation.value);
   switch (op) {
     case "add":
-      requireValue(operation);
-      return add(root, path, structuredClone(value));
+      return add(locate(document, pathOf(operation, op), op), value);
     case "remove":
-      remove(root, path);
+      remove(locate(document, pathOf(operation, op), op));
       return;
     case "replace":
-      requireValue(operation);
-      find(root, path, op);
-      return replace(root, path, structuredClone(value));
+      return replace(locate(document, pathOf(operation, op), op), value);
     case "move": {
-      const from = fromOf(operation);
-      if (path.startsWith(`${from}/`)) throw new PatchError("unappliable", `move from ${from} into itself: ${path}`);
-      return add(root, path, remove(root, from));
+      const moved = remove(locate(document, fromOf(operation, op), op));
+      return add(locate(document, pathOf(operation, op), op), moved);
     }
-    case "copy":
-      return add(root, path, structuredClone(find(root, fromOf(operation), op)));
-    case "test": {
-      // A test for null passes where there is nothing. Source: evanphx/json-patch
-      const found = value === null ? findOrUndefined(root, path) : find(root, path, op);
-      if (!jsonEquals(found ?? null, value ?? null)) {
-        throw new PatchError("unappliable", `testing value ${path} failed: test failed`);
-      }
-      return;
+    case "copy": {
+      const copy = cloneJson(find(locate(document, fromOf(operation, op), op)));
+      countCopy(progress, copy);
+      return add(locate(document, pathOf(operation, op), op), copy);
     }
+    case "test":
+      return test(locate(document, pathOf(operation, op), op), value);
     default:
-      throw new PatchError("malformed", `Unexpected kind: ${op}`);
+      throw unappliable(`Unexpected kind: ${op}`);
   }
 }
 
-function requireValue(operation: Operation): void {
-  if (operation.value === undefined) {
-    throw new PatchError("malformed", `the JSON patch operation "${operation.op}" at ${operation.path} has no value`);
-  }
+function pathOf({ path }: JsonObject, op: string): string {
+  if (typeof path !== "string") throw unappliable(`${op} operation failed to decode path: missing value`);
+  return path;
 }
 
-function fromOf({ from, op }: Operation): string {
-  if (typeof from !== "string") throw new PatchError("malformed", `the JSON patch operation "${op}" has no from`);
+function fromOf({ from }: JsonObject, op: string): string {
+  if (typeof from !== "string") throw unappliable(`${op} operation failed to decode from: missing value`);
   return from;
 }
 
-function tokensOf(pointer: string): string[] {
-  if (pointer !== "" && !pointer.startsWith("/")) {
-    throw new PatchError("unappliable", `path ${JSON.stringify(pointer)} must start with "/"`);
+function countCopy(progress: Progress, copy: unknown): void {
+  progress.copiedChars += stringifyJson(copy).length;
+  if (progress.copiedChars <= MAX_JSON_PATCH_COPY_CHARS) return;
+  throw unappliable(
+    `Unable to complete the copy, the accumulated size increase of copy is ${progress.copiedChars}, ` +
+      `exceeding the limit ${MAX_JSON_PATCH_COPY_CHARS}`,
+  );
+}
+
+/** Where a pointer leads: the container that its last token points into, which may hold nothing there. */
+interface Place {
+  readonly parent: JsonObject | unknown[];
+  readonly token: string;
+  readonly pointer: string;
+  readonly op: string;
+}
+
+function locate(document: unknown, pointer: string, op: string): Place {
+  const missing = () => unappliable(`${op} operation does not apply: doc is missing path: ${pointer}: missing value`);
+  if (!pointer.startsWith("/")) throw missing();
+  const tokens = pointer
+    .slice(1)
+    .split("/")
+    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const last = tokens.pop() ?? "";
+  let parent = document;
+  for (const token of tokens) {
+    if (Array.isArray(parent)) parent = parent[indexOf(parent, token, parent.length)];
+    else parent = isJsonObject(parent) && hasKey(parent, token) ? parent[token] : undefined;
   }
-  return pointer.split("/").map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
+  if (!Array.isArray(parent) && !isJsonObject(parent)) throw missing();
+  return { parent, token: last, pointer, op };
 }
 
-/** The container that the last token points into. The document itself lies under the key "" of the root. */
-function locate(root: Record<string, unknown>, pointer: string, op: string): { parent: unknown; token: string } {
-  const tokens = tokensOf(pointer);
-  let parent: unknown = root;
-  for (const token of tokens.slice(0, -1)) {
-    parent = child(parent, token);
-    if (parent === undefined) {
-      throw new PatchError(
-        "unappliable",
-        `${op} operation does not apply: doc is missing path: ${pointer}: missing value`,
-      );
-    }
+/** An index below `end`; negative ones count back from it. */
+function indexOf(list: readonly unknown[], token: string, end: number): number {
+  if (!/^[+-]?\d{1,15}$/.test(token)) {
+    throw unappliable(`strconv.Atoi: parsing ${JSON.stringify(token)}: invalid syntax`);
   }
-  return { parent, token: tokens.at(-1) ?? "" };
-}
-
-function child(parent: unknown, token: string): unknown {
-  if (Array.isArray(parent)) return parent[indexOf(parent, token, parent.length - 1)];
-  return isJsonObject(parent) && hasKey(parent, token) ? parent[token] : undefined;
-}
-
-function indexOf(list: readonly unknown[], token: string, max: number): number {
-  if (!/^(0|[1-9]\d*)$/.test(token) || Number(token) > max) {
-    throw new PatchError(
-      "unappliable",
-      `Unable to access invalid index: ${token}: invalid index referenced (length ${list.length})`,
+  const index = Number(token);
+  if (index >= end || index < -end) {
+    throw unappliable(
+      `Unable to access invalid index: ${index}: invalid index referenced (the list has ${list.length} items)`,
     );
   }
-  return Number(token);
+  return index < 0 ? index + end : index;
 }
 
-function findOrUndefined(root: Record<string, unknown>, pointer: string): unknown {
-  const { parent, token } = locate(root, pointer, "test");
-  return child(parent, token);
+function find({ parent, token, pointer, op }: Place): unknown {
+  if (Array.isArray(parent)) return parent[indexOf(parent, token, parent.length)];
+  if (hasKey(parent, token)) return parent[token];
+  throw unappliable(`${op} operation does not apply: doc is missing key: ${pointer}: missing value`);
 }
 
-function find(root: Record<string, unknown>, pointer: string, op: string): unknown {
-  const { parent, token } = locate(root, pointer, op);
-  const value = child(parent, token);
-  if (value === undefined) {
-    throw new PatchError(
-      "unappliable",
-      `${op} operation does not apply: doc is missing key: ${pointer}: missing value`,
-    );
-  }
+function add({ parent, token }: Place, value: unknown): void {
+  if (!Array.isArray(parent)) setKey(parent, token, value);
+  else if (token === "-") parent.push(value);
+  else parent.splice(indexOf(parent, token, parent.length + 1), 0, value);
+}
+
+function replace(place: Place, value: unknown): void {
+  find(place);
+  const { parent, token } = place;
+  if (Array.isArray(parent)) parent[indexOf(parent, token, parent.length)] = value;
+  else setKey(parent, token, value);
+}
+
+function remove(place: Place): unknown {
+  const value = find(place);
+  const { parent, token } = place;
+  if (Array.isArray(parent)) parent.splice(indexOf(parent, token, parent.length), 1);
+  else delete parent[token];
   return value;
 }
 
-function add(root: Record<string, unknown>, pointer: string, value: unknown): void {
-  const { parent, token } = locate(root, pointer, "add");
-  if (Array.isArray(parent)) {
-    const index = token === "-" ? parent.length : indexOf(parent, token, parent.length);
-    parent.splice(index, 0, value);
-  } else if (isJsonObject(parent)) setKey(parent, token, value);
-  else
-    throw new PatchError("unappliable", `add operation does not apply: doc is missing path: ${pointer}: missing value`);
-}
-
-function replace(root: Record<string, unknown>, pointer: string, value: unknown): void {
-  const { parent, token } = locate(root, pointer, "replace");
-  if (Array.isArray(parent)) parent[indexOf(parent, token, parent.length - 1)] = value;
-  else setKey(parent as Record<string, unknown>, token, value);
-}
-
-function remove(root: Record<string, unknown>, pointer: string): unknown {
-  const value = find(root, pointer, "remove");
-  const { parent, token } = locate(root, pointer, "remove");
-  if (Array.isArray(parent)) parent.splice(indexOf(parent, token, parent.length - 1), 1);
-  else delete (parent as Record<string, unknown>)[token];
-  return value;
+/** A test for null passes where there is nothing. */
+function test(place: Place, value: unknown): void {
+  const { parent, token, pointer } = place;
+  const isAbsent = !Array.isArray(parent) && !hasKey(parent, token);
+  if (!jsonEquals(isAbsent ? null : find(place), value)) {
+    throw unappliable(`testing value ${pointer} failed: test failed`);
+  }
 }

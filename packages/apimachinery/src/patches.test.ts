@@ -1,9 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { applyJsonPatch } from "./json-patch.ts";
 import { applyMergePatch } from "./merge-patch.ts";
 import { PatchError } from "./patch-error.ts";
-import type { FieldSchema, StructSchema, TypeSchema } from "./schema.ts";
+import {
+  type FieldSchema,
+  hasKey,
+  isJsonObject,
+  type JsonObject,
+  jsonEquals,
+  type StructSchema,
+  setKey,
+  type TypeSchema,
+} from "./schema.ts";
+import { StatusError } from "./status-error.ts";
 import { applyStrategicMergePatch } from "./strategic-merge-patch.ts";
 
 const field = (type: TypeSchema, more: Partial<FieldSchema> = {}): FieldSchema => ({
@@ -47,10 +58,10 @@ const strategic: { name: string; original: object; patch: object; want: object }
     want: { items: [{ name: "a", image: "1" }, { name: "b", image: "3", args: ["z"] }, { name: "c" }] },
   },
   {
-    name: "an item is new",
+    name: "an item is new, which goes first when no order is set",
     original: { items: [{ name: "a" }] },
     patch: { items: [{ name: "b", image: null }] },
-    want: { items: [{ name: "a" }, { name: "b" }] },
+    want: { items: [{ name: "b" }, { name: "a" }] },
   },
   {
     name: "an item is deleted",
@@ -113,6 +124,90 @@ const strategic: { name: string; original: object; patch: object; want: object }
     want: { strategy: { type: "Recreate" } },
   },
   {
+    name: "items of the patch stand in its order among those of the server",
+    original: abc,
+    patch: { items: [{ name: "c" }, { name: "a", image: "9" }] },
+    want: { items: [{ name: "b", image: "2", args: ["x", "y"] }, { name: "c" }, { name: "a", image: "9" }] },
+  },
+  {
+    name: "new items get their place from the order",
+    original: abc,
+    patch: {
+      "$setElementOrder/items": [{ name: "a" }, { name: "d" }, { name: "b" }, { name: "c" }],
+      items: [{ name: "d" }],
+    },
+    want: {
+      items: [{ name: "a", image: "1" }, { name: "d" }, { name: "b", image: "2", args: ["x", "y"] }, { name: "c" }],
+    },
+  },
+  {
+    name: "only the order is set",
+    original: { finalizers: ["a", "b", "c"] },
+    patch: { "$setElementOrder/finalizers": ["c", "a"] },
+    want: { finalizers: ["b", "c", "a"] },
+  },
+  {
+    name: "an item is deleted and the order set, as kubectl sends it",
+    original: abc,
+    patch: {
+      "$setElementOrder/items": [{ name: "a" }, { name: "c" }],
+      items: [{ $patch: "delete", name: "b" }],
+    },
+    want: { items: [{ name: "a", image: "1" }, { name: "c" }] },
+  },
+  {
+    name: "values are taken, added and ordered at once",
+    original: { finalizers: ["a", "b"] },
+    patch: {
+      "$deleteFromPrimitiveList/finalizers": ["a"],
+      "$setElementOrder/finalizers": ["c", "b"],
+      finalizers: ["c"],
+    },
+    want: { finalizers: ["c", "b"] },
+  },
+  {
+    name: "a list that is not merged is replaced",
+    original: abc,
+    patch: { items: [{ name: "b", args: ["z", "x"] }] },
+    want: { items: [{ name: "a", image: "1" }, { name: "b", image: "2", args: ["z", "x"] }, { name: "c" }] },
+  },
+  {
+    name: "a list of deletions meets nothing",
+    original: { labels: { a: "1" } },
+    patch: { "$deleteFromPrimitiveList/finalizers": ["a"] },
+    want: { labels: { a: "1" } },
+  },
+  {
+    name: "an order meets nothing",
+    original: {},
+    patch: { "$setElementOrder/items": [{ name: "a" }] },
+    want: {},
+  },
+  {
+    name: "a new keyed list carries directives",
+    original: {},
+    patch: { items: [{ name: "a" }, { name: "b", $patch: "delete" }] },
+    want: { items: [{ name: "a" }] },
+  },
+  {
+    name: "a map that is not there shall be replaced",
+    original: {},
+    patch: { labels: { $patch: "replace", a: "1" } },
+    want: {},
+  },
+  {
+    name: "nothing of a key is known",
+    original: { other: { a: [1], b: 1 } },
+    patch: { other: { a: [2], b: null, c: { d: null } } },
+    want: { other: { a: [2], c: {} } },
+  },
+  {
+    name: "a key is called __proto__",
+    original: JSON.parse('{"labels":{"__proto__":"x"}}'),
+    patch: JSON.parse('{"labels":{"__proto__":"y"}}'),
+    want: JSON.parse('{"labels":{"__proto__":"y"}}'),
+  },
+  {
     name: "nulls stand in a new map",
     original: {},
     patch: { labels: { a: null, b: "1" } },
@@ -130,18 +225,43 @@ const badStrategic: { name: string; patch: object; want: RegExp }[] = [
   {
     name: "a keyed item has no key",
     patch: { items: [{ image: "x" }] },
-    want: /does not contain declared merge key: name/,
+    want: /^map: map\[image:x\] does not contain declared merge key: name$/,
   },
-  { name: "the directive is unknown", patch: { labels: { $patch: "burn" } }, want: /Unknown patch type found: burn/ },
+  { name: "a map shall be merged", patch: { labels: { $patch: "merge" } }, want: /^unknown patch type: merge/ },
+  {
+    name: "an item shall be merged",
+    patch: { items: [{ name: "a", $patch: "merge" }] },
+    want: /^merging lists cannot yet be specified in the patch$/,
+  },
+  {
+    name: "the order is no list",
+    patch: { "$setElementOrder/items": "a" },
+    want: /^expected a \[\]interface \{\}, but received a string$/,
+  },
+  {
+    name: "deletions name no list",
+    patch: { $deleteFromPrimitiveList: [] },
+    want: /^invalid patch format of primitive list$/,
+  },
+  {
+    name: "a list is mixed",
+    patch: { items: ["a"] },
+    want: /^list element types are not identical: /,
+  },
+  {
+    name: "the directive is unknown",
+    patch: { labels: { $patch: "burn" } },
+    want: /^unknown patch type: burn in map: map\[\$patch:burn\]$/,
+  },
   {
     name: "retained keys lack a key that is set",
     patch: { strategy: { $retainKeys: [], type: "x" } },
-    want: /does not have the key "type"/,
+    want: /^invalid patch format of retainKeys$/,
   },
   {
     name: "the order lacks an item",
     patch: { "$setElementOrder/items": [{ name: "a" }], items: [{ name: "b" }] },
-    want: /doesn't match \$setElementOrder/,
+    want: /^The order in patch list:\n\[map\[name:b\]\]\n doesn't match \$setElementOrder list:\n\[map\[name:a\]\]\n$/,
   },
 ];
 for (const { name, patch, want } of badStrategic) {
@@ -198,44 +318,208 @@ const jsonPatches: { name: string; doc: unknown; patch: object[]; want: unknown 
     patch: [{ op: "test", path: "/a", value: { c: 2, b: 1 } }],
     want: { a: { b: 1, c: 2 } },
   },
+  { name: "an index is negative", doc: [1, 2], patch: [{ op: "remove", path: "/-1" }], want: [1] },
   {
-    name: "the whole is replaced",
-    doc: { a: 1 },
-    patch: [{ op: "replace", path: "", value: { b: 1 } }],
-    want: { b: 1 },
+    name: "it is added at a negative index",
+    doc: [1, 2],
+    patch: [{ op: "add", path: "/-1", value: 3 }],
+    want: [1, 2, 3],
+  },
+  { name: "a value is missing", doc: {}, patch: [{ op: "add", path: "/a" }], want: { a: null } },
+  { name: "null is tested where nothing is", doc: {}, patch: [{ op: "test", path: "/a", value: null }], want: {} },
+  { name: "a key is empty", doc: {}, patch: [{ op: "add", path: "/", value: 1 }], want: { "": 1 } },
+  { name: "a token has both escapes", doc: {}, patch: [{ op: "add", path: "/~01", value: 1 }], want: { "~1": 1 } },
+  {
+    name: "a copy is changed later",
+    doc: { a: { x: 1 } },
+    patch: [
+      { op: "copy", from: "/a", path: "/b" },
+      { op: "replace", path: "/b/x", value: 2 },
+    ],
+    want: { a: { x: 1 }, b: { x: 2 } },
   },
 ];
 for (const { name, doc, patch, want } of jsonPatches) {
   test(`applyJsonPatch() follows RFC 6902 when ${name}`, () => assert.deepEqual(applyJsonPatch(doc, patch), want));
 }
 const badJsonPatches: { name: string; patch: unknown; kind: PatchError["kind"]; want: RegExp }[] = [
-  { name: "it is no list", patch: {}, kind: "malformed", want: /must be an array/ },
+  {
+    name: "it is no list",
+    patch: {},
+    kind: "malformed",
+    want: /^json: cannot unmarshal object into Go value of type jsonpatch.Patch$/,
+  },
+  {
+    name: "an operation is none",
+    patch: [5],
+    kind: "malformed",
+    want: /^json: cannot unmarshal number into Go value of type jsonpatch.Operation$/,
+  },
   {
     name: "the operation is unknown",
     patch: [{ op: "burn", path: "/a" }],
-    kind: "malformed",
-    want: /Unexpected kind: burn/,
+    kind: "unappliable",
+    want: /^Unexpected kind: burn$/,
   },
-  { name: "a value is missing", patch: [{ op: "add", path: "/a" }], kind: "malformed", want: /has no value/ },
+  {
+    name: "a path is missing",
+    patch: [{ op: "add" }],
+    kind: "unappliable",
+    want: /add operation failed to decode path/,
+  },
   {
     name: "a test fails",
     patch: [{ op: "test", path: "/a", value: 2 }],
     kind: "unappliable",
-    want: /testing value \/a failed/,
+    want: /^testing value \/a failed: test failed$/,
   },
-  { name: "a path is missing", patch: [{ op: "remove", path: "/x" }], kind: "unappliable", want: /missing key: \/x/ },
+  { name: "a key is missing", patch: [{ op: "remove", path: "/x" }], kind: "unappliable", want: /missing key: \/x/ },
+  {
+    name: "a replaced key is missing",
+    patch: [{ op: "replace", path: "/x", value: 1 }],
+    kind: "unappliable",
+    want: /missing key: \/x/,
+  },
+  {
+    name: "a parent is missing",
+    patch: [{ op: "add", path: "/x/y", value: 1 }],
+    kind: "unappliable",
+    want: /missing path: \/x\/y/,
+  },
+  {
+    name: "a parent is a scalar",
+    patch: [{ op: "add", path: "/a/y", value: 1 }],
+    kind: "unappliable",
+    want: /missing path: \/a\/y/,
+  },
+  {
+    name: "the pointer is of the whole",
+    patch: [{ op: "replace", path: "", value: {} }],
+    kind: "unappliable",
+    want: /missing path/,
+  },
   {
     name: "an index is out of range",
     patch: [{ op: "add", path: "/l/5", value: 1 }],
     kind: "unappliable",
     want: /invalid index/,
   },
+  {
+    name: "an index is no number",
+    patch: [{ op: "add", path: "/l/x", value: 1 }],
+    kind: "unappliable",
+    want: /invalid syntax/,
+  },
+  {
+    name: "a value moves into itself",
+    patch: [{ op: "move", from: "/l", path: "/l/0" }],
+    kind: "unappliable",
+    want: /missing path/,
+  },
+  {
+    name: "copies grow without end",
+    patch: Array(60)
+      .fill({ op: "copy", from: "", path: "/l/-" })
+      .map((op, i) => ({ ...op, from: i === 0 ? "/big" : "/l" })),
+    kind: "unappliable",
+    want: /^Unable to complete the copy, the accumulated size increase of copy is \d+, exceeding the limit 3145728$/,
+  },
 ];
 for (const { name, patch, kind, want } of badJsonPatches) {
   test(`applyJsonPatch() throws ${kind} when ${name}`, () => {
     assert.throws(
-      () => applyJsonPatch({ a: 1, l: [] }, patch),
+      () => applyJsonPatch({ a: 1, l: [], big: "x".repeat(1000) }, patch),
       (error) => error instanceof PatchError && error.kind === kind && want.test(error.message),
     );
   });
 }
+test("applyJsonPatch() throws 413 when there are too many operations", () => {
+  assert.throws(
+    () => applyJsonPatch({}, Array(10_001).fill({ op: "test", path: "/a", value: null })),
+    (error) =>
+      error instanceof StatusError &&
+      error.code === 413 &&
+      error.message === "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001",
+  );
+});
+
+const json = fc.jsonValue({ maxDepth: 3 });
+const document = fc.dictionary(fc.constantFrom("a", "b", "c", "~", "/", "__proto__"), json);
+const pointerOf = (key: string) => `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+
+test("applyJsonPatch() makes any document of any other when told key by key, and changes no argument", () => {
+  fc.assert(
+    fc.property(document, document, (before, after) => {
+      const text = JSON.stringify(before);
+      const patch = [
+        ...Object.keys(before).map((key) => ({ op: "remove", path: pointerOf(key) })),
+        ...Object.keys(after).map((key) => ({ op: "add", path: pointerOf(key), value: after[key] })),
+        ...Object.keys(after).map((key) => ({ op: "test", path: pointerOf(key), value: after[key] })),
+      ];
+      assert.equal(JSON.stringify(applyJsonPatch(before, patch)), JSON.stringify(after));
+      assert.equal(JSON.stringify(before), text);
+    }),
+    { verbose: 1 },
+  );
+});
+
+/** The merge patch from one document to another; neither has nulls. */
+function difference(before: unknown, after: unknown): unknown {
+  if (!isJsonObject(before) || !isJsonObject(after)) return after;
+  const patch: JsonObject = {};
+  for (const key of Object.keys(before)) if (!hasKey(after, key)) setKey(patch, key, null);
+  for (const key of Object.keys(after)) {
+    setKey(patch, key, hasKey(before, key) ? difference(before[key], after[key]) : after[key]);
+  }
+  return patch;
+}
+const withoutNulls = document.map((value) => JSON.parse(JSON.stringify(value, (_k, v) => (v === null ? 0 : v))));
+test("applyMergePatch() and applyStrategicMergePatch() lead to the document whose difference they are given", () => {
+  const nothing = struct("Nothing", {});
+  fc.assert(
+    fc.property(withoutNulls, withoutNulls, (before, after) => {
+      const patch = difference(before, after) as JsonObject;
+      assert.ok(jsonEquals(applyMergePatch(before, patch), after));
+      assert.ok(jsonEquals(applyStrategicMergePatch(before, patch, nothing), after));
+    }),
+    { verbose: 1 },
+  );
+});
+
+const named = fc.uniqueArray(fc.constantFrom("a", "b", "c", "d", "e"));
+const itemsOf = (names: readonly string[], image: string) => names.map((name) => ({ name, image }));
+test("applyStrategicMergePatch() with $setElementOrder puts named items in that order and loses no other", () => {
+  fc.assert(
+    fc.property(named, named, (server, wanted) => {
+      const patch = { "$setElementOrder/items": wanted.map((name) => ({ name })), items: itemsOf(wanted, "new") };
+      const { items } = applyStrategicMergePatch({ items: itemsOf(server, "old") }, patch, schema) as {
+        items: { name: string; image: string }[];
+      };
+      const others = server.filter((name) => !wanted.includes(name));
+      assert.deepEqual(
+        items.filter((i) => i.image === "new").map((i) => i.name),
+        wanted,
+      );
+      assert.deepEqual(
+        items.filter((i) => i.image === "old").map((i) => i.name),
+        others,
+      );
+    }),
+    { verbose: 1 },
+  );
+});
+test("applyStrategicMergePatch() changes nothing when it is applied a second time", () => {
+  fc.assert(
+    fc.property(named, named, named, (server, changed, deleted) => {
+      const gone = deleted.filter((name) => !changed.includes(name));
+      const patch = {
+        items: [...itemsOf(changed, "new"), ...gone.map((name) => ({ name, $patch: "delete" }))],
+        finalizers: changed,
+        "$deleteFromPrimitiveList/finalizers": gone,
+      };
+      const once = applyStrategicMergePatch({ items: itemsOf(server, "old"), finalizers: server }, patch, schema);
+      assert.deepEqual(applyStrategicMergePatch(once, patch, schema), once);
+    }),
+    { verbose: 1 },
+  );
+});

@@ -175,6 +175,9 @@ export const statusErrors = {
     ),
   tooLarge: (limitBytes: number) =>
     failure(413, StatusReason.RequestEntityTooLarge, `Request entity too large: limit is ${limitBytes}`),
+  /** The same for a limit that is not one of bytes. */
+  requestTooLarge: (why: string) =>
+    failure(413, StatusReason.RequestEntityTooLarge, `Request entity too large: ${why}`),
   tooManyRequests: (message: string, retryAfterSeconds: number) =>
     failure(429, StatusReason.TooManyRequests, message, { retryAfterSeconds }),
   /** Something took too long and may be asked again: a 500, unlike `timeout`. */

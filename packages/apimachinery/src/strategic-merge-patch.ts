@@ -8,14 +8,16 @@
  *   {"$setElementOrder/containers":[{"name":"b"}, ...]}   says in which order the items shall stand
  *
  * Source: k8s.io/apimachinery/pkg/util/strategicpatch; design: contributors/devel/sig-api-machinery/strategic-merge-patch.md
+ * Differs from upstream: what is wrong with a patch is always a 400; some of it is a 500 there, without a reason.
  */
+import { goTypeOf, showGo } from "./go-text.ts";
+import { cloneJson } from "./json.ts";
 import { PatchError } from "./patch-error.ts";
 import {
   type FieldSchema,
   hasKey,
   isJsonObject,
   type JsonObject,
-  jsonEquals,
   type StructSchema,
   setKey,
   type TypeSchema,
@@ -23,194 +25,288 @@ import {
 
 const PATCH = "$patch";
 const RETAIN_KEYS = "$retainKeys";
-const DELETE_FROM = "$deleteFromPrimitiveList/";
-const SET_ORDER = "$setElementOrder/";
+const DELETE_FROM = "$deleteFromPrimitiveList";
+const SET_ORDER = "$setElementOrder";
 
 /** The patched object; neither argument is changed. Throws PatchError. */
 export function applyStrategicMergePatch(original: JsonObject, patch: JsonObject, schema: StructSchema): JsonObject {
-  return mergeMap(structuredClone(original), structuredClone(patch), (key) => schema.fields.get(key));
+  return mergeMap(cloneJson(original), cloneJson(patch), (key) => schema.fields.get(key));
 }
 
-type FieldLookup = (key: string) => FieldSchema | undefined;
+/** What is known of the field of a map or struct. */
+interface Field {
+  readonly type: TypeSchema;
+  readonly patchStrategy?: string | undefined;
+  readonly patchMergeKey?: string | undefined;
+}
+type FieldLookup = (key: string) => Field | FieldSchema | undefined;
 
-/** Fields of what lies under `type`; none for maps and scalars. */
 function lookupIn(type: TypeSchema | undefined): FieldLookup {
-  return type?.kind === "struct" ? (key) => type.struct.fields.get(key) : () => undefined;
+  if (type?.kind === "struct") return (key) => type.struct.fields.get(key);
+  return type?.kind === "map" ? () => ({ type: type.values }) : () => undefined;
 }
 
+const malformed = (message: string) => new PatchError("malformed", message);
+
+function expected(wanted: unknown, found: unknown): PatchError {
+  return malformed(`expected a ${goTypeOf(wanted)}, but received a ${goTypeOf(found)}`);
+}
+
+function noMergeKey(item: unknown, key: string): PatchError {
+  return malformed(`map: ${showGo(item)} does not contain declared merge key: ${key}`);
+}
+
+function own(object: JsonObject, key: string): unknown {
+  return hasKey(object, key) ? object[key] : undefined;
+}
+
+/** Changes and returns `original`; `patch` is used up. */
 function mergeMap(original: JsonObject, patch: JsonObject, lookup: FieldLookup): JsonObject {
-  const directive = patch[PATCH];
-  if (directive !== undefined) {
-    if (directive === "replace") {
-      const { [PATCH]: _directive, ...rest } = patch;
-      return rest;
-    }
-    if (directive === "delete") return {};
-    if (directive !== "merge") throw new PatchError("malformed", `Unknown patch type found: ${String(directive)}`);
-    delete patch[PATCH];
-  }
+  if (hasKey(patch, PATCH)) return directed(patch);
   retainKeys(original, patch);
-  const orders = new Map<string, unknown[]>();
-  for (const [key, value] of Object.entries(patch)) {
-    if (key.startsWith(SET_ORDER)) orders.set(key.slice(SET_ORDER.length), listOf(value, key));
-    else if (key.startsWith(DELETE_FROM)) deleteValues(original, key.slice(DELETE_FROM.length), listOf(value, key));
+  for (const key of Object.keys(patch)) {
+    if (key.startsWith(SET_ORDER)) mergeOrdered(original, patch, key, lookup);
   }
   for (const [key, value] of Object.entries(patch)) {
-    if (key.startsWith(SET_ORDER) || key.startsWith(DELETE_FROM)) continue;
-    mergeField(original, key, value, lookup(key), orders.get(key));
-    orders.delete(key);
-  }
-  for (const [key, order] of orders) {
-    const current = original[key];
-    if (Array.isArray(current)) original[key] = inOrder(current, current, order, lookup(key)?.patchMergeKey, []);
+    const isDeletion = key.startsWith(DELETE_FROM);
+    const name = isDeletion ? afterSlash(key, DELETE_FROM, "primitive list") : key;
+    mergeField({ original, name, value, isDeletion, field: lookup(name) });
   }
   return original;
 }
 
-function mergeField(
-  original: JsonObject,
-  key: string,
-  value: unknown,
-  field: FieldSchema | undefined,
-  order: unknown[] | undefined,
-): void {
-  if (value === null) {
-    delete original[key];
-    return;
-  }
-  const current = hasKey(original, key) ? original[key] : undefined;
-  const strategies = field?.patchStrategy?.split(",") ?? [];
-  if (isJsonObject(value) && isJsonObject(current) && !strategies.includes("replace")) {
-    setKey(original, key, mergeMap(current, value, lookupIn(valueType(field))));
-  } else if (Array.isArray(value) && Array.isArray(current) && strategies.includes("merge")) {
-    const merged = mergeList(current, value, field, key);
-    original[key] = order === undefined ? merged : inOrder(merged, current, order, field?.patchMergeKey, value);
-  } else setKey(original, key, withoutDirectives(value, strategies.includes("merge")));
+/** A map that says itself what shall become of it. */
+function directed(patch: JsonObject): JsonObject {
+  const { [PATCH]: directive, ...rest } = patch;
+  if (directive === "replace") return rest;
+  if (directive === "delete") return {};
+  throw malformed(`unknown patch type: ${showGo(directive)} in map: ${showGo(patch)}`);
 }
 
-/** The type below a field: of a map its values' lookup has no fields, of a struct its own. */
-function valueType(field: FieldSchema | undefined): TypeSchema | undefined {
-  return field?.type;
-}
-
-function listOf(value: unknown, key: string): unknown[] {
-  if (!Array.isArray(value)) throw new PatchError("malformed", `${key} must be a list`);
-  return value;
+function afterSlash(key: string, prefix: string, what: string): string {
+  if (!key.startsWith(`${prefix}/`)) throw malformed(`invalid patch format of ${what}`);
+  return key.slice(prefix.length + 1);
 }
 
 function retainKeys(original: JsonObject, patch: JsonObject): void {
   const keys = patch[RETAIN_KEYS];
   if (keys === undefined) return;
   delete patch[RETAIN_KEYS];
-  const retained = new Set(listOf(keys, RETAIN_KEYS));
-  for (const key of Object.keys(patch)) {
-    if (!key.startsWith("$") && patch[key] !== null && !retained.has(key)) {
-      throw new PatchError(
-        "malformed",
-        `${RETAIN_KEYS} does not have the key ${JSON.stringify(key)} that the patch sets`,
-      );
-    }
+  const invalid = malformed("invalid patch format of retainKeys");
+  if (!Array.isArray(keys)) throw invalid;
+  const retained = new Set<unknown>(keys);
+  for (const [key, value] of Object.entries(patch)) {
+    const isDirective = key.startsWith(DELETE_FROM) || key.startsWith(SET_ORDER);
+    if (value !== null && !isDirective && !retained.has(key)) throw invalid;
   }
   for (const key of Object.keys(original)) if (!retained.has(key)) delete original[key];
 }
 
-function deleteValues(original: JsonObject, key: string, values: readonly unknown[]): void {
-  const current = original[key];
-  if (Array.isArray(current)) original[key] = current.filter((item) => !values.some((v) => jsonEquals(v, item)));
+interface FieldMerge {
+  readonly original: JsonObject;
+  readonly name: string;
+  readonly value: unknown;
+  /** `value` lists what shall go. */
+  readonly isDeletion: boolean;
+  readonly field: Field | undefined;
 }
 
-function mergeList(original: unknown[], patch: unknown[], field: FieldSchema | undefined, name: string): unknown[] {
+function mergeField({ original, name, value, isDeletion, field }: FieldMerge): void {
+  if (value === null) {
+    delete original[name];
+    return;
+  }
+  const current = own(original, name);
+  if (Array.isArray(value) && Array.isArray(current)) {
+    original[name] = mergeListField(current, value, field, isDeletion);
+  } else if (isDeletion) {
+    // There is nothing that anything could be taken from.
+  } else if (isJsonObject(value) && isJsonObject(current)) {
+    const isReplaced = strategiesOf(field).includes("replace");
+    setKey(original, name, isReplaced ? value : mergeMap(current, value, lookupIn(field?.type)));
+  } else {
+    const cleaned = withoutDirectives(value);
+    if (cleaned === undefined) delete original[name];
+    else setKey(original, name, cleaned);
+  }
+}
+
+function strategiesOf(field: Field | undefined): readonly string[] {
+  return field?.patchStrategy?.split(",") ?? [];
+}
+
+function mergeListField(
+  current: unknown[],
+  value: unknown[],
+  field: Field | undefined,
+  isDeletion: boolean,
+): readonly unknown[] {
+  if (isDeletion || strategiesOf(field).includes("merge")) return mergeList(current, value, field, isDeletion);
+  return value;
+}
+
+/**
+ * What is taken over as it is must not carry directives or nulls into the object. A map with a $patch of its own
+ * vanishes (undefined): there is nothing that it could be applied to.
+ */
+function withoutDirectives(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutDirectives).filter((item) => item !== undefined);
+  if (!isJsonObject(value)) return value;
+  if (hasKey(value, PATCH)) return undefined;
+  const result: JsonObject = {};
+  for (const [key, inner] of Object.entries(value)) {
+    const isDirective = key === RETAIN_KEYS || key.startsWith(DELETE_FROM) || key.startsWith(SET_ORDER);
+    const cleaned = inner === null || isDirective ? undefined : withoutDirectives(inner);
+    if (cleaned !== undefined) setKey(result, key, cleaned);
+  }
+  return result;
+}
+
+/** Merges a list together with its $setElementOrder, and takes both out of the patch. */
+function mergeOrdered(original: JsonObject, patch: JsonObject, directive: string, lookup: FieldLookup): void {
+  const order = patch[directive];
+  delete patch[directive];
+  if (!Array.isArray(order)) throw expected([], order);
+  const name = afterSlash(directive, SET_ORDER, "setElementOrder list");
+  const field = lookup(name);
+  const current = own(original, name);
+  const change = own(patch, name);
+  if (change === null || (current === undefined && change === undefined)) return;
+  if (current !== undefined && !Array.isArray(current)) throw expected([], current);
+  if (change !== undefined && !Array.isArray(change)) throw expected([], change);
   const mergeKey = field?.patchMergeKey;
-  const items = [...original, ...patch];
-  if (items.every((item) => !isJsonObject(item))) {
-    return items.filter((item, i) => items.findIndex((other) => jsonEquals(other, item)) === i);
+  if (change !== undefined) checkOrder(change, order, mergeKey);
+  let merged: readonly unknown[] = current ?? [];
+  if (current === undefined) merged = withoutDirectives(change) as unknown[];
+  else if (change !== undefined) merged = mergeListField([...current], change, field, false);
+  const kind = elementKind(current ?? [], change ?? []);
+  original[name] = inOrder(merged, order, current ?? [], kind === "map" ? mergeKey : undefined);
+  delete patch[name];
+}
+
+/** Items of the patch must stand in the same order as in the directive, and all of them in it. */
+function checkOrder(change: readonly unknown[], order: readonly unknown[], mergeKey: string | undefined): void {
+  if (order.length === 0) return;
+  const kept = change.filter((item) => !(isJsonObject(item) && hasKey(item, PATCH)));
+  let at = 0;
+  for (const wanted of order) {
+    if (at < kept.length && identityOf(kept[at], mergeKey) === identityOf(wanted, mergeKey)) at++;
   }
-  if (mergeKey === undefined) throw new PatchError("malformed", `cannot merge lists without merge key for ${name}`);
-  const itemType = field?.type.kind === "list" ? field.type.items : undefined;
-  if (patch.some((item) => isJsonObject(item) && item[PATCH] === "replace")) {
-    return patch
-      .filter((item) => !(isJsonObject(item) && item[PATCH] !== undefined))
-      .map((i) => withoutDirectives(i, true));
+  if (at < kept.length) {
+    throw malformed(
+      `The order in patch list:\n${showGo(change)}\n doesn't match ${SET_ORDER} list:\n${showGo(order)}\n`,
+    );
   }
-  let merged = original;
+}
+
+/** By what an item is recognised: a scalar by itself, a map by its merge key. Throws when it has none. */
+function identityOf(item: unknown, mergeKey: string | undefined): unknown {
+  if (mergeKey === undefined) return comparable(item);
+  if (!isJsonObject(item)) throw expected({}, item);
+  if (!hasKey(item, mergeKey)) throw noMergeKey(item, mergeKey);
+  return comparable(item[mergeKey]);
+}
+
+function comparable(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
+}
+
+/** What both lists are made of. Throws for a mixture, and for lists of lists. */
+function elementKind(...lists: readonly (readonly unknown[])[]): "map" | "scalar" {
+  const types = new Set(lists.flat(1).map((item) => goTypeOf(item).replace("float64", "int64")));
+  if (types.has("[]interface {}")) throw new PatchError("unappliable", "lists of lists are not supported");
+  if (types.size > 1) throw malformed(`list element types are not identical: ${showGo(lists)}`);
+  return types.has("map[string]interface {}") ? "map" : "scalar";
+}
+
+function mergeList(original: unknown[], patch: unknown[], field: Field | undefined, isDeletion: boolean): unknown[] {
+  if (original.length + patch.length === 0) return original;
+  if (elementKind(original, patch) === "scalar") {
+    if (isDeletion) return original.filter((item) => !patch.includes(item));
+    return inOrder([...new Set([...original, ...patch])], patch, original, undefined);
+  }
+  const mergeKey = field?.patchMergeKey;
+  if (mergeKey === undefined || field === undefined) {
+    throw malformed("cannot merge lists without merge key for struct");
+  }
+  const changes = patch as JsonObject[];
+  const kept = withSpecialItems(original as JsonObject[], changes, mergeKey);
+  const plain = changes.filter((item) => !hasKey(item, PATCH));
+  if (changes.some((item) => item[PATCH] === "replace")) return inOrder(plain, plain, plain, mergeKey);
+  const itemType = field.type.kind === "list" ? field.type.items : undefined;
+  return inOrder(mergeItems(kept, plain, mergeKey, lookupIn(itemType)), plain, kept, mergeKey);
+}
+
+/** The original without the items that the patch deletes. */
+function withSpecialItems(original: readonly JsonObject[], patch: readonly JsonObject[], key: string): JsonObject[] {
+  const deleted = new Set<unknown>();
   for (const item of patch) {
-    if (!isJsonObject(item)) throw new PatchError("malformed", `the items of ${name} must be objects`);
-    const value = item[mergeKey];
-    if (value === undefined) {
-      throw new PatchError(
-        "malformed",
-        `map: ${JSON.stringify(item)} does not contain declared merge key: ${mergeKey}`,
-      );
-    }
-    const matches = (other: unknown) => isJsonObject(other) && jsonEquals(other[mergeKey], value);
-    if (item[PATCH] === "delete") {
-      merged = merged.filter((other) => !matches(other));
-      continue;
-    }
-    const index = merged.findIndex(matches);
-    if (index < 0) merged = [...merged, withoutDirectives(item, true)];
-    else merged = merged.with(index, mergeMap(merged[index] as JsonObject, item, lookupIn(itemType)));
+    const directive = item[PATCH];
+    if (directive === undefined || directive === "replace") continue;
+    if (directive === "merge") throw malformed("merging lists cannot yet be specified in the patch");
+    if (directive !== "delete") throw malformed(`unknown patch type: ${showGo(directive)} in map: ${showGo(item)}`);
+    deleted.add(identityOf(item, key));
+  }
+  return original.filter((item) => !hasKey(item, key) || !deleted.has(comparable(item[key])));
+}
+
+function mergeItems(
+  original: readonly JsonObject[],
+  patch: readonly JsonObject[],
+  key: string,
+  lookup: FieldLookup,
+): JsonObject[] {
+  const merged = [...original];
+  const positions = new Map<unknown, number>();
+  for (const [i, item] of merged.entries()) {
+    const identity = comparable(item[key]);
+    if (hasKey(item, key) && !positions.has(identity)) positions.set(identity, i);
+  }
+  for (const item of patch) {
+    const identity = identityOf(item, key);
+    const at = positions.get(identity);
+    const old = at === undefined ? undefined : merged[at];
+    if (at !== undefined && old !== undefined) merged[at] = mergeMap(old, item, lookup);
+    else positions.set(identity, merged.push(withoutDirectives(item) as JsonObject) - 1);
   }
   return merged;
 }
 
-/** What is taken over as it is must not carry directives or nulls into the object. */
-function withoutDirectives(value: unknown, keyedList: boolean): unknown {
-  if (Array.isArray(value)) {
-    return value
-      .filter((item) => !(keyedList && isJsonObject(item) && item[PATCH] === "delete"))
-      .map((item) => withoutDirectives(item, true));
-  }
-  if (!isJsonObject(value)) return value;
-  if (value[PATCH] === "delete") return {};
-  const result: JsonObject = {};
-  for (const [key, inner] of Object.entries(value)) {
-    if (inner === null || key === PATCH || key === RETAIN_KEYS) continue;
-    if (key.startsWith(SET_ORDER) || key.startsWith(DELETE_FROM)) continue;
-    setKey(result, key, withoutDirectives(inner, true));
-  }
-  return result;
-}
-
 /**
- * Items named by `order` stand in that order; the others, known to the server only, keep their order among themselves
- * and come before an ordered item that they preceded on the server.
+ * Items that `order` names stand in its order; the others, known to the server only, keep theirs, and each comes before the
+ * first ordered item that it preceded on the server. So a new item without a $setElementOrder comes first.
  */
 function inOrder(
   merged: readonly unknown[],
-  server: readonly unknown[],
   order: readonly unknown[],
+  server: readonly unknown[],
   mergeKey: string | undefined,
-  patch: readonly unknown[],
 ): unknown[] {
-  const identity = (item: unknown) =>
-    JSON.stringify(mergeKey !== undefined && isJsonObject(item) ? item[mergeKey] : item);
-  const wanted = order.map(identity);
-  checkOrder(wanted, patch, identity);
-  const positions = new Map(server.map((item, i) => [identity(item), i]));
-  const ordered = merged
-    .filter((item) => wanted.includes(identity(item)))
-    .sort((a, b) => wanted.indexOf(identity(a)) - wanted.indexOf(identity(b)));
-  const serverOnly = merged.filter((item) => !wanted.includes(identity(item)));
+  const rank = ranksOf(order, mergeKey);
+  const serverRank = ranksOf(server, mergeKey);
+  const rankOf = (ranks: ReadonlyMap<unknown, number>, item: unknown) => ranks.get(identityOf(item, mergeKey)) ?? -1;
+  const by = (ranks: ReadonlyMap<unknown, number>) => (a: unknown, b: unknown) => rankOf(ranks, a) - rankOf(ranks, b);
+  const ordered = merged.filter((item) => rankOf(rank, item) >= 0).sort(by(rank));
+  const others = merged.filter((item) => rankOf(rank, item) < 0).sort(by(serverRank));
   const result: unknown[] = [];
-  let left = 0;
-  let right = 0;
-  while (left < serverOnly.length || right < ordered.length) {
-    const a = left < serverOnly.length ? positions.get(identity(serverOnly[left])) : undefined;
-    const b = right < ordered.length ? positions.get(identity(ordered[right])) : undefined;
-    const takeLeft =
-      right >= ordered.length || (left < serverOnly.length && a !== undefined && b !== undefined && a < b);
-    result.push(takeLeft ? serverOnly[left++] : ordered[right++]);
+  let next = 0;
+  for (const item of ordered) {
+    const place = rankOf(serverRank, item);
+    while (next < others.length && place >= 0) {
+      const before = rankOf(serverRank, others[next]);
+      if (before < 0 || before >= place) break;
+      result.push(others[next++]);
+    }
+    result.push(item);
   }
-  return result;
+  return [...result, ...others.slice(next)];
 }
 
-function checkOrder(wanted: readonly string[], patch: readonly unknown[], identity: (item: unknown) => string): void {
-  for (const item of patch) {
-    if (isJsonObject(item) && item[PATCH] !== undefined) continue;
-    if (!wanted.includes(identity(item))) {
-      const complaint = `The order in patch list:\n${JSON.stringify(item)}\n doesn't match ${SET_ORDER} list:\n[${wanted.join(",")}]`;
-      throw new PatchError("malformed", complaint);
-    }
+function ranksOf(items: readonly unknown[], mergeKey: string | undefined): Map<unknown, number> {
+  const ranks = new Map<unknown, number>();
+  for (const [i, item] of items.entries()) {
+    const identity = identityOf(item, mergeKey);
+    if (!ranks.has(identity)) ranks.set(identity, i);
   }
+  return ranks;
 }
