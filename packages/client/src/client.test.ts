@@ -247,3 +247,19 @@ test("Client.watch() throws the signal's reason when aborted while waiting", asy
   };
   await assert.rejects(collect(client.watch(core.configmaps, { signal: controller.signal })), /enough/);
 });
+
+test("Client sends no write, but reads, when beforeWrite throws", async () => {
+  server.handler = (_request, response) => json(response, 200, configMap("a", 1));
+  const refusal = new Error("not leading");
+  const beforeWrite = () => {
+    throw refusal;
+  };
+  const reader = new Client({ server: server.url }, { clock: fastClock(100), beforeWrite });
+  await reader.get(core.configmaps, key);
+  await assert.rejects(reader.delete(core.configmaps, key), refusal);
+  reader.close();
+  assert.deepEqual(
+    server.requests.map(({ method }) => method),
+    ["GET"],
+  );
+});

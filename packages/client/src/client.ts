@@ -28,6 +28,8 @@ export interface ClientOptions {
   readonly userAgent?: string | undefined;
   /** Deadline of requests that name none; 60 s when absent. */
   readonly requestTimeoutMs?: number | undefined;
+  /** Called right before anything but a read is sent; what it throws ends the request unsent. */
+  readonly beforeWrite?: (() => void) | undefined;
 }
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -96,7 +98,8 @@ export class Client {
     this.config = config;
     this.#clock = options.clock ?? systemClock;
     this.#timeoutMs = options.requestTimeoutMs;
-    this.#transport = new Transport(config, this.#clock, options.userAgent ?? config.userAgent ?? "knarr/v1.36.0");
+    const userAgent = options.userAgent ?? config.userAgent ?? "knarr/v1.36.0";
+    this.#transport = new Transport(config, { clock: this.#clock, userAgent, beforeWrite: options.beforeWrite });
   }
 
   get<T>(ref: ResourceRef<T>, key: ObjectKey, options: GetOptions = {}): Promise<T> {

@@ -7,7 +7,8 @@
  * Safety: a leader counts renewDeadline from the moment it *sent* its last successful renewal, and tells its work to stop
  * then, whatever its requests are doing. A follower counts leaseDuration from the moment it *saw* the lease change, which
  * is later. As renewDeadline < leaseDuration, the old leader's signal has aborted before anyone else may acquire; clocks
- * of different machines are never compared.
+ * of different machines are never compared. A process that was stopped and wakes up late may handle what it finds in its
+ * sockets before its timers: so writes should ask `isLeading`, which looks at the clock, right before they are sent.
  * Source: client-go tools/leaderelection
  */
 import { coordination } from "@knarr/api/generated/resources.ts";
@@ -33,8 +34,11 @@ export interface LeaderElectionOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** The work of the leader; must end soon after its signal aborts. When it ends by itself, leadership is released. */
-  readonly lead: (signal: AbortSignal) => Promise<void>;
+  /**
+   * The work of the leader; must end soon after its signal aborts. When it ends by itself, leadership is released.
+   * `isLeading` is false as soon as the last renewal is too old, even if the signal is still to abort.
+   */
+  readonly lead: (signal: AbortSignal, isLeading: () => boolean) => Promise<void>;
   /** Told when a different holder is seen. */
   readonly onNewLeader?: ((identity: string) => void) | undefined;
   /** Uniform in [0, 1); Math.random when absent. */
@@ -65,7 +69,7 @@ export async function runLeaderElection(options: LeaderElectionOptions): Promise
   const renewing = new AbortController();
   const renewal = elector.keepRenewing(leadership, renewing.signal);
   try {
-    await options.lead(leadership.signal);
+    await options.lead(leadership.signal, () => !leadership.signal.aborted && elector.inTime);
   } catch (error) {
     if (!leadership.signal.aborted || error !== leadership.signal.reason) throw error;
   } finally {
@@ -104,6 +108,11 @@ class Elector {
     if (this.#deadlineMs >= this.#durationMs) throw new RangeError("renewDeadlineMs must be below leaseDurationMs");
     if (this.#retryMs * 1.2 >= this.#deadlineMs)
       throw new RangeError("retryPeriodMs must be well below renewDeadlineMs");
+  }
+
+  /** Whether the last renewal is recent enough that nobody else can have acquired the lease. */
+  get inTime(): boolean {
+    return this.#options.clock.monotonicMs() - this.#renewedAtMs < this.#deadlineMs;
   }
 
   async acquire(): Promise<void> {

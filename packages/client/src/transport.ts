@@ -44,17 +44,22 @@ export class Transport {
   readonly #base: URL;
   readonly #clock: Clock;
   readonly #userAgent: string;
+  readonly #beforeWrite: (() => void) | undefined;
   #agents: Agents | undefined;
   #credentials: TlsCredentials | undefined;
 
-  constructor(config: RestConfig, clock: Clock, userAgent: string) {
+  constructor(
+    config: RestConfig,
+    options: { readonly clock: Clock; readonly userAgent: string; readonly beforeWrite?: (() => void) | undefined },
+  ) {
     this.config = config;
     this.#base = new URL(config.server);
     if (this.#base.protocol !== "https:" && this.#base.protocol !== "http:") {
       throw new TypeError(`server ${config.server} must be an http or https URL`);
     }
-    this.#clock = clock;
-    this.#userAgent = userAgent;
+    this.#clock = options.clock;
+    this.#userAgent = options.userAgent;
+    this.#beforeWrite = options.beforeWrite;
   }
 
   /** The path and query that go into the request line. */
@@ -122,11 +127,13 @@ export class Transport {
   async #once(request: RawRequest, deadlineMs: number, stream: boolean): Promise<IncomingMessage> {
     const headers = await this.#headers(request.headers ?? {});
     const agents = await this.#currentAgents();
+    const isRead = request.method === "GET" || request.method === "HEAD";
     for (let resend = 0; ; resend++) {
+      if (!isRead) this.#beforeWrite?.();
       try {
         return await this.#send(request, { headers, agents, deadlineMs, stream });
       } catch (error) {
-        const stale = error instanceof StaleSocketError && (request.method === "GET" || request.method === "HEAD");
+        const stale = error instanceof StaleSocketError && isRead;
         if (stale && resend < 3) continue;
         throw error instanceof StaleSocketError ? error.error : error;
       }

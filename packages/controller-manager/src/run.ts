@@ -12,7 +12,7 @@ import { Client } from "@knarr/client/client.ts";
 import { DelegatedAuthorization } from "@knarr/client/delegated-authorization.ts";
 import { InformerSet } from "@knarr/client/informer.ts";
 import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
-import { runLeaderElection } from "@knarr/client/leader-election.ts";
+import { LeadershipLostError, runLeaderElection } from "@knarr/client/leader-election.ts";
 import { runControllers, selectControllers } from "@knarr/controller/run-controllers.ts";
 import { WorkQueueMetrics } from "@knarr/controller/work-queue-metrics.ts";
 import { UsageError } from "@knarr/daemon/flags.ts";
@@ -27,14 +27,13 @@ import type { Controller, ControllerContext } from "./controller-context.ts";
 import { controllers } from "./controllers/index.ts";
 import { ServiceAccountClients } from "./service-account-clients.ts";
 
+const USER_AGENT = "kube-controller-manager/v1.36.0 knarr";
+
 export async function run(given: Config, context: DaemonContext): Promise<void> {
   const config = validateConfig(given);
   const selected = select(config);
   const { signal, log, clock } = context;
-  const client = new Client(loadKubeconfig({ path: config.kubeconfig, clock }), {
-    clock,
-    userAgent: "kube-controller-manager/v1.36.0 knarr",
-  });
+  const client = new Client(loadKubeconfig({ path: config.kubeconfig, clock }), { clock, userAgent: USER_AGENT });
   const metrics = makeMetrics(clock.monotonicMs);
   try {
     await runGroup(signal, {
@@ -44,8 +43,8 @@ export async function run(given: Config, context: DaemonContext): Promise<void> 
         await server.closed;
       },
       controllers: (stop) =>
-        lead(config, { client, context, signal: stop, leading: metrics.leading }, (leading) =>
-          work(config, { client, context, selected, metrics, signal: leading }),
+        lead(config, { client, context, signal: stop, leading: metrics.leading }, (leading, isLeading) =>
+          work(config, { client, context, selected, metrics, signal: leading, isLeading }),
         ),
     });
   } finally {
@@ -122,9 +121,9 @@ async function serve(
 async function lead(
   config: Config,
   of: { client: Client; context: DaemonContext; signal: AbortSignal; leading: Metrics["leading"] },
-  run: (signal: AbortSignal) => Promise<void>,
+  run: (signal: AbortSignal, isLeading: () => boolean) => Promise<void>,
 ): Promise<void> {
-  if (!config.leaderElect) return run(of.signal);
+  if (!config.leaderElect) return run(of.signal, () => true);
   const { clock, log } = of.context;
   const name = config.leaderElectResourceName;
   of.leading.set({ name }, 0);
@@ -139,10 +138,10 @@ async function lead(
     log,
     signal: of.signal,
     onNewLeader: (leader) => log.info({ leader }, "new leader"),
-    lead: async (signal) => {
+    lead: async (signal, isLeading) => {
       of.leading.set({ name }, 1);
       try {
-        await run(signal);
+        await run(signal, isLeading);
       } finally {
         of.leading.set({ name }, 0);
       }
@@ -150,6 +149,7 @@ async function lead(
   });
 }
 
+/** The controllers' work. Their clients refuse to write once the lease may be another's, whatever is still in flight. */
 async function work(
   config: Config,
   of: {
@@ -158,13 +158,18 @@ async function work(
     selected: readonly Controller[];
     metrics: Metrics;
     signal: AbortSignal;
+    isLeading: () => boolean;
   },
 ): Promise<void> {
-  const { client, metrics } = of;
+  const { metrics } = of;
   const { log, clock } = of.context;
   const resyncMs = config.minResyncPeriodMs * (1 + Math.random());
+  const beforeWrite = () => {
+    if (!of.isLeading()) throw new LeadershipLostError("leader election lost: nothing may be written any more");
+  };
+  const client = new Client(of.client.config, { clock, userAgent: USER_AGENT, beforeWrite });
   const informers = new InformerSet(client, { resyncMs, clock, log });
-  const accounts = new ServiceAccountClients(client, clock);
+  const accounts = new ServiceAccountClients(client, { clock, beforeWrite });
   const contextFor = ({ name, serviceAccount = name }: Controller): ControllerContext => ({
     name,
     client: config.useServiceAccountCredentials ? accounts.clientFor(serviceAccount) : client,
@@ -183,5 +188,6 @@ async function work(
     });
   } finally {
     accounts.close();
+    client.close();
   }
 }

@@ -21,12 +21,14 @@ interface Token {
 export class ServiceAccountClients {
   readonly #root: Client;
   readonly #clock: Clock;
+  readonly #beforeWrite: () => void;
   readonly #clients = new Map<string, Client>();
 
-  /** `root` may create ServiceAccounts and their tokens. */
-  constructor(root: Client, clock: Clock) {
+  /** `root` may create ServiceAccounts and their tokens. `beforeWrite` may forbid its clients to write, by throwing. */
+  constructor(root: Client, options: { readonly clock: Clock; readonly beforeWrite: () => void }) {
     this.#root = root;
-    this.#clock = clock;
+    this.#clock = options.clock;
+    this.#beforeWrite = options.beforeWrite;
   }
 
   /** The client of a ServiceAccount; the account is created at the first request, where it is missing. */
@@ -54,7 +56,11 @@ export class ServiceAccountClients {
           return token.text;
         },
       },
-      { clock: this.#clock, userAgent: `kube-controller-manager/v1.36.0 knarr/${serviceAccount}` },
+      {
+        clock: this.#clock,
+        userAgent: `kube-controller-manager/v1.36.0 knarr/${serviceAccount}`,
+        beforeWrite: this.#beforeWrite,
+      },
     );
     this.#clients.set(serviceAccount, client);
     return client;
