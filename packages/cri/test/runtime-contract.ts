@@ -120,7 +120,8 @@ export function runtimeContract(open: () => Promise<Runtime>, options: ContractO
       const id = await start(runtime, sandboxId, config, sandbox);
       const status = await exited(runtime, id);
       assert.deepEqual([status.exitCode, status.reason, status.name], [3, "Error", "main"]);
-      assert.ok(status.startedAt <= status.finishedAt && status.createdAt <= status.startedAt);
+      // containerd notes the start after the task runs, so a container this short may end before it has started.
+      assert.ok(status.createdAt <= status.startedAt && status.createdAt <= status.finishedAt);
       const lines = (await readFile(join(logs, "main.log"), "utf8")).trim().split("\n");
       const bare = lines.map((line) => line.replace(/^\S+ /, "")).toSorted();
       assert.deepEqual(bare, ["stderr F bad", `stdout F hallå 1234 ${sandbox.hostname}`]);
