@@ -5,7 +5,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { knarr, kubeconfig, kubectl, kubectls, tryKubectl } from "./lib/cluster.ts";
+import { knarr, kubeconfig, kubectl, kubectls, tryKubectl, waitForPods } from "./lib/cluster.ts";
 import { eventually } from "./lib/run.ts";
 
 for (const { version, path } of kubectls()) {
@@ -149,6 +149,8 @@ spec: {selector: {app: app}, ports: [{port: 80, targetPort: 8080}]}
     });
 
     test("port-forward carries a request to the pod", async () => {
+      // kubectl picks any of the deployment's pods, one that is just ending among them.
+      await waitForPods(namespace, "app=app", 4);
       const child = spawn(
         path,
         ["-n", namespace, "port-forward", "deployment/app", ":8080", "--address", "127.0.0.1"],
