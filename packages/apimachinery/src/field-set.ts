@@ -10,6 +10,9 @@
  *
  * Source: k8s.io structured-merge-diff, fieldpath; KEP-555
  */
+import { compareUtf8, JsonError, parseJson, stringifyJson } from "./json.ts";
+import { isJsonObject, type JsonObject } from "./schema.ts";
+
 export interface FieldSet {
   /** The path up to here is itself in the set. */
   readonly member: boolean;
@@ -73,34 +76,91 @@ export function setOfPaths(paths: readonly FieldPath[]): FieldSet {
   return paths.reduce<FieldSet>((set, path) => unionSets(set, setOfPath(path)), EMPTY_SET);
 }
 
-/** Every member's path, parents before children. */
-export function* pathsOf(set: FieldSet, prefix: FieldPath = []): Iterable<FieldPath> {
-  if (set.member && prefix.length > 0) yield prefix;
-  for (const [element, child] of set.children) yield* pathsOf(child, [...prefix, element]);
+export function hasPath(set: FieldSet, path: FieldPath): boolean {
+  let node: FieldSet | undefined = set;
+  for (const element of path) {
+    node = node.children.get(element);
+    if (node === undefined) return false;
+  }
+  return node.member;
 }
 
-/** Elements in upstream's order: fields first, each kind by its text. */
+/** Every member's path in upstream's order: at each node first its own members, then what lies deeper. */
+export function* pathsOf(set: FieldSet, prefix: FieldPath = []): Iterable<FieldPath> {
+  const elements = sortElements([...set.children.keys()]);
+  for (const element of elements) if (set.children.get(element)?.member) yield [...prefix, element];
+  for (const element of elements) {
+    const child = set.children.get(element);
+    if (child !== undefined && child.children.size > 0) yield* pathsOf(child, [...prefix, element]);
+  }
+}
+
+/** Fields first, then keys, values and indices, each kind by what it stands for. */
+function sortElements(elements: string[]): string[] {
+  return elements.length < 2 ? elements : elements.sort(compareElements);
+}
+
 function compareElements(a: string, b: string): number {
   const rank = (element: string) => "fkvi".indexOf(element[0] ?? "");
-  return rank(a) - rank(b) || (a < b ? -1 : Number(a > b));
+  const difference = rank(a) - rank(b);
+  if (difference !== 0) return difference;
+  if (a.startsWith("f:")) return compareUtf8(a, b);
+  return compareJson(jsonOf(a), jsonOf(b)) || compareUtf8(a, b);
+}
+
+/** What stands behind "k:", "v:" or "i:"; undefined when it is no JSON, which only a client can have written. */
+function jsonOf(element: string): unknown {
+  try {
+    return parseJson(element.slice(2));
+  } catch (error) {
+    if (error instanceof JsonError) return undefined;
+    throw error;
+  }
+}
+
+/** Numbers before texts before booleans; maps by their sorted keys. Source: structured-merge-diff, value.Compare */
+function compareJson(a: unknown, b: unknown): number {
+  if (isJsonObject(a) && isJsonObject(b)) return compareObjects(a, b);
+  const kinds = ["number", "bigint", "string", "boolean", "object", "undefined"];
+  const kind = (value: unknown) => kinds.indexOf(typeof value === "bigint" ? "number" : typeof value);
+  if (kind(a) !== kind(b)) return kind(a) - kind(b);
+  if (typeof a === "string" && typeof b === "string") return compareUtf8(a, b);
+  const [x, y] = [a as number | bigint | boolean, b as number | bigint | boolean];
+  return x < y ? -1 : Number(x > y);
+}
+
+function compareObjects(a: JsonObject, b: JsonObject): number {
+  const keysOfA = Object.keys(a).sort(compareUtf8);
+  const keysOfB = Object.keys(b).sort(compareUtf8);
+  for (const [i, key] of keysOfA.entries()) {
+    const other = keysOfB[i];
+    if (other === undefined) return 1;
+    const difference = compareUtf8(key, other) || compareJson(a[key], b[other]);
+    if (difference !== 0) return difference;
+  }
+  return keysOfA.length - keysOfB.length;
 }
 
 export function encodeFieldsV1(set: FieldSet): Record<string, unknown> {
   const fields: Record<string, unknown> = {};
   if (set.member && set.children.size > 0) fields["."] = {};
-  for (const element of [...set.children.keys()].sort(compareElements)) {
+  for (const element of sortElements([...set.children.keys()])) {
     fields[element] = encodeFieldsV1(set.children.get(element) ?? EMPTY_SET);
   }
   return fields;
 }
 
+/** No honest object is deeper. */
+const MAX_DEPTH = 200;
+
 /** Throws TypeError when `fields` is not FieldsV1. */
 export function decodeFieldsV1(fields: unknown): FieldSet {
-  const set = decodeNode(fields);
+  const set = decodeNode(fields, 0);
   return { member: false, children: set.children };
 }
 
-function decodeNode(fields: unknown): FieldSet {
+function decodeNode(fields: unknown, depth: number): FieldSet {
+  if (depth > MAX_DEPTH) throw new TypeError("fieldsV1 is nested too deeply");
   if (typeof fields !== "object" || fields === null || Array.isArray(fields)) {
     throw new TypeError("fieldsV1 must be nested objects");
   }
@@ -108,9 +168,9 @@ function decodeNode(fields: unknown): FieldSet {
   let member = Object.keys(fields).length === 0;
   for (const [element, inner] of Object.entries(fields)) {
     if (element === ".") member = true;
-    else if (/^[fkvi]:/.test(element)) children.set(element, decodeNode(inner));
-    else
-      throw new TypeError(`fieldsV1 has the path element ${JSON.stringify(element)}: must begin with f:, k:, v: or i:`);
+    else if (/^[fkvi]:/.test(element)) children.set(element, decodeNode(inner, depth + 1));
+    // Kinds of elements that a later version may know are dropped, as upstream does.
+    else if (element[1] !== ":") throw new TypeError(`missing colon: ${element}`);
   }
   return make(member, children);
 }
@@ -126,8 +186,10 @@ function formatElement(element: string): string {
     case "f":
       return `.${rest}`;
     case "k": {
-      const keys = Object.entries(JSON.parse(rest) as Record<string, unknown>).sort(([a], [b]) => (a < b ? -1 : 1));
-      return `[${keys.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(",")}]`;
+      const key = jsonOf(element);
+      if (!isJsonObject(key)) return `[${rest}]`;
+      const names = Object.keys(key).sort(compareUtf8);
+      return `[${names.map((name) => `${name}=${stringifyJson(key[name])}`).join(",")}]`;
     }
     case "v":
       return `[=${rest}]`;

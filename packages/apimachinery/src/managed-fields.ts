@@ -6,15 +6,15 @@
  *
  *   applied:  {a: 1}   last time: {a: 1, b: 2}   live: {a: 1, b: 2, c: 3 (other's)}   ->   {a: 1, c: 3}
  *
- * Pure. Source: KEP-555; k8s.io/apimachinery/pkg/util/managedfields
+ * Pure. Source: KEP-555; k8s.io/apimachinery/pkg/util/managedfields; structured-merge-diff, merge/update.go
+ * Differs from upstream: paths of entries at another version of the kind are taken as they are, not converted.
  */
+import { conflictError, type FieldConflict, type Owner } from "./apply-conflicts.ts";
 import {
-  decodeFieldsV1,
   differenceOfSets,
   EMPTY_SET,
-  encodeFieldsV1,
   type FieldSet,
-  formatPath,
+  hasPath,
   intersectionOfSets,
   isEmptySet,
   pathsOf,
@@ -23,11 +23,22 @@ import {
   setsEqual,
   unionSets,
 } from "./field-set.ts";
-import type { ManagedFieldsEntry, StatusCause } from "./generated/meta-v1.ts";
+import type { ManagedFieldsEntry } from "./generated/meta-v1.ts";
+import { allowedByLastApplied, withLastApplied } from "./last-applied.ts";
+import { capUpdates, decodeOwners, encodeOwners, identityText } from "./managed-entries.ts";
 import type { KubeObject } from "./object.ts";
 import type { StructSchema } from "./schema.ts";
 import { StatusError } from "./status-error.ts";
-import { compareValues, existingPaths, fieldSetOf, mergeApplied, removePaths, type Slot } from "./typed-merge.ts";
+import {
+  type Comparison,
+  compareValues,
+  configurationErrors,
+  fieldSetOf,
+  mergeApplied,
+  removePaths,
+  type Slot,
+  withNamedFields,
+} from "./typed-merge.ts";
 
 /** Who writes: the fieldManager parameter, and through which subresource ("" is the object itself). */
 export interface ManagerIdentity {
@@ -44,11 +55,8 @@ export interface TrackOptions {
   readonly now: string;
   /** Paths (as field names) that this write may not own, e.g. [["status"]] on the main resource. */
   readonly resetFields: readonly (readonly string[])[];
-}
-
-interface Owner {
-  readonly entry: ManagedFieldsEntry;
-  readonly set: FieldSet;
+  /** The zero value of the type: what an object has of which nobody said anything. Default: nothing. */
+  readonly empty?: object | undefined;
 }
 
 /** Fields that belong to the server. Source: managedfields/internal/stripmeta.go */
@@ -66,34 +74,21 @@ const SERVER_FIELDS = setOfPaths([
   ["f:metadata", "f:managedFields"],
   ["f:metadata", "f:resourceVersion"],
 ]);
-/** Beyond so many managers that updated, the oldest are folded into one. */
-const MAX_UPDATE_MANAGERS = 10;
-const ANCIENT_MANAGER = "ancient-changes";
+const BEFORE_FIRST_APPLY = "before-first-apply";
+/** The manager of `kubectl apply --server-side`, which takes over from kubectl's own client-side apply. */
+const KUBECTL = "kubectl";
 
-function decodeOwners(object: KubeObject | undefined): Owner[] {
-  return (object?.metadata.managedFields ?? []).map((entry) => {
-    try {
-      return { entry, set: decodeFieldsV1(entry.fieldsV1 ?? {}) };
-    } catch {
-      // A broken entry that some older writer left owns nothing; upstream drops it too.
-      return { entry, set: EMPTY_SET };
-    }
-  });
-}
+type Operation = "Apply" | "Update";
 
-function isSame(entry: ManagedFieldsEntry, identity: ManagerIdentity, operation: "Apply" | "Update"): boolean {
-  return (
-    entry.manager === identity.manager &&
-    entry.operation === operation &&
-    (entry.subresource ?? "") === identity.subresource &&
-    // An applier keeps one entry over versions; what it applied last time must be found again.
-    (operation === "Apply" || entry.apiVersion === identity.apiVersion)
-  );
-}
-
-function newEntry(options: TrackOptions, operation: "Apply" | "Update"): ManagedFieldsEntry {
-  const { manager, subresource, apiVersion } = options.identity;
-  return { manager, operation, apiVersion, fieldsType: "FieldsV1", ...(subresource === "" ? {} : { subresource }) };
+function entryOf(options: TrackOptions, operation: Operation, manager = options.identity.manager): ManagedFieldsEntry {
+  const { subresource, apiVersion } = options.identity;
+  return {
+    manager: manager === "" ? "unknown" : manager,
+    operation,
+    apiVersion,
+    fieldsType: "FieldsV1",
+    ...(subresource === "" ? {} : { subresource }),
+  };
 }
 
 function slotOf(schema: StructSchema | undefined): Slot {
@@ -101,77 +96,86 @@ function slotOf(schema: StructSchema | undefined): Slot {
 }
 
 function withoutManagedFields(object: KubeObject): KubeObject {
+  if (object.metadata.managedFields === undefined) return object;
   const { managedFields: _fields, ...metadata } = object.metadata;
   return { ...object, metadata };
 }
 
-function strip(set: FieldSet, resetFields: TrackOptions["resetFields"]): FieldSet {
-  const reset = setOfPaths(resetFields.map((path) => path.map((name) => `f:${name}`)));
-  return recursiveDifference(differenceOfSets(set, SERVER_FIELDS), reset);
+function resetSet({ resetFields }: TrackOptions): FieldSet {
+  return setOfPaths(resetFields.map((path) => path.map((name) => `f:${name}`)));
 }
 
-/** Sorted as upstream: by operation (Apply first), then time, manager, version, subresource. */
-function encodeOwners(owners: readonly Owner[]): ManagedFieldsEntry[] {
-  const key = ({ entry }: Owner) =>
-    [entry.operation, entry.time ?? "", entry.manager, entry.apiVersion, entry.subresource ?? ""].join("\0");
-  return owners
-    .filter(({ set }) => !isEmptySet(set))
-    .toSorted((a, b) => (key(a) < key(b) ? -1 : Number(key(a) > key(b))))
-    .map(({ entry, set }) => ({ ...entry, fieldsV1: encodeFieldsV1(set) }));
-}
-
-/** Entries whose set changed get the new time; the others keep theirs. */
-function stamp(before: readonly Owner[], after: readonly Owner[], now: string): Owner[] {
-  return after.map((owner) => {
-    const old = before.find(({ entry }) => entry === owner.entry);
-    if (old !== undefined && setsEqual(old.set, owner.set)) return owner;
-    return { ...owner, entry: { ...owner.entry, time: now } };
-  });
+/** A comparison without what this write may not touch: the writer neither gains it, nor does anybody lose it. */
+function compare(slot: Slot, before: object, after: object, reset: FieldSet): Comparison {
+  const { added, modified, removed } = compareValues(slot, before, after);
+  return {
+    added: recursiveDifference(added, reset),
+    modified: recursiveDifference(modified, reset),
+    removed: recursiveDifference(removed, reset),
+  };
 }
 
 /**
- * The managedFields after a create, update or patch. `live` is undefined on create; `written` is the object as it will
- * be stored. An empty managedFields list in `written` resets the tracking, as upstream lets clients do.
+ * The managedFields after a create, update or patch. `live` is what was there before: on create the zero value of the
+ * type, or undefined. `written` is the object as it will be stored, with the managedFields that the client sent: upstream
+ * lets clients edit those, and empty ones end the tracking until the next apply.
  */
 export function trackUpdate(
   live: KubeObject | undefined,
   written: KubeObject,
   options: TrackOptions,
 ): ManagedFieldsEntry[] {
-  const slot = slotOf(options.schema);
-  const isReset = written.metadata.managedFields?.length === 0;
-  const before = isReset ? [] : decodeOwners(live);
-  const base = live === undefined ? { metadata: {} } : withoutManagedFields(live);
-  const { added, modified, removed } = compareValues(slot, base, withoutManagedFields(written));
-  const changed = strip(unionSets(added, modified), options.resetFields);
-  let found = false;
-  const after = before.map((owner): Owner => {
-    const rest = differenceOfSets(owner.set, removed);
-    if (isSame(owner.entry, options.identity, "Update")) {
-      found = true;
-      return { ...owner, set: unionSets(rest, changed) };
-    }
-    // What somebody else now changed is no longer theirs.
-    return { ...owner, set: differenceOfSets(rest, changed) };
-  });
-  if (!found && !isEmptySet(changed)) after.push({ entry: newEntry(options, "Update"), set: changed });
-  return encodeOwners(capUpdates(stamp(before, after, options.now)));
+  const owners = startingOwners(live, written, options.identity.subresource !== "");
+  const isUpdate = (live?.metadata.uid ?? "") !== "";
+  // An object that nobody applied and that lost its owners stays without.
+  if (owners.length === 0 && isUpdate) return [];
+  const base = live === undefined ? { metadata: {}, ...options.empty } : withoutManagedFields(live);
+  return encodeOwners(capUpdates(afterUpdate(owners, base, withoutManagedFields(written), options)));
 }
 
-function capUpdates(owners: readonly Owner[]): Owner[] {
-  const updates = owners.filter(({ entry, set }) => entry.operation === "Update" && !isEmptySet(set));
-  if (updates.length <= MAX_UPDATE_MANAGERS) return [...owners];
-  const oldest = updates
-    .toSorted((a, b) => ((a.entry.time ?? "") < (b.entry.time ?? "") ? -1 : 1))
-    .slice(0, updates.length - MAX_UPDATE_MANAGERS + 1);
-  const folded = oldest.reduce<FieldSet>((set, owner) => unionSets(set, owner.set), EMPTY_SET);
-  const [first] = oldest;
-  if (first === undefined) return [...owners];
-  const ancient: Owner = {
-    entry: { ...first.entry, manager: ANCIENT_MANAGER, subresource: undefined },
-    set: folded,
-  };
-  return [...owners.filter((owner) => !oldest.includes(owner)), ancient];
+function startingOwners(live: KubeObject | undefined, written: KubeObject, isSubresource: boolean): Owner[] {
+  const sent = written.metadata.managedFields;
+  if (!isSubresource && sent !== undefined) {
+    const isReset = sent.length === 0 || (sent.length === 1 && Object.keys(sent[0] ?? {}).length === 0);
+    if (isReset) return [];
+    const owners = ownersOrNone(sent);
+    if (owners.length > 0) return owners;
+  }
+  return ownersOrNone(live?.metadata.managedFields);
+}
+
+/** Entries that can't be read are worth nothing together: upstream starts anew. */
+function ownersOrNone(entries: readonly ManagedFieldsEntry[] | undefined): Owner[] {
+  try {
+    return decodeOwners(entries ?? []);
+  } catch (error) {
+    if (error instanceof TypeError) return [];
+    throw error;
+  }
+}
+
+function afterUpdate(
+  owners: readonly Owner[],
+  before: object,
+  after: object,
+  options: TrackOptions,
+  manager = options.identity.manager,
+): Owner[] {
+  const { added, modified, removed } = compare(slotOf(options.schema), before, after, resetSet(options));
+  const changed = unionSets(added, modified);
+  // What somebody now changed or removed is no longer anybody else's.
+  const others = owners.map((owner) => withoutSet(owner, unionSets(changed, removed)));
+  const gained = differenceOfSets(differenceOfSets(changed, removed), SERVER_FIELDS);
+  if (isEmptySet(gained)) return others;
+  const entry = { ...entryOf(options, "Update", manager), time: options.now };
+  const identity = identityText(entry);
+  const mine = others.find((owner) => identityText(owner.entry) === identity);
+  const rest = others.filter((owner) => owner !== mine);
+  return [...rest, { entry, set: unionSets(mine?.set ?? EMPTY_SET, gained) }];
+}
+
+function withoutSet(owner: Owner, lost: FieldSet): Owner {
+  return { ...owner, set: differenceOfSets(owner.set, lost) };
 }
 
 export interface ApplyOptions extends TrackOptions {
@@ -181,120 +185,126 @@ export interface ApplyOptions extends TrackOptions {
 export interface ApplyResult {
   /** The live object with the configuration applied, without managedFields; defaulting comes after. */
   readonly object: KubeObject;
-  /**
-   * To be called with the object as it will be stored (after defaulting and admission): the new managedFields. What
-   * they added belongs to nobody.
-   */
+  /** The new managedFields. What defaulting and admission add to the stored object belongs to nobody. */
   readonly managedFields: (stored: KubeObject) => ManagedFieldsEntry[];
 }
 
-/** Applies `applied` to `live` (undefined creates). Throws StatusError 409 naming each conflict unless forced. */
+/**
+ * Applies `applied` to `live` (undefined creates). Throws StatusError: 409 naming each conflict unless forced, 500 (as
+ * upstream) for list items that can't be told apart and for managedFields that can't be read.
+ */
 export function serverSideApply(live: KubeObject | undefined, applied: KubeObject, options: ApplyOptions): ApplyResult {
   const slot = slotOf(options.schema);
-  const before = withFirstApply(live, options, slot);
   const configuration = withoutManagedFields(applied);
-  const said = strip(fieldSetOf(slot, configuration), options.resetFields);
-  const mine = before.find(({ entry }) => isSame(entry, options.identity, "Apply"));
-  const others = before.filter((owner) => owner !== mine);
+  checkConfiguration(slot, configuration);
   const base = live === undefined ? undefined : withoutManagedFields(live);
-  const merged = (base === undefined ? configuration : mergeApplied(slot, base, configuration)) as KubeObject;
-  const pruned = prune(slot, merged, mine?.set ?? EMPTY_SET, said, others);
-  const { added, modified, removed } = compareValues(slot, base ?? { metadata: {} }, pruned);
+  const before = trackedOwners(live, base, options);
+  const reset = resetSet(options);
+  const entry = entryOf(options, "Apply");
+  const identity = identityText(entry);
+  const mine = before.find((owner) => identityText(owner.entry) === identity);
+  const others = before.filter((owner) => owner !== mine);
+  const said = recursiveDifference(fieldSetOf(slot, configuration), reset);
+  const merged = mergeApplied(slot, base ?? { metadata: {} }, configuration) as KubeObject;
+  const owned = others.reduce((set, owner) => unionSets(set, owner.set), said);
+  const object = prune(slot, merged, mine?.set ?? EMPTY_SET, owned);
+  const { added, modified, removed } = compare(slot, base ?? { metadata: {}, ...options.empty }, object, reset);
   const changed = unionSets(added, modified);
-  const conflicts = others.flatMap(({ entry, set }) =>
-    [...pathsOf(intersectionOfSets(set, intersectionOfSets(changed, said)))].map((path) => ({ entry, path })),
-  );
-  if (conflicts.length > 0 && !options.force) throw conflictError(conflicts);
-  const entry = mine?.entry ?? newEntry(options, "Apply");
-  return {
-    object: pruned,
-    managedFields: (stored) => {
-      const value = withoutManagedFields(stored);
-      const kept = others.map((owner) => ({
-        ...owner,
-        set: existingPaths(
-          slot,
-          value,
-          differenceOfSets(differenceOfSets(owner.set, removed), intersectionOfSets(changed, said)),
-        ),
-      }));
-      const own: Owner = { entry: { ...entry, apiVersion: options.identity.apiVersion }, set: said };
-      const isUnchanged = mine !== undefined && setsEqual(mine.set, said) && entry.apiVersion === own.entry.apiVersion;
-      return encodeOwners([
-        ...stamp(before, kept, options.now),
-        ...stamp(isUnchanged ? [mine] : [], [isUnchanged ? mine : own], options.now),
-      ]);
-    },
+  if (!options.force) refuseConflicts(conflictsOf(others, changed), slot, base, options);
+  const isChanged = ![added, modified, removed].every(isEmptySet);
+  const own: Owner = {
+    entry: { ...entry, ...timeOf(isChanged ? options.now : mine?.entry.time) },
+    set: differenceOfSets(said, SERVER_FIELDS),
   };
+  const lost = unionSets(changed, removed);
+  const owners = encodeOwners([...others.map((owner) => withoutSet(owner, lost)), own]);
+  const isKubectl = options.identity.manager === KUBECTL;
+  return { object: isKubectl ? withLastApplied(object, configuration) : object, managedFields: () => owners };
 }
 
-/** An object that nobody tracked so far belongs, as it is, to whoever wrote it before the first apply. */
-function withFirstApply(live: KubeObject | undefined, options: ApplyOptions, slot: Slot): Owner[] {
-  const owners = decodeOwners(live);
-  if (live === undefined || owners.length > 0) return owners;
-  const set = strip(fieldSetOf(slot, withoutManagedFields(live)), []);
-  if (isEmptySet(set)) return [];
-  const entry: ManagedFieldsEntry = {
-    manager: "before-first-apply",
-    operation: "Update",
-    apiVersion: live.apiVersion ?? options.identity.apiVersion,
-    fieldsType: "FieldsV1",
-    time: options.now,
-  };
-  return [{ entry, set }];
+/** An apply that changes the owners only leaves the times alone. */
+function timeOf(time: string | undefined): Pick<ManagedFieldsEntry, "time"> {
+  return time === undefined ? {} : { time };
 }
 
-/** Takes out of `merged` what the manager applied before, does not apply now, and nobody else owns. */
-function prune(slot: Slot, merged: KubeObject, last: FieldSet, said: FieldSet, others: readonly Owner[]): KubeObject {
-  const theirs = others.reduce<FieldSet>((set, owner) => unionSets(set, owner.set), EMPTY_SET);
-  const gone = withoutAncestorsOf(differenceOfSets(last, said), unionSets(theirs, said));
-  return isEmptySet(gone) ? merged : (removePaths(slot, merged, gone) as KubeObject);
+function checkConfiguration(slot: Slot, applied: KubeObject): void {
+  const errors = configurationErrors(slot, applied);
+  if (errors.length === 0) return;
+  const { namespace = "", name = "" } = applied.metadata;
+  const why = errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
+  const what = `${namespace}/${name}; ${applied.apiVersion}, Kind=${applied.kind}`;
+  throw plainFailure(`failed to create typed patch object (${what}): ${why}`);
 }
 
-/** Members of `set` that `owned` has neither as such nor anything below. */
-function withoutAncestorsOf(set: FieldSet, owned: FieldSet): FieldSet {
-  const children = new Map<string, FieldSet>();
-  for (const [element, child] of set.children) {
-    const other = owned.children.get(element);
-    const rest = other === undefined ? child : withoutAncestorsOf(child, other);
-    if (!isEmptySet(rest)) children.set(element, rest);
+/** An error that upstream sends without a reason. */
+function plainFailure(message: string): StatusError {
+  return new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code: 500 });
+}
+
+/** The owners so far; an object that nobody tracked belongs, as it is, to whoever wrote it before the first apply. */
+function trackedOwners(live: KubeObject | undefined, base: KubeObject | undefined, options: TrackOptions): Owner[] {
+  let owners: Owner[];
+  try {
+    owners = decodeOwners(live?.metadata.managedFields ?? []);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw plainFailure(`failed to decode managed fields: ${error.message}`);
   }
-  return { member: set.member && isEmptySet(owned), children };
+  if (base === undefined || owners.length > 0) return owners;
+  return afterUpdate([], { metadata: {}, ...options.empty }, base, options, BEFORE_FIRST_APPLY);
 }
 
-function managerText(entry: ManagedFieldsEntry): string {
-  const subresource = (entry.subresource ?? "") === "" ? "" : ` with subresource ${JSON.stringify(entry.subresource)}`;
-  const name = JSON.stringify(entry.manager ?? "");
-  return entry.operation === "Apply" ? `${name}${subresource}` : `${name}${subresource} using ${entry.apiVersion}`;
+/**
+ * Takes out of `merged` what the manager applied before (`last`) and nobody owns now. A struct goes as a whole with the
+ * last of what was applied in it, and with it what defaulting had put there.
+ */
+function prune(slot: Slot, merged: KubeObject, last: FieldSet, owned: FieldSet): KubeObject {
+  if (isEmptySet(last)) return merged;
+  const remove = (set: FieldSet) => (isEmptySet(set) ? merged : removePaths(slot, merged, set)) as KubeObject;
+  const namedPaths = (object: KubeObject) => withNamedFields(slot, fieldSetOf(slot, object));
+  const all = namedPaths(merged);
+  const wasApplied = withNamedFields(slot, last);
+  const kept = unionSets(namedPaths(remove(wasApplied)), withNamedFields(slot, owned));
+  const withOwned = remove(differenceOfSets(all, kept));
+  return remove(intersectionOfSets(differenceOfSets(all, namedPaths(withOwned)), wasApplied));
 }
 
-/** Source: managedfields/internal/conflict.go */
-function conflictError(conflicts: readonly { entry: ManagedFieldsEntry; path: readonly string[] }[]): StatusError {
-  const causes: StatusCause[] = conflicts.map(({ entry, path }) => ({
-    reason: "FieldManagerConflict",
-    message: `conflict with ${managerText(entry)}`,
-    field: formatPath(path),
-  }));
-  const [first] = conflicts;
-  const byManager = Map.groupBy(conflicts, ({ entry }) => managerText(entry));
-  const lines = [...byManager.keys()]
-    .sort()
-    .flatMap((manager) => [
-      `conflicts with ${manager}:`,
-      ...(byManager.get(manager) ?? []).map(({ path }) => `- ${formatPath(path)}`),
-    ]);
-  const message =
-    conflicts.length === 1 && first !== undefined
-      ? `Apply failed with 1 conflict: conflict with ${managerText(first.entry)}: ${formatPath(first.path)}`
-      : `Apply failed with ${conflicts.length} conflicts: ${lines.join("\n")}`;
-  return new StatusError({
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Failure",
-    message,
-    reason: "Conflict",
-    details: { causes },
-    code: 409,
+function conflictsOf(others: readonly Owner[], changed: FieldSet): FieldConflict[] {
+  return others.flatMap((owner) =>
+    [...pathsOf(intersectionOfSets(owner.set, changed))].map((path) => ({ entry: owner.entry, path })),
+  );
+}
+
+/**
+ * kubectl may change what its client-side apply set and nobody changed since: the annotation says what that was.
+ * Source: managedfields/internal/lastappliedmanager.go
+ */
+function refuseConflicts(
+  conflicts: readonly FieldConflict[],
+  slot: Slot,
+  live: KubeObject | undefined,
+  { identity }: ApplyOptions,
+): void {
+  if (conflicts.length === 0) return;
+  const allowed =
+    identity.manager === KUBECTL && live !== undefined
+      ? allowedByLastApplied(slot, live, identity.apiVersion)
+      : EMPTY_SET;
+  const refused = conflicts.filter(({ path }) => !hasPath(allowed, path));
+  if (refused.length > 0) throw conflictError(refused);
+}
+
+/** Whether two lists of entries differ in more than their times; such a difference alone is no reason to write. */
+export function sameOwners(
+  a: readonly ManagedFieldsEntry[] | undefined,
+  b: readonly ManagedFieldsEntry[] | undefined,
+): boolean {
+  const x = ownersOrNone(a);
+  const y = ownersOrNone(b);
+  if (x.length !== y.length) return false;
+  const byIdentity = new Map(y.map((owner) => [identityText(owner.entry), owner]));
+  return x.every((owner) => {
+    const other = byIdentity.get(identityText(owner.entry));
+    return other !== undefined && owner.entry.apiVersion === other.entry.apiVersion && setsEqual(owner.set, other.set);
   });
 }
