@@ -59,6 +59,7 @@ function optionsFor(
     identity: { ...by, apiVersion: apiVersionOf(ref) },
     now: rfc3339Seconds(request.env.clock.now()),
     resetFields: descriptor.resetFields[by.subresource] ?? [],
+    empty: zeroOf(request),
   };
 }
 
