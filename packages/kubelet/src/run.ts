@@ -69,7 +69,8 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   pods = set;
   if (upstream !== undefined) {
     followPods(upstream.pods, set);
-    upstream.pods.subscribe({ updated: (_, pod) => upstream.status.reconcile(pod) });
+    const seen = (pod: Pod) => reconcileStatus(upstream.status, statics, pod);
+    upstream.pods.subscribe({ added: seen, updated: (_, pod) => seen(pod) });
   }
   let port = config.port;
   const serving = {
@@ -162,6 +163,15 @@ function connect(
   };
 }
 
+/** What the API shows of a pod changed; of a static pod it shows the mirror, whose status is the static pod's. */
+function reconcileStatus(status: StatusWriter, statics: StaticPods | undefined, seen: Pod): void {
+  const { namespace, name } = keyOf(seen);
+  const shown = isMirror(seen)
+    ? statics?.list().find((s) => s.metadata.name === name && s.metadata.namespace === namespace)
+    : seen;
+  if (shown !== undefined) status.reconcile(shown);
+}
+
 interface ContextParts {
   readonly config: Config;
   readonly daemon: DaemonContext;
@@ -247,7 +257,6 @@ function nodeTasks(parts: NodeParts): Record<string, Task> {
                 node: self,
                 clock,
                 log,
-                onMirror: (pod) => upstream.status.reconcile(pod),
               },
               s,
             ),

@@ -17,8 +17,6 @@ export interface MirrorOptions {
   readonly node: () => Node | undefined;
   readonly clock: Clock;
   readonly log: Logger;
-  /** A mirror exists now: its status can be written. */
-  readonly onMirror: (staticPod: Pod) => void;
 }
 
 const PERIOD_MS = 1000;
@@ -36,7 +34,7 @@ export async function runMirrors(options: MirrorOptions, signal: AbortSignal): P
   }
 }
 
-async function syncMirrors({ client, pods, statics, node, onMirror }: MirrorOptions): Promise<void> {
+async function syncMirrors({ client, pods, statics, node }: MirrorOptions): Promise<void> {
   const wanted = new Map(statics.list().map((pod) => [`${pod.metadata.namespace}/${pod.metadata.name}`, pod]));
   for (const mirror of pods.list().filter(isMirror)) {
     const pod = wanted.get(`${mirror.metadata.namespace}/${mirror.metadata.name}`);
@@ -56,6 +54,5 @@ async function syncMirrors({ client, pods, statics, node, onMirror }: MirrorOpti
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
-    onMirror(pod);
   }
 }

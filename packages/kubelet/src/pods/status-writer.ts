@@ -66,8 +66,9 @@ export class StatusWriter implements StatusSink {
   reconcile(pod: Pod): void {
     const uid = pod.metadata.uid ?? "";
     const entry = this.#entries.get(uid);
-    if (entry === undefined || entry.pump !== undefined) return;
+    if (entry === undefined) return;
     entry.pod = pod;
+    // Also while a write is under way: it may have looked before this change (or before there was an object at all).
     entry.version++;
     this.#start(uid);
   }
