@@ -76,6 +76,17 @@ export const flags = {
   terminatedPodGcThreshold: intFlag({ help: "ended pods to keep; 0 keeps all", default: 12_500, min: 0 }),
   maxEndpointsPerSlice: intFlag({ help: "endpoints in one EndpointSlice", default: 100, min: 1, max: 1000 }),
   endpointsliceUpdatesBatchPeriodMs: durationFlag({ help: "pod changes within it become one write", default: "0s" }),
+  mirroringConcurrentServiceEndpointSyncs: workers("Endpoints mirrored at once", 5),
+  mirroringEndpointsliceUpdatesBatchPeriodMs: durationFlag({
+    help: "changes of Endpoints within it become one write of the mirrors",
+    default: "0s",
+  }),
+  mirroringMaxEndpointsPerSubset: intFlag({
+    help: "addresses mirrored of one subset",
+    default: 1000,
+    min: 1,
+    max: 1000,
+  }),
   endpointUpdatesBatchPeriodMs: durationFlag({ help: "pod changes within it become one write", default: "0s" }),
   concurrentDeploymentSyncs: workers("Deployments at once", 5),
   concurrentReplicasetSyncs: workers("ReplicaSets at once", 5),

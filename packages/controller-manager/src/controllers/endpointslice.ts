@@ -3,14 +3,23 @@
  * Inputs: Services, Pods, Nodes, EndpointSlices. Writes: EndpointSlices, Events.
  */
 import { core, discovery } from "@knarr/api/generated/resources.ts";
+import type { Node, Service } from "@knarr/api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
 import { keyOf } from "@knarr/apimachinery/object.ts";
 import { keyString, parseKeyString } from "@knarr/apimachinery/resource.ts";
-import { isNotFound } from "@knarr/apimachinery/status-error.ts";
+import type { EventRecorder } from "@knarr/client/event-recorder.ts";
 import { after, done, type Result } from "@knarr/controller/reconcile-loop.ts";
-import { type Controller, type ControllerContext, makeQueue, needs, runLoop } from "../controller-context.ts";
+import {
+  type Controller,
+  type ControllerContext,
+  makeQueue,
+  makeRecorder,
+  needs,
+  runLoop,
+} from "../controller-context.ts";
 import { MANAGED_BY, MANAGED_BY_LABEL, planEndpointSlices, SERVICE_NAME_LABEL } from "../core/endpoint-slice-plan.ts";
-import { isNamespaceTerminating } from "./replicaset.ts";
+import { type HintsPlan, wantsTopologyHints, zoneShares } from "../core/topology-hints.ts";
+import { applySlicePlan } from "./apply-slice-plan.ts";
 import { hasSelector, podsOf, watchServices } from "./service-queue.ts";
 import { SliceTracker } from "./slice-tracker.ts";
 
@@ -25,9 +34,10 @@ export const endpointsliceController: Controller = {
 };
 
 function startEndpointSlices(context: ControllerContext): (signal: AbortSignal) => Promise<void> {
-  const { informers, client, config, clock } = context;
+  const { informers, config, clock } = context;
   const queue = makeQueue(context);
   const tracker = new SliceTracker();
+  const reporter = new HintsReporter(makeRecorder(context));
   const { services, pods } = watchServices(informers, queue, { batchMs: config.endpointsliceUpdatesBatchPeriodMs });
   const nodes = informers.informer(core.nodes);
   const slices = informers.informer(discovery.endpointslices, {
@@ -48,10 +58,16 @@ function startEndpointSlices(context: ControllerContext): (signal: AbortSignal) 
   const enqueueAll = () => {
     for (const service of services.list()) if (hasSelector(service)) queue.add(keyString(keyOf(service)));
   };
+  const enqueueHinted = () => {
+    for (const service of services.list()) if (wantsTopologyHints(service)) queue.add(keyString(keyOf(service)));
+  };
+  const isReady = ({ status }: Node) => status?.conditions?.find(({ type }) => type === "Ready")?.status;
   nodes.subscribe({
     added: enqueueAll,
     updated: (old, node) => {
       if (zoneOf(old.metadata.labels) !== zoneOf(node.metadata.labels)) enqueueAll();
+      const sameCpu = old.status?.allocatable?.cpu === node.status?.allocatable?.cpu;
+      if (!sameCpu || isReady(old) !== isReady(node)) enqueueHinted();
     },
     deleted: enqueueAll,
   });
@@ -59,6 +75,7 @@ function startEndpointSlices(context: ControllerContext): (signal: AbortSignal) 
   const reconcile = async (key: string, signal: AbortSignal): Promise<Result> => {
     const service = services.get(parseKeyString(key));
     // The garbage collector removes the slices of a deleted Service.
+    if (service === undefined) reporter.forget(key);
     if (service === undefined || !hasSelector(service)) return done;
     if (service.metadata.deletionTimestamp !== undefined) return done;
     const managed = slices
@@ -72,31 +89,10 @@ function startEndpointSlices(context: ControllerContext): (signal: AbortSignal) 
       nodes: (name) => nodes.get({ namespace: "", name }),
       slices: managed,
       maxEndpointsPerSlice: config.maxEndpointsPerSlice,
+      zoneShares: () => zoneShares(nodes.list()),
     });
-    for (const slice of plan.create) {
-      try {
-        const created = await client.create(discovery.endpointslices, slice, { signal });
-        tracker.wrote(key, created, clock.monotonicMs());
-      } catch (error) {
-        if (isNamespaceTerminating(error)) return done;
-        throw error;
-      }
-    }
-    for (const slice of plan.update) {
-      const updated = await client.update(discovery.endpointslices, slice, { signal });
-      tracker.wrote(key, updated, clock.monotonicMs());
-    }
-    for (const slice of plan.delete) {
-      try {
-        await client.delete(discovery.endpointslices, keyOf(slice), {
-          preconditions: { uid: slice.metadata.uid },
-          signal,
-        });
-        tracker.deleted(key, slice, clock.monotonicMs());
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
-    }
+    reporter.report(service, plan.hints);
+    await applySlicePlan(context, { key, plan, tracker, signal });
     return done;
   };
   return (signal) =>
@@ -114,4 +110,41 @@ function startEndpointSlices(context: ControllerContext): (signal: AbortSignal) 
 
 function serviceKeyOf({ metadata }: EndpointSlice): string {
   return keyString({ namespace: metadata.namespace ?? "", name: metadata.labels?.[SERVICE_NAME_LABEL] ?? "" });
+}
+
+/** Says as events what became of a Service's wish for topology hints, once per change. */
+class HintsReporter {
+  readonly #events: EventRecorder;
+  /** Service and address type -> what was said last; "" for hints that are given. */
+  readonly #said = new Map<string, string>();
+
+  constructor(events: EventRecorder) {
+    this.#events = events;
+  }
+
+  forget(key: string): void {
+    for (const addressType of ["IPv4", "IPv6"]) this.#said.delete(`${key}/${addressType}`);
+  }
+
+  report(service: Service, hints: ReadonlyMap<string, HintsPlan>): void {
+    for (const addressType of ["IPv4", "IPv6"]) {
+      const id = `${keyString(keyOf(service))}/${addressType}`;
+      const plan = hints.get(addressType);
+      const before = this.#said.get(id);
+      const say = (type: "Normal" | "Warning", reason: string, text: string) =>
+        this.#events.event(service, type, reason, `${text}, addressType: ${addressType}`);
+      if (plan === undefined) {
+        this.#said.delete(id);
+        if (before === "") {
+          say("Normal", "TopologyAwareHintsDisabled", "Topology Aware Hints has been disabled");
+        }
+        continue;
+      }
+      const now = plan.kind === "none" ? plan.why : "";
+      if (now === before) continue;
+      this.#said.set(id, now);
+      if (plan.kind === "none") say("Warning", "TopologyAwareHintsDisabled", plan.why);
+      else say("Normal", "TopologyAwareHintsEnabled", "Topology Aware Hints has been enabled");
+    }
+  }
 }

@@ -7,6 +7,7 @@ import { clusterroleAggregationController } from "./clusterrole-aggregation.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
+import { endpointsliceMirroringController } from "./endpointslice-mirroring.ts";
 import { garbageCollectorController } from "./garbage-collector.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node-ipam.ts";
@@ -26,6 +27,7 @@ export const controllers: readonly Controller[] = [
   taintEvictionController,
   endpointsController,
   endpointsliceController,
+  endpointsliceMirroringController,
   replicasetController,
   deploymentController,
   namespaceController,

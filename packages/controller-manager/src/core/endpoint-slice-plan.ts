@@ -25,6 +25,14 @@ import {
   takesPart,
 } from "./service-pods.ts";
 
+import {
+  distributionHints,
+  type HintsPlan,
+  planTopologyHints,
+  wantsTopologyHints,
+  type ZoneShares,
+} from "./topology-hints.ts";
+
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 export const MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
 export const MANAGED_BY = "endpointslice-controller.k8s.io";
@@ -38,6 +46,8 @@ export interface EndpointSliceView {
   /** The Service's slices that this controller manages. */
   readonly slices: readonly EndpointSlice[];
   readonly maxEndpointsPerSlice: number;
+  /** For Services that ask for topology hints; asked only then. */
+  readonly zoneShares?: () => ZoneShares;
 }
 
 export interface EndpointSlicePlan {
@@ -46,6 +56,8 @@ export interface EndpointSlicePlan {
   readonly delete: readonly EndpointSlice[];
   /** Pods whose node isn't known (yet). */
   readonly withoutNode: readonly Pod[];
+  /** By address type: whether topology hints were given, or why not. Empty when none are asked for. */
+  readonly hints: ReadonlyMap<string, HintsPlan>;
 }
 
 /** Endpoints that share their ports, and with that their slices. */
@@ -62,11 +74,13 @@ export function planEndpointSlices(view: EndpointSliceView): EndpointSlicePlan {
   const update: EndpointSlice[] = [];
   const remove: EndpointSlice[] = [];
   const withoutNode: Pod[] = [];
+  const hints = new Map<string, HintsPlan>();
   const families = addressTypes(service);
   for (const addressType of families) {
     const { groups, nodeless } = groupEndpoints(view, addressType);
     withoutNode.push(...nodeless);
     const existing = alive.filter((slice) => slice.addressType === addressType);
+    if (wantsTopologyHints(service)) hints.set(addressType, giveHints(view, groups, existing));
     // A Service without endpoints has one empty slice, to say so.
     if (groups.size === 0) groups.set("[]", { ports: [], endpoints: new Map() });
     const placed = new Set<EndpointSlice>();
@@ -81,7 +95,7 @@ export function planEndpointSlices(view: EndpointSliceView): EndpointSlicePlan {
     remove.push(...existing.filter((slice) => !placed.has(slice)));
   }
   remove.push(...alive.filter((slice) => !families.includes(slice.addressType)));
-  return { create, update, delete: remove, withoutNode };
+  return { create, update, delete: remove, withoutNode, hints };
 }
 
 function addressTypes(service: Service): readonly string[] {
@@ -143,7 +157,7 @@ function endpointOf(
   const ready = service.spec?.publishNotReadyAddresses === true || (serving && !terminating);
   const hostname = endpointHostname(service, pod);
   const { namespace, name, uid } = pod.metadata;
-  return {
+  const endpoint: Endpoint = {
     addresses: [...where.addresses],
     conditions: { ready, serving, terminating },
     ...(hostname === undefined ? {} : { hostname }),
@@ -151,6 +165,30 @@ function endpointOf(
     ...((pod.spec?.nodeName ?? "") === "" ? {} : { nodeName: pod.spec?.nodeName }),
     ...(where.zone === undefined ? {} : { zone: where.zone }),
   };
+  const hints = distributionHints(service, endpoint);
+  return hints === undefined ? endpoint : { ...endpoint, hints };
+}
+
+/** Puts topology hints on the endpoints of all groups of one family. */
+function giveHints(
+  view: EndpointSliceView,
+  groups: ReadonlyMap<string, Group>,
+  slices: readonly EndpointSlice[],
+): HintsPlan {
+  const current = new Map<string, string | undefined>();
+  for (const endpoint of slices.flatMap(({ endpoints }) => endpoints ?? [])) {
+    current.set(endpointKey(endpoint), endpoint.hints?.forZones?.[0]?.name);
+  }
+  const all = [...groups.values()].flatMap(({ endpoints }) => [...endpoints.values()]);
+  const plan = planTopologyHints(all, view.zoneShares?.(), (endpoint) => current.get(endpointKey(endpoint)));
+  if (plan.kind === "none") return plan;
+  for (const { endpoints } of groups.values()) {
+    for (const [key, endpoint] of endpoints) {
+      const zone = plan.zones.get(endpoint);
+      if (zone !== undefined) endpoints.set(key, { ...endpoint, hints: { forZones: [{ name: zone }] } });
+    }
+  }
+  return plan;
 }
 
 /** What makes an endpoint the same one although its conditions changed. */

@@ -128,20 +128,24 @@ const byText = (a: unknown, b: unknown) => (canonicalJson(a) < canonicalJson(b) 
 const byIp = (a: EndpointAddress, b: EndpointAddress) => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : byText(a, b));
 const sorted = (subsets: readonly EndpointSubset[]) => subsets.toSorted(byText);
 
-/** Keeps 1000 addresses, ready ones first. Differs from upstream: cut from the end instead of in proportion to subsets. */
+/** Keeps 1000 addresses: ready ones first, of each subset in proportion, rounded up; the last ones get what is left. */
 function truncate(subsets: readonly EndpointSubset[]): { subsets: EndpointSubset[]; truncated: boolean } {
-  const total = subsets.reduce((n, s) => n + (s.addresses?.length ?? 0) + (s.notReadyAddresses?.length ?? 0), 0);
-  if (total <= MAX_ADDRESSES) return { subsets: [...subsets], truncated: false };
-  let left = MAX_ADDRESSES;
-  const cut = (addresses: EndpointAddress[] | undefined) => {
-    const kept = (addresses ?? []).slice(0, left);
+  const count = (of: (subset: EndpointSubset) => readonly unknown[] | undefined) =>
+    subsets.reduce((sum, subset) => sum + (of(subset)?.length ?? 0), 0);
+  const ready = count(({ addresses }) => addresses);
+  const notReady = count(({ notReadyAddresses }) => notReadyAddresses);
+  if (ready + notReady <= MAX_ADDRESSES) return { subsets: [...subsets], truncated: false };
+  const cutsReady = ready > MAX_ADDRESSES;
+  const room = cutsReady ? MAX_ADDRESSES : MAX_ADDRESSES - ready;
+  const total = cutsReady ? ready : notReady;
+  let left = room;
+  const share = (addresses: readonly EndpointAddress[] = []) => {
+    const kept = addresses.slice(0, Math.min(left, Math.ceil((addresses.length / total) * room)));
     left -= kept.length;
     return kept;
   };
-  const ready = subsets.map(({ addresses }) => cut(addresses));
-  const notReady = subsets.map(({ notReadyAddresses }) => cut(notReadyAddresses));
-  const kept = subsets.map(({ ports }, i): EndpointSubset => {
-    const [a = [], b = []] = [ready[i], notReady[i]];
+  const kept = subsets.map(({ addresses = [], notReadyAddresses = [], ports }): EndpointSubset => {
+    const [a, b] = cutsReady ? [share(addresses), []] : [addresses, share(notReadyAddresses)];
     return {
       ...(a.length === 0 ? {} : { addresses: a }),
       ...(b.length === 0 ? {} : { notReadyAddresses: b }),
