@@ -9,21 +9,29 @@ export type LoadJob = {
   readonly measureMs: number;
 } & (HttpJob | EtcdJob);
 
-/** Requests over `inFlight` TLS connections; the paths in turn, or POSTs of one template under ever new names. */
+/**
+ * Requests over `inFlight` TLS connections: the paths in turn, POSTs of one template under ever new names, or PUTs, guarded by the
+ * version of the answer before, of one object per connection.
+ */
 export type HttpJob = { readonly target: "http"; readonly server: HttpTarget; readonly expectStatus: number } & (
   | { readonly method: "GET"; readonly paths: readonly string[] }
   | { readonly method: "POST"; readonly path: string; readonly template: string; readonly namePrefix: string }
+  | { readonly method: "PUT"; readonly objects: readonly { readonly path: string; readonly template: string }[] }
 );
 
 /** Through the API server's own etcd adapter, over one TLS connection as there. */
 export interface EtcdJob {
   readonly target: "etcd";
   readonly endpoint: string;
-  readonly ca: string;
-  readonly cert: string;
-  readonly key: string;
-  /** "create" is a transaction guarded by the key's absence; "get" reads what a create job with this prefix wrote. */
-  readonly operation: "create" | "get";
+  /** Absent: without TLS. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /**
+   * "create" is a transaction guarded by the key's absence, "update" one guarded by the version of the lane's own key; "get" reads what
+   * a create job with this prefix wrote.
+   */
+  readonly operation: "create" | "update" | "get";
   readonly keyPrefix: string;
   readonly valueBytes: number;
   /** Keys that "get" goes through; made first. */
@@ -32,6 +40,9 @@ export interface EtcdJob {
 
 /** Stands for the name in `template`. */
 export const NAME_MARK = "@NAME@";
+/** Stand for the version that a PUT is guarded by, and for something that is new in every PUT. */
+export const VERSION_MARK = "@VERSION@";
+export const COUNT_MARK = "@COUNT@";
 
 export interface LoadResult {
   readonly perSecond: number;

@@ -12,6 +12,7 @@ export interface TestEtcd {
   /** "http://127.0.0.1:PORT" */
   readonly endpoint: string;
   readonly dataDir: string;
+  readonly pid: number;
   /** Kills it without warning; `restart` brings it back on the same data and port. */
   kill(): Promise<void>;
   restart(): Promise<void>;
@@ -40,7 +41,13 @@ export async function findEtcd(env: NodeJS.ProcessEnv = process.env): Promise<st
   throw new Error(`no etcd binary; looked at ${candidates.join(", ")} (run scripts/test, or set KNARR_ETCD)`);
 }
 
-export async function startEtcd(options: { readonly args?: readonly string[] } = {}): Promise<TestEtcd> {
+export interface EtcdStartOptions {
+  readonly args?: readonly string[];
+  /** Sync the log to the disk, as etcd does outside of tests; default false. */
+  readonly fsync?: boolean;
+}
+
+export async function startEtcd(options: EtcdStartOptions = {}): Promise<TestEtcd> {
   const command = await findEtcd();
   const dataDir = await mkdtemp(join(tmpdir(), "knarr-etcd-"));
   const [clientPort, peerPort] = [await freePort(), await freePort()];
@@ -56,7 +63,7 @@ export async function startEtcd(options: { readonly args?: readonly string[] } =
         `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
         `--initial-advertise-peer-urls=http://127.0.0.1:${peerPort}`,
         `--initial-cluster=test=http://127.0.0.1:${peerPort}`,
-        "--unsafe-no-fsync",
+        ...(options.fsync === true ? [] : ["--unsafe-no-fsync"]),
         "--log-level=warn",
         ...(options.args ?? []),
       ],
@@ -66,6 +73,9 @@ export async function startEtcd(options: { readonly args?: readonly string[] } =
   return {
     endpoint,
     dataDir,
+    get pid() {
+      return daemon.pid;
+    },
     kill: () => daemon.kill(),
     restart: async () => {
       await daemon.kill();
