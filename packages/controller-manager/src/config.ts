@@ -94,6 +94,12 @@ export const flags = {
   concurrentEndpointSyncs: workers("Services at once, for Endpoints", 5),
   concurrentNamespaceSyncs: workers("namespaces at once", 10),
   concurrentGcSyncs: workers("objects at once, for garbage collection", 20),
+  pvclaimbinderSyncPeriodMs: durationFlag({ help: "how often waiting claims are looked at again", default: "15s" }),
+  concurrentEphemeralvolumeSyncs: workers("pods with ephemeral volumes at once", 5),
+  disableForceDetachOnTimeout: boolFlag({
+    help: "never detach a volume that an unhealthy node still has mounted after 6 minutes",
+    default: false,
+  }),
   enableGarbageCollector: boolFlag({ help: "run the garbage collector", default: true }),
   namespaceSyncPeriodMs: durationFlag({ help: "how often a namespace that can't go is tried again", default: "5m" }),
 } as const;

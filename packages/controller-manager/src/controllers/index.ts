@@ -3,15 +3,21 @@
  * others have asked for.
  */
 import type { Controller } from "../controller-context.ts";
+import { attachDetachController } from "./attach-detach.ts";
 import { clusterroleAggregationController } from "./clusterrole-aggregation.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
 import { endpointsliceMirroringController } from "./endpointslice-mirroring.ts";
+import { ephemeralVolumeController } from "./ephemeral-volume.ts";
 import { garbageCollectorController } from "./garbage-collector.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node-ipam.ts";
 import { nodeLifecycleController } from "./node-lifecycle.ts";
+import { persistentVolumeBinderController } from "./persistent-volume-binder.ts";
+import { persistentVolumeExpanderController } from "./persistentvolume-expander.ts";
+import { persistentVolumeProtectionController } from "./persistentvolume-protection.ts";
+import { persistentVolumeClaimProtectionController } from "./persistentvolumeclaim-protection.ts";
 import { podGarbageCollectorController } from "./pod-garbage-collector.ts";
 import { replicasetController } from "./replicaset.ts";
 import { rootCaPublisherController } from "./root-ca-publisher.ts";
@@ -30,6 +36,12 @@ export const controllers: readonly Controller[] = [
   endpointsliceMirroringController,
   replicasetController,
   deploymentController,
+  persistentVolumeBinderController,
+  attachDetachController,
+  persistentVolumeExpanderController,
+  ephemeralVolumeController,
+  persistentVolumeClaimProtectionController,
+  persistentVolumeProtectionController,
   namespaceController,
   podGarbageCollectorController,
   garbageCollectorController,
