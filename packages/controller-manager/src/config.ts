@@ -90,6 +90,8 @@ export const flags = {
   endpointUpdatesBatchPeriodMs: durationFlag({ help: "pod changes within it become one write", default: "0s" }),
   concurrentDeploymentSyncs: workers("Deployments at once", 5),
   concurrentReplicasetSyncs: workers("ReplicaSets at once", 5),
+  concurrentJobSyncs: workers("Jobs at once", 5),
+  concurrentTtlAfterFinishedSyncs: workers("ended Jobs at once, for their TTL", 5),
   concurrentServiceEndpointSyncs: workers("Services at once, for EndpointSlices", 5),
   concurrentEndpointSyncs: workers("Services at once, for Endpoints", 5),
   concurrentNamespaceSyncs: workers("namespaces at once", 10),

@@ -4,7 +4,7 @@ import { keyOf } from "@knarr/apimachinery/object.ts";
 import { isNotFound } from "@knarr/apimachinery/status-error.ts";
 import type { ControllerContext } from "../controller-context.ts";
 import type { EndpointSlicePlan } from "../core/endpoint-slice-plan.ts";
-import { isNamespaceTerminating } from "./replicaset.ts";
+import { isNamespaceTerminating } from "./pod-control.ts";
 import type { SliceTracker } from "./slice-tracker.ts";
 
 /** `key` is the Service's. A namespace that goes away takes no new slices: the rest of the plan is dropped. */

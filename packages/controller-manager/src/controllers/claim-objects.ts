@@ -22,7 +22,7 @@ export async function claimObjects<T extends KubeObject, O extends KubeObject>(
   view: ClaimView<T>,
 ): Promise<readonly T[]> {
   const { client, ref, signal } = target;
-  const { owner } = view;
+  const { owner, finalizer } = view;
   const plan = planClaims(view);
   const adopted: T[] = [];
   if (plan.adopt.length > 0) {
@@ -30,7 +30,7 @@ export async function claimObjects<T extends KubeObject, O extends KubeObject>(
     if (live.metadata.uid !== owner.metadata.uid) throw new Error(`${owner.kind} was replaced by another of its name`);
     if (live.metadata.deletionTimestamp === undefined) {
       for (const object of plan.adopt) {
-        const body = adoptPatch(owner, object.metadata.uid);
+        const body = adoptPatch(owner, object.metadata.uid, finalizer);
         const result = await patchUnlessGone(() =>
           client.patch(ref, keyOf(object), { type: "strategic", body }, { signal }),
         );
@@ -39,7 +39,7 @@ export async function claimObjects<T extends KubeObject, O extends KubeObject>(
     }
   }
   for (const object of plan.release) {
-    const body = releasePatch(owner, object.metadata.uid);
+    const body = releasePatch(owner, object.metadata.uid, finalizer);
     await patchUnlessGone(() => client.patch(ref, keyOf(object), { type: "strategic", body }, { signal }));
   }
   return [...plan.owned, ...adopted];

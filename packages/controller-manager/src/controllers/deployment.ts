@@ -28,7 +28,7 @@ import { planDeployment, type ReplicaSetStep } from "../core/deployment-plan.ts"
 import { hasProgressDeadline, withCondition } from "../core/deployment-status.ts";
 import { sameTemplate } from "../core/template-hash.ts";
 import { claimObjects } from "./claim-objects.ts";
-import { isNamespaceTerminating } from "./replicaset.ts";
+import { isNamespaceTerminating } from "./pod-control.ts";
 
 export const deploymentController: Controller = {
   name: "deployment-controller",

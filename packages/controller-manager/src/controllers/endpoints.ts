@@ -8,7 +8,7 @@ import { isNotFound } from "@knarr/apimachinery/status-error.ts";
 import { done, type Result } from "@knarr/controller/reconcile-loop.ts";
 import { type Controller, type ControllerContext, makeQueue, needs, runLoop } from "../controller-context.ts";
 import { planEndpoints } from "../core/endpoints-plan.ts";
-import { isNamespaceTerminating } from "./replicaset.ts";
+import { isNamespaceTerminating } from "./pod-control.ts";
 import { hasSelector, podsOf, watchServices } from "./service-queue.ts";
 
 export const endpointsController: Controller = {

@@ -11,8 +11,8 @@ import { after, done, type Result } from "@knarr/controller/reconcile-loop.ts";
 import { type Controller, makeQueue, makeRecorder, needs, runLoop } from "../controller-context.ts";
 import { controllerRef } from "../core/claim-plan.ts";
 import { isOwnedBy } from "../core/volume-protection-plan.ts";
+import { isNamespaceTerminating } from "./pod-control.ts";
 import { BY_CLAIM, claimsOfPod } from "./pods-by-claim.ts";
-import { isNamespaceTerminating } from "./replicaset.ts";
 
 const CACHE_BEHIND_MS = 1000;
 

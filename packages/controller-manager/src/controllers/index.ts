@@ -11,6 +11,7 @@ import { endpointsliceController } from "./endpointslice.ts";
 import { endpointsliceMirroringController } from "./endpointslice-mirroring.ts";
 import { ephemeralVolumeController } from "./ephemeral-volume.ts";
 import { garbageCollectorController } from "./garbage-collector.ts";
+import { jobController } from "./job.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node-ipam.ts";
 import { nodeLifecycleController } from "./node-lifecycle.ts";
@@ -23,6 +24,7 @@ import { replicasetController } from "./replicaset.ts";
 import { rootCaPublisherController } from "./root-ca-publisher.ts";
 import { serviceaccountController } from "./serviceaccount.ts";
 import { taintEvictionController } from "./taint-eviction.ts";
+import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 
 export const controllers: readonly Controller[] = [
   serviceaccountController,
@@ -36,6 +38,8 @@ export const controllers: readonly Controller[] = [
   endpointsliceMirroringController,
   replicasetController,
   deploymentController,
+  jobController,
+  ttlAfterFinishedController,
   persistentVolumeBinderController,
   attachDetachController,
   persistentVolumeExpanderController,

@@ -8,7 +8,6 @@ import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { matchesLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import { controllerOf, keyOf } from "@knarr/apimachinery/object.ts";
 import { keyString, parseKeyString } from "@knarr/apimachinery/resource.ts";
-import { isNotFound, StatusError } from "@knarr/apimachinery/status-error.ts";
 import type { EventRecorder } from "@knarr/client/event-recorder.ts";
 import type { Informer } from "@knarr/client/informer.ts";
 import { Expectations } from "@knarr/controller/expectations.ts";
@@ -26,15 +25,16 @@ import {
 } from "../controller-context.ts";
 import { sameJson } from "../core/canonical-json.ts";
 import { isPodTerminal } from "../core/pod-state.ts";
+import { podOf } from "../core/pod-template.ts";
 import {
   nextAvailabilityMs,
   planReplicas,
-  podFromTemplate,
   type ReplicaFailure,
   type ReplicaSetView,
   replicaSetStatus,
 } from "../core/replica-set-plan.ts";
 import { claimObjects } from "./claim-objects.ts";
+import { createPod, deletePod, isNamespaceTerminating, messageOf } from "./pod-control.ts";
 
 export const replicasetController: Controller = {
   name: "replicaset-controller",
@@ -189,17 +189,9 @@ class ReplicaSetController {
     signal: AbortSignal,
   ): Promise<{ failure?: ReplicaFailure; error?: unknown }> {
     this.#expectations.expectCreations(key, count);
-    const body = podFromTemplate(replicaSet);
+    const body = podOf(replicaSet, replicaSet.spec?.template ?? {});
     const { succeeded, error } = await slowStart(count, async () => {
-      try {
-        const pod = await this.#context.client.create(core.pods, body, { signal });
-        this.#recorder.event(replicaSet, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
-      } catch (failure) {
-        if (!signal.aborted && !isNamespaceTerminating(failure)) {
-          this.#recorder.event(replicaSet, "Warning", "FailedCreate", `Error creating: ${messageOf(failure)}`);
-        }
-        throw failure;
-      }
+      await createPod({ client: this.#context.client, recorder: this.#recorder, signal }, replicaSet, body);
     });
     for (let missing = count - succeeded; missing > 0; missing--) this.#expectations.creationObserved(key);
     if (error === undefined) return {};
@@ -229,17 +221,16 @@ class ReplicaSetController {
     { replicaSet, pod }: { replicaSet: ReplicaSet; pod: Pod },
     signal: AbortSignal,
   ): Promise<void> {
-    const { name, uid = "" } = pod.metadata;
+    const gone = () => this.#expectations.deletionObserved(key, pod.metadata.uid ?? "");
     try {
-      await this.#context.client.delete(core.pods, keyOf(pod), { preconditions: { uid }, signal });
-      this.#recorder.event(replicaSet, "Normal", "SuccessfulDelete", `Deleted pod: ${name}`);
+      const deleted = await deletePod(
+        { client: this.#context.client, recorder: this.#recorder, signal },
+        replicaSet,
+        pod,
+      );
+      if (!deleted) gone();
     } catch (error) {
-      this.#expectations.deletionObserved(key, uid);
-      // Gone already, or another pod of that name: either way this one needs no deleting.
-      if (isNotFound(error) || (error instanceof StatusError && error.code === 409)) return;
-      if (!signal.aborted) {
-        this.#recorder.event(replicaSet, "Warning", "FailedDelete", `Error deleting: ${messageOf(error)}`);
-      }
+      gone();
       throw error;
     }
   }
@@ -251,14 +242,4 @@ class ReplicaSetController {
     if (sameJson(status, replicaSet.status)) return;
     await this.#context.client.update(apps.replicasets, { ...replicaSet, status }, { subresource: "status", signal });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** 403 because the namespace is being deleted. */
-export function isNamespaceTerminating(error: unknown): boolean {
-  if (!(error instanceof StatusError) || error.code !== 403) return false;
-  return error.status.details?.causes?.some((cause) => cause.reason === "NamespaceTerminating") === true;
 }

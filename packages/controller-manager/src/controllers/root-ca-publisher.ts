@@ -8,7 +8,7 @@ import { isAlreadyExists } from "@knarr/apimachinery/status-error.ts";
 import { done, type Result } from "@knarr/controller/reconcile-loop.ts";
 import { type Controller, type ControllerContext, makeQueue, needs, runLoop } from "../controller-context.ts";
 import { sameJson } from "../core/canonical-json.ts";
-import { isNamespaceTerminating } from "./replicaset.ts";
+import { isNamespaceTerminating } from "./pod-control.ts";
 
 const NAME = "kube-root-ca.crt";
 const DESCRIPTION =

@@ -5,7 +5,7 @@ import { core } from "@knarr/api/generated/resources.ts";
 import { isAlreadyExists } from "@knarr/apimachinery/status-error.ts";
 import { done, type Result } from "@knarr/controller/reconcile-loop.ts";
 import { type Controller, makeQueue, needs, runLoop } from "../controller-context.ts";
-import { isNamespaceTerminating } from "./replicaset.ts";
+import { isNamespaceTerminating } from "./pod-control.ts";
 
 const DEFAULT = "default";
 

@@ -22,6 +22,8 @@ export interface ClaimView<T> {
   readonly orphans: readonly T[];
   /** What may be adopted besides matching the selector. */
   readonly adoptable?: (object: T) => boolean;
+  /** Put on what is adopted, taken from what is released. */
+  readonly finalizer?: string;
 }
 
 export function planClaims<T extends KubeObject>(view: ClaimView<T>): ClaimPlan<T> {
@@ -39,13 +41,15 @@ export function planClaims<T extends KubeObject>(view: ClaimView<T>): ClaimPlan<
 }
 
 /** The strategic merge patch that makes `owner` the controller of the object with this uid. */
-export function adoptPatch(owner: KubeObject, uid: string | undefined): object {
-  return { metadata: { ownerReferences: [controllerRef(owner)], uid } };
+export function adoptPatch(owner: KubeObject, uid: string | undefined, finalizer?: string): object {
+  const finalizers = finalizer === undefined ? {} : { finalizers: [finalizer] };
+  return { metadata: { ownerReferences: [controllerRef(owner)], uid, ...finalizers } };
 }
 
 /** The strategic merge patch that removes `owner` from the object with this uid. */
-export function releasePatch(owner: KubeObject, uid: string | undefined): object {
-  return { metadata: { ownerReferences: [{ $patch: "delete", uid: owner.metadata.uid }], uid } };
+export function releasePatch(owner: KubeObject, uid: string | undefined, finalizer?: string): object {
+  const finalizers = finalizer === undefined ? {} : { "$deleteFromPrimitiveList/finalizers": [finalizer] };
+  return { metadata: { ownerReferences: [{ $patch: "delete", uid: owner.metadata.uid }], uid, ...finalizers } };
 }
 
 export function controllerRef(owner: KubeObject): OwnerReference {

@@ -87,30 +87,3 @@ export function nextAvailabilityMs({ replicaSet, pods, nowMs }: ReplicaSetView):
     .filter((ms) => ms > 0);
   return waits.length === 0 ? undefined : Math.min(...waits);
 }
-
-/** The pod that a ReplicaSet's template makes; the server completes its name. */
-export function podFromTemplate(replicaSet: ReplicaSet): Pod {
-  const { metadata: template, spec } = replicaSet.spec?.template ?? {};
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: {
-      generateName: `${replicaSet.metadata.name}-`,
-      namespace: replicaSet.metadata.namespace,
-      ...(template?.labels === undefined ? {} : { labels: template.labels }),
-      ...(template?.annotations === undefined ? {} : { annotations: template.annotations }),
-      ...(template?.finalizers === undefined ? {} : { finalizers: template.finalizers }),
-      ownerReferences: [
-        {
-          apiVersion: "apps/v1",
-          kind: "ReplicaSet",
-          name: replicaSet.metadata.name ?? "",
-          uid: replicaSet.metadata.uid ?? "",
-          controller: true,
-          blockOwnerDeletion: true,
-        },
-      ],
-    },
-    ...(spec === undefined ? {} : { spec }),
-  };
-}
