@@ -75,14 +75,15 @@ function endOfString(text: string, start: number): number {
 
 const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
 
-/** Compact JSON; bigints are written as numbers, undefined fields left out. */
-export function stringifyJson(value: unknown): string {
+/** JSON, compact unless indented; bigints are written as numbers, undefined fields left out. */
+export function stringifyJson(value: unknown, indent = 0): string {
   try {
-    return JSON.stringify(value) ?? "null";
+    return JSON.stringify(value, undefined, indent) ?? "null";
   } catch (error) {
     // The plain writer refuses bigints; few objects have one.
     if (!(error instanceof TypeError)) throw error;
-    return JSON.stringify(value, (_key, inner) => (typeof inner === "bigint" ? rawJson(String(inner)) : inner));
+    const asNumber = (_key: string, inner: unknown) => (typeof inner === "bigint" ? rawJson(String(inner)) : inner);
+    return JSON.stringify(value, asNumber, indent);
   }
 }
 

@@ -85,8 +85,15 @@ test("Accept chooses Table, metadata only, YAML; what cannot be served is 406", 
   assert.equal(partial.kind, "PartialObjectMetadataList");
   assert.equal(partial.items[0].data, undefined);
   assert.match((await get("application/yaml", `${cms}/a`)).text, /^kind: ConfigMap$/m);
-  assert.equal((await get("application/vnd.kubernetes.protobuf, application/json")).body.kind, "ConfigMapList");
-  assert.equal((await get("application/vnd.kubernetes.protobuf")).status, 406);
+  assert.match((await get("application/yaml")).text, /^kind: ConfigMapList$/m);
+  assert.equal((await get("application/vnd.kubernetes.protobuf")).text.slice(0, 4), "k8s\0");
+  assert.equal((await get("application/json")).body.items[0].kind, undefined, "items of typed lists carry no kind");
+  const curl = (path: string) => h.call("GET", path, { headers: { "user-agent": "curl/8" } });
+  assert.match((await curl(`${cms}/a`)).text, /^{\n {2}"kind": "ConfigMap",\n/);
+  assert.match((await curl(cms)).text, /^{\n {2}"kind": "ConfigMapList",\n/);
+  assert.match((await curl(`${cms}/b`)).text, /^{\n {2}"kind": "Status",\n/);
+  assert.match((await curl(`${cms}/a?pretty=false`)).text, /^{"kind":"ConfigMap",/);
+  assert.match((await get("", `${cms}/a?pretty=true`)).text, /^{\n {2}"kind": "ConfigMap",\n/);
   assert.equal((await get("text/html")).status, 406);
 });
 

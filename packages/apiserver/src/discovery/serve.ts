@@ -1,10 +1,10 @@
 /** Answers /api, /apis and what lies directly below; documents are made once and kept with their ETags. */
 import { createHash } from "node:crypto";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
-import { negotiate, parseAccept } from "../http/media-type.ts";
+import { JSON_TYPE, parseAccept, representationFor } from "../http/media-type.ts";
+import { representBytes } from "../http/represent.ts";
 import type { RequestContext } from "../http/request-context.ts";
-import { baseHeaders, JSON_TYPE, sendBytes, writeHead } from "../http/respond.ts";
-import { representBytes } from "../tables/show.ts";
+import { baseHeaders, sendBytes, writeHead } from "../http/respond.ts";
 import { aggregated, apiGroup, apiGroupList, apiResourceList, apiVersions } from "./documents.ts";
 import type { ServedGroup } from "./groups.ts";
 
@@ -40,7 +40,7 @@ export class Discovery {
     }
     const value = this.#legacy(parts);
     if (value === undefined) throw statusErrors.pathNotFound();
-    const representation = negotiate(context.header("accept"), []);
+    const representation = representationFor(context, { transforms: [] });
     const shown = representBytes(this.#document(parts.join("/"), () => value).body, representation);
     await sendBytes(context, 200, shown.body, { contentType: shown.contentType });
   }

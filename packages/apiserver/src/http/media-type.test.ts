@@ -11,15 +11,25 @@ const rows: { name: string; accept: string; want: { transform: string; contentTy
     want: { transform: "Table", contentType: "application/json" },
   },
   {
-    name: "passes over old versions of the table",
+    name: "serves the table's old version",
     accept: `application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json`,
+    want: { transform: "Table", contentType: "application/json" },
+  },
+  {
+    name: "passes over versions that never were",
+    accept: `application/json;as=Table;v=v2;g=meta.k8s.io,application/json`,
     want: { transform: "none", contentType: "application/json" },
   },
   {
-    name: "passes over protobuf",
-    accept: "application/vnd.kubernetes.protobuf, */*",
+    name: "passes over tables in protobuf",
+    accept: "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json",
     want: { transform: "none", contentType: "application/json" },
   },
+  ...["application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf, */*"].map((accept) => ({
+    name: `serves protobuf for ${accept}`,
+    accept,
+    want: { transform: "none", contentType: "application/vnd.kubernetes.protobuf" },
+  })),
   {
     name: "heeds quality",
     accept: "application/yaml;q=0.5,application/json",
@@ -33,11 +43,18 @@ for (const { name, accept, want } of rows) {
     assert.deepEqual({ transform, contentType }, want);
   });
 }
-for (const accept of ["application/vnd.kubernetes.protobuf", "text/html", "application/json;q=0"]) {
+for (const accept of [
+  "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
+  "text/html",
+  "application/json;q=0",
+]) {
   test(`negotiate() is 406 when only ${accept} is accepted`, () => {
     assert.throws(() => negotiate(accept), { name: "StatusError", code: 406 });
   });
 }
 test("negotiate() is 406 when a table is asked of what has none", () => {
-  assert.throws(() => negotiate(table, []), { name: "StatusError", code: 406 });
+  assert.throws(() => negotiate(table, { transforms: [] }), { name: "StatusError", code: 406 });
+});
+test("negotiate() is 406 when a watch is asked for as YAML", () => {
+  assert.throws(() => negotiate("application/yaml", { stream: true }), { name: "StatusError", code: 406 });
 });

@@ -7,9 +7,10 @@ import { gzip } from "node:zlib";
 import type { Status } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { stringifyJson } from "@knarr/apimachinery/json.ts";
 import { StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { JSON_TYPE, negotiateLeniently, representationFor, wantsPretty } from "./media-type.ts";
+import { representValue } from "./represent.ts";
 import type { RequestContext } from "./request-context.ts";
 
-export const JSON_TYPE = "application/json";
 /** Bodies above this are compressed for clients that accept it. Source: k8s.io/apiserver responsewriters, 128 KiB. */
 export const GZIP_THRESHOLD_BYTES = 128 * 1024;
 /** Speed matters more than the last per cent. Source: as above, level 1. */
@@ -82,6 +83,13 @@ export function sendJson(
   return sendBytes(context, code, stringifyJson(value), { contentType });
 }
 
+/** Sends an API object that has no table, in the representation that the client accepts. Throws 406. */
+export async function sendObject(context: RequestContext, code: number, object: object): Promise<void> {
+  const representation = { ...representationFor(context), transform: "none" as const };
+  const { body, contentType } = representValue(object, representation);
+  await sendBytes(context, code, body, { contentType });
+}
+
 /** The error as a StatusError: what is none becomes 500 without its inner text, which is for our log only. */
 export function toStatusError(error: unknown): StatusError {
   if (error instanceof StatusError) return error;
@@ -90,7 +98,10 @@ export function toStatusError(error: unknown): StatusError {
 
 export async function sendError(context: RequestContext, error: StatusError): Promise<void> {
   const retryAfter = error.status.details?.retryAfterSeconds;
-  await sendBytes(context, error.code, `${stringifyJson(statusForWire(error.status))}\n`, {
+  const representation = { ...negotiateLeniently(context.header("accept")), pretty: wantsPretty(context) };
+  const { body, contentType } = representValue(statusForWire(error.status), representation);
+  await sendBytes(context, error.code, body, {
+    contentType,
     headers: {
       ...(retryAfter === undefined || retryAfter === 0 ? {} : { "retry-after": retryAfter }),
       ...(error.code === 401 ? { "www-authenticate": 'Bearer realm="kubernetes-master"' } : {}),

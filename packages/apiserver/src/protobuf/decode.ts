@@ -226,12 +226,12 @@ function bytesOf(bytes: Buffer, wanted: number): Buffer | undefined {
   return found;
 }
 
-/** null for the zero time, as JSON has it. */
+/** null for the zero time, as JSON has it: an empty message. */
 function decodeTime(bytes: Buffer, kind: "time" | "microTime"): string | null {
+  if (bytes.length === 0) return null;
   const numbers = numbersOf(bytes);
   const seconds = Number(numbers.get(1) ?? 0);
   const nanos = Number(numbers.get(2) ?? 0);
-  if (seconds === 0 && nanos === 0) return null;
   const ms = seconds * 1000 + nanos / 1e6;
   if (!(Math.abs(ms) <= 8.64e15)) throw new WireError("time out of range");
   return kind === "time" ? rfc3339Seconds(ms) : microTime(ms);

@@ -7,8 +7,8 @@ import { request } from "node:https";
 import type { ComponentStatus } from "@knarr/api/generated/types/core-v1.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
-import { negotiate } from "../http/media-type.ts";
-import { sendJson } from "../http/respond.ts";
+import { representationFor } from "../http/media-type.ts";
+import { sendObject } from "../http/respond.ts";
 import { columnDefinitions, table, tableRow } from "../tables/table.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { warn } from "../verbs/pipeline.ts";
@@ -30,14 +30,15 @@ export async function listComponentStatuses(request: ResourceRequest): Promise<v
 async function send(request: ResourceRequest, objects: readonly ComponentStatus[], isList: boolean): Promise<void> {
   const { context, resource } = request;
   warn(request, "v1 ComponentStatus is deprecated in v1.19+");
-  const representation = negotiate(context.header("accept"), ["Table"]);
+  const representation = representationFor(context, { transforms: ["Table"] });
   if (representation.transform === "Table") {
     const { descriptor } = resource;
     const rows = objects.map((one) => tableRow(descriptor, one as KubeObject, request.env.clock.now(), "Metadata"));
-    return sendJson(context, 200, table(columnDefinitions(descriptor), rows, {}));
+    return sendObject(context, 200, table(columnDefinitions(descriptor), rows, {}, representation));
   }
-  if (!isList) return sendJson(context, 200, objects[0]);
-  await sendJson(context, 200, { kind: "ComponentStatusList", apiVersion: "v1", metadata: {}, items: objects });
+  const [only] = objects;
+  if (!isList && only !== undefined) return sendObject(context, 200, only);
+  await sendObject(context, 200, { kind: "ComponentStatusList", apiVersion: "v1", metadata: {}, items: objects });
 }
 
 async function componentStatus(request: ResourceRequest, name: string): Promise<ComponentStatus> {

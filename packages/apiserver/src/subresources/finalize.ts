@@ -7,6 +7,8 @@ import { core } from "@knarr/api/generated/resources.ts";
 import type { Namespace } from "@knarr/api/generated/types/core-v1.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { readBody } from "../http/body.ts";
+import { representationFor } from "../http/media-type.ts";
+import { representBytes } from "../http/represent.ts";
 import { sendBytes } from "../http/respond.ts";
 import { decodeBody } from "../verbs/decode.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
@@ -34,5 +36,6 @@ export async function finalizeNamespace(request: ResourceRequest): Promise<void>
   const namespaces = env.resources.of(core.namespaces as never);
   const at = { namespace: "", name: request.name };
   const result = await mutateObject(namespaces, at, change as never, { dryRun, signal: context.signal });
-  await sendBytes(context, 200, result.object.bytes);
+  const { body, contentType } = representBytes(result.object.bytes, representationFor(context));
+  await sendBytes(context, 200, body, { contentType });
 }

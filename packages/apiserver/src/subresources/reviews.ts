@@ -10,9 +10,9 @@ import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { reviewSelf, reviewToken } from "../authn/token-review.ts";
 import { reviewAccess, reviewLocalAccess, reviewOwnAccess, reviewOwnRules } from "../authz/access-review.ts";
 import { readBody } from "../http/body.ts";
-import { negotiate } from "../http/media-type.ts";
+import { representationFor } from "../http/media-type.ts";
+import { representBytes } from "../http/represent.ts";
 import { sendBytes } from "../http/respond.ts";
-import { representBytes } from "../tables/show.ts";
 import { decodeObject } from "../verbs/decode.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { encodeForWire } from "../verbs/object-codec.ts";
@@ -23,7 +23,7 @@ import { parseWriteOptions } from "../verbs/write-options.ts";
 function review<T>(answer: (request: ResourceRequest, asked: T) => Promise<T> | T) {
   return async (request: ResourceRequest): Promise<void> => {
     const { context, resource } = request;
-    const representation = negotiate(context.header("accept"), []);
+    const representation = representationFor(context, { transforms: [] });
     const options = parseWriteOptions(context.query, "CreateOptions");
     const body = await readBody(context);
     const { descriptor } = resource;

@@ -9,7 +9,7 @@ import { formatLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { readBody } from "../http/body.ts";
-import { sendJson } from "../http/respond.ts";
+import { sendObject } from "../http/respond.ts";
 import { keyIn, qualifiedOf } from "../registry/resource.ts";
 import { decodeBody } from "../verbs/decode.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
@@ -28,7 +28,7 @@ type Json = Record<string, unknown>;
 export async function getScale(request: ResourceRequest): Promise<void> {
   const { descriptor } = request.resource;
   const stored = await storageOf(request).get(keyIn(descriptor.ref, request.namespace, request.name));
-  await sendJson(request.context, 200, scaleOf(decodeStored(descriptor, stored), pathsOf(request)));
+  await sendObject(request.context, 200, scaleOf(decodeStored(descriptor, stored), pathsOf(request)));
 }
 
 export async function updateScale(request: ResourceRequest): Promise<void> {
@@ -80,7 +80,7 @@ async function write(
     result.stored === undefined
       ? (JSON.parse(result.bytes.toString()) as KubeObject)
       : decodeStored(descriptor, result.stored);
-  await sendJson(request.context, 200, scaleOf(object, paths));
+  await sendObject(request.context, 200, scaleOf(object, paths));
 }
 
 function check(request: ResourceRequest, scale: Scale, current: Scale): void {

@@ -1,7 +1,7 @@
 /** The Status that answers a write which returns no object. */
-import { sendJson } from "../http/respond.ts";
+import { sendObject } from "../http/respond.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 
 export function sendSuccess(request: ResourceRequest, code = 201): Promise<void> {
-  return sendJson(request.context, code, { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code });
+  return sendObject(request.context, code, { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code });
 }

@@ -5,7 +5,7 @@ import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { rfc3339Seconds } from "@knarr/apimachinery/time.ts";
 import { readBody } from "../http/body.ts";
-import { sendJson } from "../http/respond.ts";
+import { sendObject } from "../http/respond.ts";
 import { decodeBody } from "../verbs/decode.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { attributesFor, newScope, warn } from "../verbs/pipeline.ts";
@@ -31,7 +31,7 @@ export async function createToken(request: ResourceRequest): Promise<void> {
     apiVersion: _apiVersion,
     ...rest
   } = issued.request as KubeObject & TokenRequest;
-  await sendJson(context, 201, {
+  await sendObject(context, 201, {
     kind: "TokenRequest",
     apiVersion: "authentication.k8s.io/v1",
     metadata: { name, namespace, creationTimestamp: rfc3339Seconds(env.clock.now()) },

@@ -4,6 +4,7 @@
  */
 import type { KindDescriptor } from "@knarr/api/descriptor.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import { PLAIN, type Representation } from "../http/media-type.ts";
 import { metadataOnly } from "./partial-metadata.ts";
 
 export type IncludeObject = "None" | "Metadata" | "Object";
@@ -47,6 +48,7 @@ export function table(
   columns: readonly ColumnDefinition[],
   rows: readonly TableRow[],
   metadata: Record<string, unknown>,
+  { metaVersion }: Representation = PLAIN,
 ): object {
-  return { kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions: columns, rows };
+  return { kind: "Table", apiVersion: `meta.k8s.io/${metaVersion}`, metadata, columnDefinitions: columns, rows };
 }

@@ -13,7 +13,7 @@ import { isJsonObject, type JsonObject } from "@knarr/apimachinery/schema.ts";
 import { StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { checkTypes, DecodeError, strictErrorText } from "@knarr/apimachinery/strict-decode.ts";
 import { parseYaml, YamlError } from "@knarr/apimachinery/yaml.ts";
-import { parseMediaType } from "../http/media-type.ts";
+import { OBJECT_TYPES, PROTOBUF_TYPE, parseMediaType } from "../http/media-type.ts";
 import { decodeMessage, openEnvelope } from "../protobuf/decode.ts";
 import { WireError } from "../protobuf/wire.ts";
 import type { FieldValidation } from "./write-options.ts";
@@ -33,8 +33,7 @@ interface Parsed {
   readonly text: string | undefined;
 }
 
-export const PROTOBUF_TYPE = "application/vnd.kubernetes.protobuf";
-const BODY_TYPES = ["application/json", "application/yaml", PROTOBUF_TYPE];
+const BODY_TYPES = OBJECT_TYPES;
 
 /** A POST or PUT body as an object of the resource. Throws 400 and 415. */
 export function decodeObject(

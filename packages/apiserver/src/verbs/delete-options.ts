@@ -5,10 +5,10 @@
 import { structSchema } from "@knarr/api/schema.ts";
 import { parseJson } from "@knarr/apimachinery/json.ts";
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { PROTOBUF_TYPE } from "../http/media-type.ts";
 import { isTrue } from "../http/request-info.ts";
 import { decodeMessage, openEnvelope } from "../protobuf/decode.ts";
 import { WireError } from "../protobuf/wire.ts";
-import { PROTOBUF_TYPE } from "./decode.ts";
 import { checkDryRun } from "./write-options.ts";
 
 export type Propagation = "Orphan" | "Background" | "Foreground";

@@ -5,11 +5,11 @@
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { isNotFound, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { readBody } from "../http/body.ts";
-import { negotiate } from "../http/media-type.ts";
-import { sendBytes, sendJson } from "../http/respond.ts";
+import { representationFor } from "../http/media-type.ts";
+import { representBytes } from "../http/represent.ts";
+import { sendBytes, sendObject } from "../http/respond.ts";
 import { keyIn, qualifiedOf } from "../registry/resource.ts";
 import type { StoredObject, UpdateDecision } from "../storage/types.ts";
-import { representBytes } from "../tables/show.ts";
 import { type DeleteRequestOptions, parseDeleteOptions } from "./delete-options.ts";
 import { type DeletionPlan, planDeletion } from "./deletion.ts";
 import type { ResourceRequest } from "./environment.ts";
@@ -31,7 +31,7 @@ export async function deleteObject(request: ResourceRequest): Promise<void> {
   const result = await removeObject(request, options);
   if (result.removed && resource.hooks.returnsDeleted !== true) {
     const { ref } = resource.descriptor;
-    await sendJson(context, 200, {
+    await sendObject(context, 200, {
       kind: "Status",
       apiVersion: "v1",
       metadata: {},
@@ -45,7 +45,7 @@ export async function deleteObject(request: ResourceRequest): Promise<void> {
     });
     return;
   }
-  const shown = representBytes(result.bytes, { ...negotiate(context.header("accept")), transform: "none" });
+  const shown = representBytes(result.bytes, representationFor(context));
   const code = !result.removed && options.orphanDependentsFalse ? 202 : 200;
   await sendBytes(context, code, shown.body, { contentType: shown.contentType });
 }

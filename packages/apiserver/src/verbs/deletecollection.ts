@@ -1,15 +1,13 @@
 /** DELETE of a collection: every object that the selector matches, a few at a time; answers with the list. */
-import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { isNotFound } from "@knarr/apimachinery/status-error.ts";
 import { readBody } from "../http/body.ts";
-import { sendJson } from "../http/respond.ts";
+import { representationFor } from "../http/media-type.ts";
 import type { StoredObject } from "../storage/types.ts";
 import { removeObject } from "./delete.ts";
 import { parseDeleteOptions } from "./delete-options.ts";
 import type { ResourceRequest } from "./environment.ts";
-import { listMetadata } from "./list-metadata.ts";
+import { sendPage } from "./list.ts";
 import { parseListQuery, storeListOptions } from "./list-options.ts";
-import { decodeStored } from "./object-codec.ts";
 import { storageOf } from "./write.ts";
 
 /** Deletions under way at once. */
@@ -17,6 +15,7 @@ const WORKERS = 8;
 
 export async function deleteCollection(request: ResourceRequest): Promise<void> {
   const { context, resource, namespace } = request;
+  const representation = representationFor(context);
   const options = parseDeleteOptions(context.query, await readBody(context), context.header("content-type"));
   const query = parseListQuery(context.query, resource, { namespace, name: "", watch: false });
   const page = await storageOf(request).list(storeListOptions(query));
@@ -35,13 +34,7 @@ export async function deleteCollection(request: ResourceRequest): Promise<void> 
   };
   await Promise.all(Array.from({ length: WORKERS }, work));
   if (failures.length > 0) throw failures[0];
-  const { descriptor } = resource;
-  await sendJson(context, 200, {
-    kind: descriptor.listKind,
-    apiVersion: apiVersionOf(descriptor.ref),
-    metadata: listMetadata(page),
-    items: page.items.map((item) => decodeStored(descriptor, item)),
-  });
+  await sendPage(request, page, { ...representation, transform: "none" });
 }
 
 function oneOf(request: ResourceRequest, item: StoredObject): ResourceRequest {

@@ -1,12 +1,13 @@
 /** The answer to a write, in the representation that the client accepts. */
-import { negotiate } from "../http/media-type.ts";
+import { representationFor } from "../http/media-type.ts";
+import { representBytes } from "../http/represent.ts";
 import { sendBytes } from "../http/respond.ts";
-import { representBytes, showObject } from "../tables/show.ts";
+import { showObject } from "../tables/show.ts";
 import type { ResourceRequest } from "./environment.ts";
 import type { WriteResult } from "./write.ts";
 
 export async function sendWritten(request: ResourceRequest, code: number, result: WriteResult): Promise<void> {
-  const representation = negotiate(request.context.header("accept"));
+  const representation = representationFor(request.context);
   const shown =
     result.stored !== undefined
       ? showObject(request, result.stored, representation)

@@ -5,10 +5,11 @@
 import { randomInt } from "node:crypto";
 import type { Writable } from "node:stream";
 import { isExpired, type StatusError } from "@knarr/apimachinery/status-error.ts";
-import { negotiate, type Representation } from "../http/media-type.ts";
+import { negotiate, PROTOBUF_TYPE, type Representation } from "../http/media-type.ts";
 import { baseHeaders, flushHeaders, toStatusError, writeHead } from "../http/respond.ts";
 import { acceptWebSocket, sendMessage } from "../http/web-socket.ts";
-import type { ObjectEvent, ObjectWatch } from "../storage/types.ts";
+import { errorEventOf } from "../storage/object-event.ts";
+import type { ObjectWatch } from "../storage/types.ts";
 import { EventRenderer } from "../tables/event-renderer.ts";
 import type { ResourceRequest } from "./environment.ts";
 import { drained } from "./list.ts";
@@ -17,7 +18,7 @@ import { storageOf } from "./write.ts";
 
 export async function watchObjects(request: ResourceRequest): Promise<void> {
   const { context, env, resource, namespace } = request;
-  const representation = negotiate(context.header("accept"));
+  const representation = negotiate(context.header("accept"), { stream: true });
   const query = parseListQuery(context.query, resource, { namespace, name: request.name, watch: true });
   const timeoutMs = watchTimeoutMs(query, env.config.minRequestTimeout);
   const end = AbortSignal.any([context.signal, env.stopping]);
@@ -26,7 +27,8 @@ export async function watchObjects(request: ResourceRequest): Promise<void> {
   const labels = labelsOf(request);
   env.metrics.watchers.inc(labels);
   try {
-    const sink = context.upgrade === undefined ? httpSink(request, representation) : await webSocketSink(request);
+    const sink =
+      context.upgrade === undefined ? httpSink(request, representation) : await webSocketSink(request, representation);
     await pump(request, watch, sink, representation);
   } finally {
     cancel();
@@ -73,11 +75,7 @@ async function openWatch(
 
 /** A watch that says one error and ends. */
 function failedWatch(error: StatusError): ObjectWatch {
-  const event: ObjectEvent = {
-    type: "ERROR",
-    object: { key: { namespace: "", name: "" }, revision: 0, bytes: Buffer.from(JSON.stringify(error.status)) },
-    frame: Buffer.from(`${JSON.stringify({ type: "ERROR", object: error.status })}\n`),
-  };
+  const event = errorEventOf(error.status);
   return {
     close() {},
     async *[Symbol.asyncIterator]() {
@@ -94,7 +92,13 @@ interface Sink {
 
 function httpSink(request: ResourceRequest, representation: Representation): Sink {
   const { context } = request;
-  writeHead(context, 200, baseHeaders(context, representation.contentType));
+  // Source: apiserver handlers/watch.go: every stream but JSON's says that it is one.
+  const { contentType } = representation;
+  writeHead(
+    context,
+    200,
+    baseHeaders(context, contentType === PROTOBUF_TYPE ? `${contentType};stream=watch` : contentType),
+  );
   flushHeaders(context);
   return {
     async write(frames) {
@@ -107,13 +111,15 @@ function httpSink(request: ResourceRequest, representation: Representation): Sin
   };
 }
 
-async function webSocketSink(request: ResourceRequest): Promise<Sink> {
+async function webSocketSink(request: ResourceRequest, representation: Representation): Promise<Sink> {
   const socket = await acceptWebSocket(request.context);
+  const binary = representation.contentType === PROTOBUF_TYPE;
   return {
     async write(frames) {
       for (const frame of frames) {
-        // One event per message, without the line feed that separates them on HTTP.
-        if (!(await sendMessage(socket, frame.subarray(0, -1), false))) return false;
+        // One event per message, without the line feed or the length that separates them on HTTP.
+        const event = binary ? frame.subarray(4) : frame.subarray(0, -1);
+        if (!(await sendMessage(socket, event, binary))) return false;
       }
       return true;
     },
@@ -138,7 +144,7 @@ async function pump(
   } catch (error) {
     const { status } = toStatusError(error);
     if (!isExpired(error)) env.log.warn({ err: error, path: request.context.path }, "watch failed");
-    await sink.write([Buffer.from(`${JSON.stringify({ type: "ERROR", object: status })}\n`)]);
+    await sink.write([renderer.frame(errorEventOf(status))]);
   }
   sink.end();
 }
