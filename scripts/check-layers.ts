@@ -30,7 +30,6 @@ const layers: Readonly<Record<string, number>> = {
 const sameLayer: readonly [from: string, to: string][] = [["scheduling", "api"]];
 /** Who alone may declare a package. */
 const reserved: Readonly<Record<string, readonly string[]>> = {
-  etcd3: ["apiserver"],
   "@knarr/cri": ["kubelet"],
   "@knarr/netfilter": ["kube-proxy", "pod-network"],
 };

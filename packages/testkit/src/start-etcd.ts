@@ -45,13 +45,16 @@ export interface EtcdStartOptions {
   readonly args?: readonly string[];
   /** Sync the log to the disk, as etcd does outside of tests; default false. */
   readonly fsync?: boolean;
+  /** Paths; clients then need a certificate of `clientCa`. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa: string };
 }
 
 export async function startEtcd(options: EtcdStartOptions = {}): Promise<TestEtcd> {
   const command = await findEtcd();
   const dataDir = await mkdtemp(join(tmpdir(), "knarr-etcd-"));
-  const [clientPort, peerPort] = [await freePort(), await freePort()];
-  const endpoint = `http://127.0.0.1:${clientPort}`;
+  const [clientPort, peerPort, healthPort] = [await freePort(), await freePort(), await freePort()];
+  const { tls } = options;
+  const endpoint = `${tls === undefined ? "http" : "https"}://127.0.0.1:${clientPort}`;
   const start = () =>
     ChildDaemon.start({
       command,
@@ -65,9 +68,12 @@ export async function startEtcd(options: EtcdStartOptions = {}): Promise<TestEtc
         `--initial-cluster=test=http://127.0.0.1:${peerPort}`,
         ...(options.fsync === true ? [] : ["--unsafe-no-fsync"]),
         "--log-level=warn",
+        // /health without a client certificate.
+        `--listen-metrics-urls=http://127.0.0.1:${healthPort}`,
+        ...(tls === undefined ? [] : tlsArgs(tls)),
         ...(options.args ?? []),
       ],
-      ready: () => answersHealth(clientPort),
+      ready: () => answersHealth(healthPort),
     });
   let daemon = await start();
   return {
@@ -88,6 +94,15 @@ export async function startEtcd(options: EtcdStartOptions = {}): Promise<TestEtc
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+function tlsArgs(tls: NonNullable<EtcdStartOptions["tls"]>): string[] {
+  return [
+    "--client-cert-auth",
+    `--cert-file=${tls.cert}`,
+    `--key-file=${tls.key}`,
+    `--trusted-ca-file=${tls.clientCa}`,
+  ];
 }
 
 function answersHealth(port: number): Promise<boolean> {

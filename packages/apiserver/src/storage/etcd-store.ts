@@ -5,10 +5,20 @@
  */
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
-import { EtcdConnection, type EtcdKeyValue, type EtcdOptions } from "./etcd-connection.ts";
+import {
+  decodeLeaseGrant,
+  decodeRange,
+  decodeTransaction,
+  encodeCompaction,
+  encodeLeaseGrant,
+  encodeRange,
+  encodeTransaction,
+  type GuardedWrite,
+  type RangeFields,
+} from "./etcd/messages.ts";
+import { EtcdConnection, type EtcdOptions } from "./etcd-connection.ts";
 import { EtcdWatch } from "./etcd-watch.ts";
 import type {
-  KeyValue,
   KeyValueStore,
   KeyValueWatch,
   RangeRequest,
@@ -19,21 +29,6 @@ import type {
 } from "./key-value.ts";
 import { isOutage } from "./storage-error.ts";
 
-interface RangeResponse {
-  readonly header: { readonly revision: string };
-  readonly kvs: readonly EtcdKeyValue[];
-  readonly more: boolean;
-  readonly count: string;
-}
-
-interface TxnResponse {
-  readonly header: { readonly revision: string };
-  readonly succeeded: boolean;
-  readonly responses: readonly { readonly response_range?: RangeResponse | null }[];
-}
-
-const NO_KEYS: readonly KeyValue[] = [];
-
 export class EtcdStore implements KeyValueStore {
   readonly #options: EtcdOptions;
   readonly #connection: EtcdConnection;
@@ -42,7 +37,7 @@ export class EtcdStore implements KeyValueStore {
 
   constructor(options: EtcdOptions, tools: { readonly clock: Clock; readonly log: Logger }) {
     this.#options = options;
-    this.#connection = new EtcdConnection(options);
+    this.#connection = new EtcdConnection(options, { clock: tools.clock });
     this.#clock = tools.clock;
     this.#log = tools.log;
   }
@@ -53,123 +48,70 @@ export class EtcdStore implements KeyValueStore {
   }
 
   async get(key: string, options: { readonly revision?: number; readonly signal?: AbortSignal } = {}) {
-    const response = await this.#read<RangeResponse>(
-      { key: Buffer.from(key), ...at(options.revision) },
-      options.signal,
-    );
-    const first = response.kvs[0];
-    return {
-      item: first === undefined ? undefined : keyValueOf(first),
-      revision: Number(response.header.revision),
-    };
+    const { revision: at, signal } = options;
+    const request = { key: Buffer.from(key), ...(at === undefined ? {} : { revision: at }) };
+    const { items, revision } = await this.#read(request, signal);
+    return { item: items[0], revision };
   }
 
-  async range(request: RangeRequest): Promise<RangeResult> {
-    const response = await this.#read<RangeResponse>(
-      {
-        key: Buffer.from(request.start),
-        range_end: Buffer.from(request.end),
-        limit: request.limit ?? 0,
-        keys_only: request.keysOnly ?? false,
-        count_only: request.countOnly ?? false,
-        ...at(request.revision),
-      },
-      request.signal,
-    );
-    return {
-      items: response.kvs.length === 0 ? NO_KEYS : response.kvs.map(keyValueOf),
-      count: Number(response.count),
-      more: response.more,
-      revision: Number(response.header.revision),
-    };
+  range(request: RangeRequest): Promise<RangeResult> {
+    const { start, end, signal, ...rest } = request;
+    return this.#read({ ...rest, key: Buffer.from(start), end: Buffer.from(end) }, signal);
   }
 
   async currentRevision(signal?: AbortSignal): Promise<number> {
-    const response = await this.#read<RangeResponse>({ key: FENCE_KEY, count_only: true }, signal);
-    return Number(response.header.revision);
+    return (await this.#read({ key: FENCE_KEY, countOnly: true }, signal)).revision;
   }
 
   create(key: string, value: Buffer, options: WriteOptions = {}): Promise<WriteResult> {
-    const bytes = Buffer.from(key);
-    return this.#transact(bytes, 0, { request_put: put(bytes, value, options.leaseId) }, options.signal);
+    return this.#transact(key, 0, { kind: "put", value, leaseId: options.leaseId }, options.signal);
   }
 
   replace(key: string, value: Buffer, expectedRevision: number, options: WriteOptions = {}): Promise<WriteResult> {
-    const bytes = Buffer.from(key);
-    return this.#transact(bytes, expectedRevision, { request_put: put(bytes, value, options.leaseId) }, options.signal);
+    return this.#transact(key, expectedRevision, { kind: "put", value, leaseId: options.leaseId }, options.signal);
   }
 
   remove(key: string, expectedRevision: number, options: { readonly signal?: AbortSignal } = {}): Promise<WriteResult> {
-    const bytes = Buffer.from(key);
-    return this.#transact(bytes, expectedRevision, { request_delete_range: { key: bytes } }, options.signal);
+    return this.#transact(key, expectedRevision, { kind: "delete" }, options.signal);
   }
 
   async grantLease(ttlSeconds: number, signal?: AbortSignal): Promise<string> {
-    const response = await this.#connection.call<{ ID: string }>("Lease", "leaseGrant", { TTL: ttlSeconds }, signal);
-    return response.ID;
+    return decodeLeaseGrant(await this.#connection.call("leaseGrant", encodeLeaseGrant(ttlSeconds), signal));
   }
 
   async compact(revision: number, signal?: AbortSignal): Promise<void> {
-    await this.#connection.call("KV", "compact", { revision }, signal);
+    await this.#connection.call("compact", encodeCompaction(revision), signal);
   }
 
   watch(request: WatchRequest): KeyValueWatch {
     return new EtcdWatch(request, {
-      connect: () => new EtcdConnection(this.#options),
+      connect: (attempt) => new EtcdConnection(this.#options, { clock: this.#clock, first: attempt }),
       clock: this.#clock,
       log: this.#log,
     });
   }
 
-  async #read<T>(payload: unknown, signal: AbortSignal | undefined): Promise<T> {
+  async #read(fields: RangeFields, signal: AbortSignal | undefined): Promise<RangeResult> {
+    const request = encodeRange(fields);
     try {
-      return await this.#connection.call<T>("KV", "range", payload, signal);
+      return decodeRange(await this.#connection.call("range", request, signal));
     } catch (error) {
       if (!isOutage(error) || signal?.aborted === true) throw error;
-      return await this.#connection.call<T>("KV", "range", payload, signal);
+      return decodeRange(await this.#connection.call("range", request, signal));
     }
   }
 
   async #transact(
-    key: Buffer,
+    key: string,
     expectedRevision: number,
-    write: unknown,
+    write: GuardedWrite,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult> {
-    const response = await this.#connection.call<TxnResponse>(
-      "KV",
-      "txn",
-      {
-        compare: [{ key, result: "Equal", target: "Mod", mod_revision: expectedRevision }],
-        success: [write],
-        // A create has no use for the bytes of what is there already.
-        failure: [{ request_range: { key, keys_only: expectedRevision === 0 } }],
-      },
-      signal,
-    );
-    if (response.succeeded) return { ok: true, revision: Number(response.header.revision) };
-    const found = response.responses[0]?.response_range?.kvs[0];
-    return { ok: false, current: found === undefined ? undefined : keyValueOf(found) };
+    const request = encodeTransaction(Buffer.from(key), expectedRevision, write);
+    const result = decodeTransaction(await this.#connection.call("transaction", request, signal));
+    return result.succeeded ? { ok: true, revision: result.revision } : { ok: false, current: result.found };
   }
 }
 
 /** A key that nobody writes: reading it costs etcd next to nothing, and the answer's header holds the revision. */
 const FENCE_KEY = Buffer.from("\0");
-
-function at(revision: number | undefined): { revision?: number } {
-  return revision === undefined ? {} : { revision };
-}
-
-function put(key: Buffer, value: Buffer, leaseId: string | undefined) {
-  return leaseId === undefined ? { key, value } : { key, value, lease: leaseId };
-}
-
-export function keyValueOf(raw: EtcdKeyValue): KeyValue {
-  return {
-    key: raw.key.toString(),
-    value: raw.value,
-    modRevision: Number(raw.mod_revision),
-    createRevision: Number(raw.create_revision),
-    leaseId: raw.lease,
-  };
-}

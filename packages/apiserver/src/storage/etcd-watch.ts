@@ -13,14 +13,11 @@
  */
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
-import {
-  type EtcdConnection,
-  type EtcdKeyValue,
-  type EtcdWatchResponse,
-  type EtcdWatchStream,
-  storageErrorOf,
-} from "./etcd-connection.ts";
-import type { KeyValue, KeyValueBatch, KeyValueEvent, KeyValueWatch, WatchRequest } from "./key-value.ts";
+import type { GrpcStream } from "./etcd/grpc-link.ts";
+import { decodeWatchAnswer, encodeWatchCreate, encodeWatchProgress, type WatchAnswer } from "./etcd/messages.ts";
+import { storageErrorOf } from "./etcd/status.ts";
+import type { EtcdConnection } from "./etcd-connection.ts";
+import type { KeyValueBatch, KeyValueEvent, KeyValueWatch, WatchRequest } from "./key-value.ts";
 import { StorageError } from "./storage-error.ts";
 
 /** After this much silence the link is asked for progress, and after as much again it is given up. */
@@ -29,17 +26,17 @@ const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1_000;
 /** Batches read ahead of the consumer before the stream is paused. */
 const READ_AHEAD = 64;
-const EMPTY = Buffer.alloc(0);
 
 interface Tools {
-  readonly connect: () => EtcdConnection;
+  /** `attempt` counts the links of one watch, so that each can begin with another endpoint. */
+  readonly connect: (attempt: number) => EtcdConnection;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 interface Link {
   readonly connection: EtcdConnection;
-  stream: EtcdWatchStream | undefined;
+  stream: GrpcStream | undefined;
   /** Anything was heard since the last look. */
   heard: boolean;
   asked: boolean;
@@ -59,6 +56,7 @@ export class EtcdWatch implements KeyValueWatch {
   #wake: (() => void) | undefined;
   #retryMs = FIRST_RETRY_MS;
   #paused = false;
+  #links = 0;
   #cancelRetry: () => void = () => {};
 
   constructor(request: WatchRequest, tools: Tools) {
@@ -69,7 +67,7 @@ export class EtcdWatch implements KeyValueWatch {
 
   requestProgress(): void {
     const link = this.#link;
-    if (link?.stream !== undefined && link.created) link.stream.write({ progress_request: {} });
+    if (link?.stream !== undefined && link.created) link.stream.write(encodeWatchProgress());
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<KeyValueBatch, void, undefined> {
@@ -108,7 +106,7 @@ export class EtcdWatch implements KeyValueWatch {
 
   #open(): void {
     const link: Link = {
-      connection: this.#tools.connect(),
+      connection: this.#tools.connect(this.#links++),
       stream: undefined,
       heard: false,
       asked: false,
@@ -117,37 +115,31 @@ export class EtcdWatch implements KeyValueWatch {
       cancelSilenceTimer: () => {},
     };
     this.#link = link;
-    link.connection.openWatch().then(
+    const handlers = {
+      message: (message: Buffer) => {
+        if (this.#link === link) this.#receive(link, decodeWatchAnswer(message));
+      },
+      ended: (error: StorageError) => this.#lost(link, error),
+    };
+    link.connection.openWatch(handlers).then(
       (stream) => this.#start(link, stream),
       (error: unknown) => this.#lost(link, storageErrorOf(error)),
     );
     this.#watchSilence(link);
   }
 
-  #start(link: Link, stream: EtcdWatchStream): void {
+  #start(link: Link, stream: GrpcStream): void {
     if (this.#link !== link) {
-      stream.on("error", ignoreAfterDrop);
       stream.cancel();
       return;
     }
     link.stream = stream;
-    stream.on("error", (error) => this.#lost(link, storageErrorOf(error)));
-    stream.on("end", () => this.#lost(link, new StorageError("unavailable", "etcd ended the watch stream")));
-    stream.on("data", (response) => {
-      if (this.#link === link) this.#receive(link, response);
-    });
-    stream.write({
-      create_request: {
-        key: Buffer.from(this.#request.start),
-        range_end: Buffer.from(this.#request.end),
-        start_revision: this.#next,
-        prev_kv: this.#request.withPrevious ?? false,
-        fragment: true,
-      },
-    });
+    const { start, end, withPrevious = false } = this.#request;
+    const key = Buffer.from(start);
+    stream.write(encodeWatchCreate({ key, end: Buffer.from(end), fromRevision: this.#next, withPrevious }));
   }
 
-  #receive(link: Link, response: EtcdWatchResponse): void {
+  #receive(link: Link, response: WatchAnswer): void {
     link.heard = true;
     link.asked = false;
     if (response.canceled) {
@@ -157,15 +149,13 @@ export class EtcdWatch implements KeyValueWatch {
       this.#retryMs = FIRST_RETRY_MS;
     } else if (response.events.length > 0) {
       for (const event of response.events) {
-        const made = eventOf(event.type, event.kv, event.prev_kv);
         // etcd starts where it was told to; this guard keeps the promise "never twice" even if a version of it should not.
-        if (made.revision >= this.#next) link.pieces.push(made);
+        if (event.revision >= this.#next) link.pieces.push(event);
       }
       if (!response.fragment) this.#deliver(link);
     } else if (link.created) {
       // An answer to a progress request, or etcd's own report: everything up to the header's revision has been sent.
-      const revision = Number(response.header.revision);
-      if (revision >= this.#next) this.#hand({ revision, events: [] });
+      if (response.revision >= this.#next) this.#hand({ revision: response.revision, events: [] });
     }
   }
 
@@ -196,8 +186,8 @@ export class EtcdWatch implements KeyValueWatch {
     }
   }
 
-  #canceled(link: Link, response: EtcdWatchResponse): void {
-    const compactRevision = Number(response.compact_revision);
+  #canceled(link: Link, response: WatchAnswer): void {
+    const { compactRevision } = response;
     if (compactRevision > 0) {
       this.#failure = new StorageError("compacted", "the history that the watch needs has been compacted", {
         compactRevision,
@@ -205,7 +195,7 @@ export class EtcdWatch implements KeyValueWatch {
       this.#drop();
       this.#signalReader();
     } else {
-      this.#lost(link, new StorageError("unavailable", `etcd canceled the watch: ${response.cancel_reason}`));
+      this.#lost(link, new StorageError("unavailable", `etcd canceled the watch: ${response.cancelReason}`));
     }
   }
 
@@ -246,29 +236,4 @@ export class EtcdWatch implements KeyValueWatch {
       this.#watchSilence(link);
     }, SILENCE_MS);
   }
-}
-
-/** The stream was given up before it began; its "canceled" error says nothing new, but unheard it would crash the process. */
-function ignoreAfterDrop(): void {}
-
-function eventOf(type: "Put" | "Delete", kv: EtcdKeyValue, previous: EtcdKeyValue | null): KeyValueEvent {
-  const isPut = type === "Put";
-  return {
-    type: isPut ? "put" : "delete",
-    key: kv.key.toString(),
-    value: isPut ? kv.value : EMPTY,
-    revision: Number(kv.mod_revision),
-    isCreate: isPut && kv.create_revision === kv.mod_revision,
-    previous: previous === null ? undefined : previousOf(previous),
-  };
-}
-
-function previousOf(raw: EtcdKeyValue): KeyValue {
-  return {
-    key: raw.key.toString(),
-    value: raw.value,
-    modRevision: Number(raw.mod_revision),
-    createRevision: Number(raw.create_revision),
-    leaseId: raw.lease,
-  };
 }

@@ -3,7 +3,7 @@
  *
  * Owns the vocabulary only. Keys are strings ("/registry/pods/default/web"), values are bytes. A `revision` is the store's global
  * counter of writes; it fits a JavaScript number (2^53 writes are 285,000 years at 1,000 a second).
- * Nothing here knows Kubernetes objects; nothing but the adapter in etcd-client.ts knows etcd3 or gRPC.
+ * Nothing here knows Kubernetes objects; nothing but the adapter in etcd-connection.ts and etcd/ knows gRPC.
  */
 
 export interface KeyValue {

@@ -10,6 +10,8 @@ export type StorageErrorCode =
   | "future-revision"
   /** etcd cannot be reached, has no leader, or is shutting down. A write may or may not have happened. */
   | "unavailable"
+  /** No member of etcd took the request: it has certainly not happened. */
+  | "unreachable"
   /** No answer in time. A write may or may not have happened. */
   | "timeout"
   /** etcd is over its quota: reads work, writes do not. */
@@ -41,7 +43,7 @@ export function isStorageError(error: unknown, code?: StorageErrorCode): error i
 
 /** Whether the link or etcd failed, rather than the request. */
 export function isOutage(error: unknown): boolean {
-  return error instanceof StorageError && (error.code === "unavailable" || error.code === "timeout");
+  return error instanceof StorageError && ["unavailable", "unreachable", "timeout"].includes(error.code);
 }
 
 /**
@@ -66,6 +68,9 @@ export function toStatusError(error: unknown, operation: "read" | "write"): unkn
           ? statusErrors.serviceUnavailable("the storage is not available, try again", 1)
           : statusErrors.timeout("the storage did not confirm the write; it may or may not have happened"),
       );
+    case "unreachable":
+      // Nothing was sent, so that writes may be repeated without a thought, too.
+      return caused(statusErrors.serviceUnavailable("the storage is not available, try again", 1));
     case "timeout":
       return caused(
         operation === "read"
