@@ -10,12 +10,15 @@ interface Frame {
   at: string | number;
 }
 
+/** More are not worth the memory: nobody reads them. */
+const MAX_FOUND = 1000;
+
 /** Paths of the repeated keys ("spec.replicas", "spec.items[0].name"), each once, in order of the text. */
 export function findDuplicateKeys(text: string): string[] {
   const found = new Set<string>();
   const stack: Frame[] = [];
   let expectKey = false;
-  for (let i = 0; i < text.length; i++) {
+  for (let i = 0; i < text.length && found.size < MAX_FOUND; i++) {
     switch (text.charCodeAt(i)) {
       case 0x7b: // {
         stack.push({ keys: new Set(), at: "" });

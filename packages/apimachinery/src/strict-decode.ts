@@ -3,9 +3,12 @@
  * strict decoder. Wording after encoding/json and sigs.k8s.io/json.
  */
 import { findDuplicateKeys } from "./duplicate-keys.ts";
-import { isQuantity, QuantityError } from "./quantity.ts";
-import { type FieldSchema, isJsonObject, type StructSchema, type TypeSchema } from "./schema.ts";
-import { parseRfc3339 } from "./time.ts";
+import { DurationError, parseDuration } from "./duration.ts";
+import { quoteGo } from "./go-text.ts";
+import { stringifyJson } from "./json.ts";
+import { quantityComplaint } from "./quantity.ts";
+import { isJsonObject, type StructSchema, type TypeSchema } from "./schema.ts";
+import { canonicalTime, TimeError } from "./time.ts";
 
 /** The document does not have the types of its kind; the message is Go's. The request is a 400. */
 export class DecodeError extends Error {
@@ -29,19 +32,44 @@ interface Place {
   readonly goType: string;
 }
 
+/** What strict validation will complain of. */
+interface Findings {
+  readonly unknown: string[];
+  /** Paths that Go's decoder does not look below: unknown fields and raw values. */
+  readonly opaque: string[];
+}
+
+/** Upstream stops counting here. Source: sigs.k8s.io/json, saveStrictError */
+const MAX_STRICT_ERRORS = 100;
+
 /**
  * Throws DecodeError for the first value of a wrong type. Returns what strict validation complains of; `text` is the
- * JSON source for finding duplicate keys, undefined when those were found by another parser.
+ * JSON source for finding duplicate keys, undefined when those were found by another parser. A field that is unknown
+ * and repeated is unknown only.
  */
 export function checkTypes(value: unknown, schema: StructSchema, text: string | undefined): DecodeFindings {
-  const unknown: string[] = [];
+  const findings: Findings = { unknown: [], opaque: [] };
   if (!isJsonObject(value)) {
     throw new DecodeError(`json: cannot unmarshal ${jsonTypeOf(value)} into Go value of type v1.${schema.name}`);
   }
-  checkStruct(value, schema, { path: "", goPath: "", goStruct: schema.name, goType: schema.name }, unknown);
-  const duplicates =
-    text === undefined ? [] : findDuplicateKeys(text).map((path) => `duplicate field ${JSON.stringify(path)}`);
-  return { strictErrors: [...unknown, ...duplicates] };
+  checkStruct(value, schema, { path: "", goPath: "", goStruct: schema.name, goType: schema.name }, findings);
+  const { unknown, opaque } = findings;
+  const hidden = new Set(opaque);
+  const repeated = text === undefined ? [] : findDuplicateKeys(text).filter((path) => !isBelowAny(path, hidden));
+  const errors = [
+    ...unknown.map((path) => `unknown field ${quoteGo(path)}`),
+    ...repeated.map((path) => `duplicate field ${quoteGo(path)}`),
+  ];
+  return { strictErrors: errors.slice(0, MAX_STRICT_ERRORS) };
+}
+
+/** Whether the path or one that it lies below is in the set. */
+function isBelowAny(path: string, parents: ReadonlySet<string>): boolean {
+  if (parents.size === 0) return false;
+  for (let end = 0; end < path.length; end++) {
+    if ((path[end] === "." || path[end] === "[") && parents.has(path.slice(0, end))) return true;
+  }
+  return parents.has(path);
 }
 
 /** `strict decoding error: unknown field "a", duplicate field "b"`. */
@@ -56,44 +84,48 @@ function jsonTypeOf(value: unknown): string {
   return typeof value === "bigint" ? "number" : typeof value;
 }
 
-function checkStruct(value: Record<string, unknown>, schema: StructSchema, place: Place, unknown: string[]): void {
-  for (const [key, inner] of Object.entries(value)) {
+function checkStruct(value: Record<string, unknown>, schema: StructSchema, place: Place, findings: Findings): void {
+  for (const key of Object.keys(value)) {
     const path = place.path === "" ? key : `${place.path}.${key}`;
     const field = schema.fields.get(key);
     if (field === undefined) {
-      unknown.push(`unknown field ${JSON.stringify(path)}`);
+      findings.unknown.push(path);
+      findings.opaque.push(path);
       continue;
     }
+    const inner = value[key];
     if (inner === null) continue;
     const goPath = place.goPath === "" ? key : `${place.goPath}.${key}`;
-    checkValue(inner, field.type, { path, goPath, goStruct: schema.name, goType: field.goType }, unknown, field);
+    checkValue(inner, field.type, { path, goPath, goStruct: schema.name, goType: field.goType }, findings);
   }
 }
 
-function checkValue(
-  value: unknown,
-  type: TypeSchema,
-  place: Place,
-  unknown: string[],
-  field: FieldSchema | undefined,
-): void {
+function checkValue(value: unknown, type: TypeSchema, place: Place, findings: Findings): void {
   switch (type.kind) {
     case "struct":
       if (!isJsonObject(value)) throw mismatch(value, place, `v1.${type.struct.name}`);
-      return checkStruct(value, type.struct, place, unknown);
+      return checkStruct(value, type.struct, place, findings);
     case "list": {
-      if (!Array.isArray(value)) throw mismatch(value, place, goListType(place.goType));
+      if (!Array.isArray(value)) throw mismatch(value, place);
       for (const [i, item] of value.entries()) {
         // A null item is the zero value, as everywhere in Go.
-        if (item !== null) checkValue(item, type.items, itemPlace(place, `[${i}]`), unknown, field);
+        if (item !== null) checkValue(item, type.items, itemPlace(place, `[${i}]`), findings);
       }
       return;
     }
     case "map":
-      if (!isJsonObject(value)) throw mismatch(value, place, place.goType.replace(/^\*/, ""));
-      for (const [key, item] of Object.entries(value)) {
-        if (item !== null) checkValue(item, type.values, itemPlace(place, `.${key}`), unknown, undefined);
+      if (!isJsonObject(value)) throw mismatch(value, place);
+      for (const key of Object.keys(value)) {
+        if (value[key] !== null) checkValue(value[key], type.values, itemPlace(place, `.${key}`), findings);
       }
+      return;
+    case "raw":
+    case "any":
+      findings.opaque.push(place.path);
+      return;
+    case "fieldsV1":
+      findings.opaque.push(place.path);
+      if (!isJsonObject(value)) throw mismatch(value, place, "v1.FieldsV1");
       return;
     default:
       return checkScalar(value, type.kind, place);
@@ -101,19 +133,21 @@ function checkValue(
 }
 
 function itemPlace(place: Place, step: string): Place {
-  const goType = place.goType.replace(/^\*/, "").replace(/^(\[\]|map\[\w+\])/, "");
+  const goType = place.goType.replace(/^\*/, "").replace(/^(\[\]|map\[[^\]]+\])/, "");
   return { ...place, path: `${place.path}${step}`, goType };
 }
 
-/** "[]Container" reads "[]v1.Container"; built-in types stay. */
-function goListType(goType: string): string {
-  return goType.replace(/^\*/, "").replace(/^(\[\]\*?)([A-Z]\w*)$/, "$1v1.$2");
+/** As Go prints a type: "*meta/v1.Time" reads "v1.Time", "[]Container" reads "[]v1.Container". */
+function printedType(goType: string): string {
+  return goType
+    .replace(/^\*/, "")
+    .replace(/(?:[a-z0-9]+\/)+(?=[a-z0-9]+\.)/g, "")
+    .replace(/(^|[\]*[])([A-Z])/g, "$1v1.$2");
 }
 
-function mismatch(value: unknown, place: Place, goType: string): DecodeError {
-  const named = goType.replace(/^\*/, "").replace(/^([A-Z]\w*)$/, "v1.$1");
+function mismatch(value: unknown, place: Place, goType = printedType(place.goType)): DecodeError {
   return new DecodeError(
-    `json: cannot unmarshal ${jsonTypeOf(value)} into Go struct field ${place.goStruct}.${place.goPath} of type ${named}`,
+    `json: cannot unmarshal ${jsonTypeOf(value)} into Go struct field ${place.goStruct}.${place.goPath} of type ${goType}`,
   );
 }
 
@@ -122,72 +156,109 @@ const INT_LIMITS = {
   int64: [-(2n ** 63n), 2n ** 63n - 1n],
 } as const;
 
-function checkScalar(value: unknown, kind: Exclude<TypeSchema["kind"], "struct" | "list" | "map">, place: Place): void {
+type CheckedKind = Exclude<TypeSchema["kind"], "struct" | "list" | "map" | "raw" | "any" | "fieldsV1">;
+
+function checkScalar(value: unknown, kind: CheckedKind, place: Place): void {
   switch (kind) {
     case "string":
-      if (typeof value !== "string") throw mismatch(value, place, place.goType);
+      if (typeof value !== "string") throw mismatch(value, place);
       return;
     case "boolean":
       if (typeof value !== "boolean") throw mismatch(value, place, "bool");
       return;
     case "int32":
-    case "int64":
-      return checkInteger(value, kind, place);
+    case "int64": {
+      const wrong = integerComplaint(value, kind);
+      if (wrong === undefined) return;
+      throw new DecodeError(
+        `json: cannot unmarshal ${wrong} into Go struct field ${place.goStruct}.${place.goPath} of type ${kind}`,
+      );
+    }
     case "double":
-      if (typeof value !== "number") throw mismatch(value, place, "float64");
+      if (typeof value !== "number" && typeof value !== "bigint") throw mismatch(value, place, "float64");
       return;
     case "bytes":
       return checkBytes(value, place);
-    case "time":
-    case "microTime":
-      return checkTime(value, kind, place);
-    case "quantity":
-      if (typeof value === "string" ? !isQuantity(value) : typeof value !== "number")
-        throw new DecodeError(new QuantityError().message);
-      return;
-    case "intOrString":
-      if (typeof value === "string") return;
-      return checkInteger(value, "int32", place);
-    case "duration":
-      if (typeof value !== "string") throw mismatch(value, place, "string");
-      return;
-    case "fieldsV1":
-      if (!isJsonObject(value)) throw mismatch(value, place, "v1.FieldsV1");
-      return;
-    case "raw":
-    case "any":
-      return;
     default:
-      kind satisfies never;
+      return checkSelfDecoding(value, kind);
   }
 }
 
-function checkInteger(value: unknown, kind: "int32" | "int64", place: Place): void {
-  if (typeof value !== "number" && typeof value !== "bigint") throw mismatch(value, place, kind);
+/** Types that read their own JSON: their complaints name no field. */
+function checkSelfDecoding(value: unknown, kind: "time" | "microTime" | "duration" | "quantity" | "intOrString"): void {
+  switch (kind) {
+    case "quantity": {
+      const complaint = quantityComplaint(typeof value === "string" ? value : stringifyJson(value));
+      if (complaint !== undefined) throw new DecodeError(complaint);
+      return;
+    }
+    case "intOrString": {
+      const wrong = typeof value === "string" ? undefined : integerComplaint(value, "int32");
+      if (wrong !== undefined) throw new DecodeError(`json: cannot unmarshal ${wrong} into Go value of type int32`);
+      return;
+    }
+    default:
+      return checkText(value, kind);
+  }
+}
+
+function checkText(value: unknown, kind: "time" | "microTime" | "duration"): void {
+  if (typeof value !== "string") {
+    throw new DecodeError(`json: cannot unmarshal ${jsonTypeOf(value)} into Go value of type string`);
+  }
+  try {
+    if (kind === "duration") parseDuration(value);
+    else canonicalTime(value, kind === "time" ? "seconds" : "micros");
+  } catch (error) {
+    if (error instanceof DurationError || error instanceof TimeError) throw new DecodeError(error.message);
+    throw error;
+  }
+}
+
+/** What the value is, when it is no integer of the size: "string", "number 1.5". */
+function integerComplaint(value: unknown, kind: "int32" | "int64"): string | undefined {
+  if (typeof value !== "number" && typeof value !== "bigint") return jsonTypeOf(value);
   const [low, high] = INT_LIMITS[kind];
   const isWhole = typeof value === "bigint" || Number.isInteger(value);
-  if (!isWhole || BigInt(value) < low || BigInt(value) > high) {
-    throw new DecodeError(
-      `json: cannot unmarshal number ${value} into Go struct field ${place.goStruct}.${place.goPath} of type ${kind}`,
-    );
-  }
+  return isWhole && BigInt(value) >= low && BigInt(value) <= high ? undefined : `number ${value}`;
+}
+
+function isBase64(text: string): boolean {
+  if (text.length % 4 !== 0) return false;
+  return !/[^A-Za-z0-9+/]/.test(text.slice(0, -2)) && /^(?:|==|[A-Za-z0-9+/][A-Za-z0-9+/=])$/.test(text.slice(-2));
 }
 
 function checkBytes(value: unknown, place: Place): void {
   if (typeof value !== "string") throw mismatch(value, place, "[]uint8");
-  const text = value.replace(/[\r\n]/g, "");
-  const bad = /[^A-Za-z0-9+/=]/.exec(text);
-  const wrongEnd = text.length % 4 !== 0 || /=(?!=?$)/.test(text);
-  if (bad !== null || wrongEnd) {
-    throw new DecodeError(`illegal base64 data at input byte ${bad?.index ?? text.length - (text.length % 4)}`);
-  }
+  const text = /[\r\n]/.test(value) ? value.replace(/[\r\n]/g, "") : value;
+  if (!isBase64(text)) throw new DecodeError(`illegal base64 data at input byte ${base64FaultAt(value)}`);
 }
 
-function checkTime(value: unknown, kind: "time" | "microTime", place: Place): void {
-  if (typeof value !== "string") throw mismatch(value, place, kind === "time" ? "v1.Time" : "v1.MicroTime");
-  if (value === "" || parseRfc3339(value) !== undefined) return;
-  const layout = kind === "time" ? "2006-01-02T15:04:05Z07:00" : "2006-01-02T15:04:05.000000Z07:00";
-  throw new DecodeError(
-    `parsing time ${JSON.stringify(value)} as "${layout}": cannot parse ${JSON.stringify(value)} as "2006"`,
-  );
+/** Where Go's decoder gives up. Source: Go encoding/base64, decodeQuantum */
+function base64FaultAt(text: string): number {
+  let inQuantum = 0;
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i] ?? "";
+    if (char === "\r" || char === "\n") continue;
+    if (char === "=") return paddingFaultAt(text, i, inQuantum);
+    if (!/[A-Za-z0-9+/]/.test(char)) return i;
+    inQuantum = (inQuantum + 1) % 4;
+  }
+  return text.length - inQuantum;
+}
+
+function paddingFaultAt(text: string, at: number, inQuantum: number): number {
+  if (inQuantum < 2) return at;
+  let next = at + 1;
+  const skipLines = () => {
+    while (/[\r\n]/.test(text[next] ?? "")) next++;
+  };
+  skipLines();
+  if (inQuantum === 2) {
+    if (next === text.length) return text.length;
+    if (text[next] !== "=") return next - 1;
+    next++;
+    skipLines();
+  }
+  return next;
 }
