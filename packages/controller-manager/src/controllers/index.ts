@@ -5,6 +5,7 @@
 import type { Controller } from "../controller-context.ts";
 import { attachDetachController } from "./attach-detach.ts";
 import { clusterroleAggregationController } from "./clusterrole-aggregation.ts";
+import { cronjobController } from "./cronjob.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
@@ -40,6 +41,7 @@ export const controllers: readonly Controller[] = [
   deploymentController,
   jobController,
   ttlAfterFinishedController,
+  cronjobController,
   persistentVolumeBinderController,
   attachDetachController,
   persistentVolumeExpanderController,
