@@ -7,8 +7,10 @@ import { allKinds } from "@knarr/api/kinds/index.ts";
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
 import type { HealthChecks } from "@knarr/daemon/health-server.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
+import { readPluginConfigurations } from "./admission/admission-configuration.ts";
+import { createPlugins } from "./admission/build.ts";
 import { AdmissionChain } from "./admission/chain.ts";
-import { activePlugins } from "./admission/order.ts";
+import type { AdmissionPlugin } from "./admission/plugin.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import { LoopbackAuthenticator } from "./bootstrap/loopback.ts";
 import type { Config } from "./config.ts";
@@ -80,7 +82,21 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     addressTypes: config.kubeletPreferredAddressTypes,
   });
   const stopping = new AbortController();
-  const env = buildEnvironment({ config, context, storage, resources, security, kubelets, stopping: stopping.signal });
+  const plugins = createPlugins(
+    { enabled: config.enableAdmissionPlugins, disabled: config.disableAdmissionPlugins },
+    await readPluginConfigurations(config.admissionControlConfigFile),
+    { clock, storageOf: (ref) => resources.storageOf(ref) },
+  );
+  const env = buildEnvironment({
+    config,
+    context,
+    storage,
+    resources,
+    security,
+    kubelets,
+    plugins,
+    stopping: stopping.signal,
+  });
   const started = new StartupChecks();
   const audit = auditLogOf(config, context);
   const advertiseAddress = config.advertiseAddress || firstAddress(config.bindAddress);
@@ -154,13 +170,14 @@ function buildEnvironment(parts: {
   resources: ResourceIndex;
   security: Security;
   kubelets: KubeletClient;
+  plugins: readonly AdmissionPlugin[];
   stopping: AbortSignal;
 }): ApiEnvironment {
   const { config, context, resources, security } = parts;
   const { clock, log } = context;
   const lookup = new StorageLookup(parts.storage, resources);
   const { authorizer } = security;
-  const admission = new AdmissionChain(activePlugins(config.enableAdmissionPlugins, config.disableAdmissionPlugins), {
+  const admission = new AdmissionChain(parts.plugins, {
     lookup,
     authorizer,
     clock,

@@ -13,6 +13,7 @@ import {
   stringFlag,
   UsageError,
 } from "@knarr/daemon/flags.ts";
+import { checkPluginNames } from "./admission/build.ts";
 import { type Cidr, parseCidr } from "./registry/cidr.ts";
 
 export const flags = {
@@ -48,6 +49,10 @@ export const flags = {
   }),
   enableAdmissionPlugins: listFlag({ help: "admission plugins besides the default ones" }),
   disableAdmissionPlugins: listFlag({ help: "default admission plugins to leave out" }),
+  admissionControlConfigFile: stringFlag({
+    help: "AdmissionConfiguration with the plugins' own configurations",
+    placeholder: "path",
+  }),
   requestheaderClientCaFile: stringFlag({ help: "CA of the front proxy's client certificate", placeholder: "path" }),
   requestheaderAllowedNames: listFlag({ help: "common names of front proxies; any when absent" }),
   requestheaderUsernameHeaders: listFlag({ help: "headers with the user's name", default: ["X-Remote-User"] }),
@@ -138,6 +143,7 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
   for (const mode of values.authorizationMode) {
     if (!AUTHORIZERS.includes(mode)) throw usage("authorization-mode", mode, `must be among ${AUTHORIZERS.join(", ")}`);
   }
+  checkPluginNames({ enabled: values.enableAdmissionPlugins, disabled: values.disableAdmissionPlugins });
   return Object.freeze({ ...values, serviceCidr, nodePorts: Object.freeze({ min, max }) });
 }
 

@@ -131,7 +131,8 @@ function aggregate(pod: Pod, of: (container: Container, status?: ContainerStatus
   return maxResources(total, peak);
 }
 
-function podRequestTotals(pod: Pod): Record<string, string> {
+/** What the pod asks for as a whole: overhead, sidecars and pod-level resources included. */
+export function podRequestTotals(pod: Pod): Record<string, string> {
   // While a resize is under way the larger of wanted, allocated and actual counts.
   let total = aggregate(pod, (container, status) =>
     maxResources(
@@ -145,7 +146,8 @@ function podRequestTotals(pod: Pod): Record<string, string> {
   return addResources(total, pod.spec?.overhead ?? {});
 }
 
-function podLimitTotals(pod: Pod): Record<string, string> {
+/** What the pod may take at most, where that is limited. */
+export function podLimitTotals(pod: Pod): Record<string, string> {
   let total = aggregate(pod, (container, status) =>
     maxResources(container.resources?.limits ?? {}, status?.resources?.limits ?? {}),
   );

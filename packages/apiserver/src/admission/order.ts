@@ -1,41 +1,88 @@
 /**
- * The admission plugins in the order in which they run, mutating phase first, then the validating one.
- * Source: k8s.io/kubernetes/pkg/kubeapiserver/options/plugins.go (AllOrderedPlugins); places kept for those to come.
+ * The admission plugins in the order in which they run, mutating phase first, then the validating one, and which of them
+ * are on unless --disable-admission-plugins names them.
+ * Source: k8s.io/kubernetes/pkg/kubeapiserver/options/plugins.go (AllOrderedPlugins, DefaultOffAdmissionPlugins)
  */
+import { core } from "@knarr/api/generated/resources.ts";
+import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
+import type { JsonObject } from "@knarr/apimachinery/schema.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { ResourceStorage } from "../storage/types.ts";
+import { alwaysPullImages } from "./always-pull-images.ts";
+import { certificateApproval, certificateSigning, certificateSubjectRestriction } from "./certificates.ts";
+import { defaultIngressClass } from "./default-ingress-class.ts";
+import { defaultStorageClass } from "./default-storage-class.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
+import { createEventRateLimit } from "./event-rate-limit.ts";
+import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
+import { persistentVolumeClaimResize } from "./persistent-volume-claim-resize.ts";
 import type { AdmissionPlugin } from "./plugin.ts";
+import { createPodNodeSelector } from "./pod-node-selector.ts";
+import { createPodSecurity } from "./pod-security/pod-security.ts";
 import { priority } from "./priority.ts";
+import {
+  alwaysAdmit,
+  alwaysDeny,
+  denyServiceExternalIps,
+  extendedResourceToleration,
+  limitPodHardAntiAffinityTopology,
+  namespaceExists,
+} from "./rare.ts";
+import { createResourceQuota } from "./resource-quota/resource-quota.ts";
+import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
+import { storageObjectInUseProtection } from "./storage-object-in-use-protection.ts";
 import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
 
-interface OrderedPlugin {
-  readonly plugin: AdmissionPlugin;
-  readonly defaultOn: boolean;
+/** What plugins are made with. */
+export interface PluginTools {
+  readonly clock: Clock;
+  readonly storageOf: (ref: ResourceRef<unknown>) => ResourceStorage;
 }
 
-const on = (plugin: AdmissionPlugin): OrderedPlugin => ({ plugin, defaultOn: true });
-const off = (plugin: AdmissionPlugin): OrderedPlugin => ({ plugin, defaultOn: false });
+interface OrderedPlugin {
+  readonly name: string;
+  readonly defaultOn: boolean;
+  /** Throws AdmissionConfigurationError for a configuration that it does not understand. */
+  readonly create: (configuration: JsonObject | undefined, tools: PluginTools) => AdmissionPlugin;
+}
+
+const on = (plugin: AdmissionPlugin): OrderedPlugin => ({ name: plugin.name, defaultOn: true, create: () => plugin });
+const off = (plugin: AdmissionPlugin): OrderedPlugin => ({ name: plugin.name, defaultOn: false, create: () => plugin });
 
 export const orderedPlugins: readonly OrderedPlugin[] = [
-  // AlwaysPullImages
+  off(alwaysAdmit),
   on(namespaceLifecycle),
-  // LimitRanger
+  off(namespaceExists),
+  off(limitPodHardAntiAffinityTopology),
+  on(limitRanger),
   on(serviceAccount),
   off(nodeRestriction),
   on(taintNodesByCondition),
-  // PodSecurity, PodNodeSelector
+  off(alwaysPullImages),
+  { name: "PodSecurity", defaultOn: true, create: createPodSecurity },
+  { name: "PodNodeSelector", defaultOn: false, create: createPodNodeSelector },
   on(priority),
   on(defaultTolerationSeconds),
-  // StorageObjectInUseProtection, PersistentVolumeClaimResize, RuntimeClass, Certificate*, DefaultStorageClass,
-  // DefaultIngressClass, MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy,
-  // ValidatingAdmissionWebhook, and last of all ResourceQuota.
+  { name: "EventRateLimit", defaultOn: false, create: (document, { clock }) => createEventRateLimit(document, clock) },
+  off(extendedResourceToleration),
+  on(defaultStorageClass),
+  on(storageObjectInUseProtection),
+  on(persistentVolumeClaimResize),
+  on(runtimeClass),
+  on(certificateApproval),
+  on(certificateSigning),
+  on(certificateSubjectRestriction),
+  on(defaultIngressClass),
+  off(denyServiceExternalIps),
+  // MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook
+  {
+    name: "ResourceQuota",
+    defaultOn: true,
+    create: (document, { clock, storageOf }) =>
+      createResourceQuota(document, { clock, storage: storageOf(core.resourcequotas) }),
+  },
+  off(alwaysDeny),
 ];
-
-/** The plugins in force, given --enable-admission-plugins and --disable-admission-plugins. */
-export function activePlugins(enabled: readonly string[], disabled: readonly string[]): readonly AdmissionPlugin[] {
-  return orderedPlugins
-    .filter(({ plugin, defaultOn }) => (defaultOn || enabled.includes(plugin.name)) && !disabled.includes(plugin.name))
-    .map(({ plugin }) => plugin);
-}
