@@ -103,6 +103,29 @@ export const flags = {
     help: "never detach a volume that an unhealthy node still has mounted after 6 minutes",
     default: false,
   }),
+  clusterSigningCertFile: stringFlag({ help: "authority that signs all kinds of certificates", placeholder: "path" }),
+  clusterSigningKeyFile: stringFlag({ help: "key of --cluster-signing-cert-file", placeholder: "path" }),
+  clusterSigningDurationMs: durationFlag({ help: "longest life of a signed certificate", default: "8760h" }),
+  clusterSigningKubeletServingCertFile: stringFlag({
+    help: "authority of kubernetes.io/kubelet-serving",
+    placeholder: "path",
+  }),
+  clusterSigningKubeletServingKeyFile: stringFlag({ help: "its key", placeholder: "path" }),
+  clusterSigningKubeletClientCertFile: stringFlag({
+    help: "authority of kubernetes.io/kube-apiserver-client-kubelet",
+    placeholder: "path",
+  }),
+  clusterSigningKubeletClientKeyFile: stringFlag({ help: "its key", placeholder: "path" }),
+  clusterSigningKubeApiserverClientCertFile: stringFlag({
+    help: "authority of kubernetes.io/kube-apiserver-client",
+    placeholder: "path",
+  }),
+  clusterSigningKubeApiserverClientKeyFile: stringFlag({ help: "its key", placeholder: "path" }),
+  clusterSigningLegacyUnknownCertFile: stringFlag({
+    help: "authority of kubernetes.io/legacy-unknown",
+    placeholder: "path",
+  }),
+  clusterSigningLegacyUnknownKeyFile: stringFlag({ help: "its key", placeholder: "path" }),
   enableGarbageCollector: boolFlag({ help: "run the garbage collector", default: true }),
   namespaceSyncPeriodMs: durationFlag({ help: "how often a namespace that can't go is tried again", default: "5m" }),
 } as const;
@@ -121,9 +144,6 @@ export const ignoredFlags: readonly string[] = [
   "--requestheader-group-headers",
   "--requestheader-username-headers",
   "--cluster-name",
-  "--cluster-signing-cert-file",
-  "--cluster-signing-key-file",
-  "--cluster-signing-duration",
   "--cert-dir",
   "--cidr-allocator-type",
   "--cloud-provider",
@@ -161,5 +181,43 @@ export function validateConfig(config: Config): Config {
   if (config.allocateNodeCidrs && config.clusterCidr === "") {
     throw new UsageError("--allocate-node-cidrs needs --cluster-cidr");
   }
+  validateSigning(config);
   return config;
+}
+
+/** Source: kube-controller-manager's csrsigning options: pairs, and either the common pair or those of the signers. */
+function validateSigning(config: Config): void {
+  const pairs = [
+    ["cluster-signing", config.clusterSigningCertFile, config.clusterSigningKeyFile],
+    [
+      "cluster-signing-kubelet-serving",
+      config.clusterSigningKubeletServingCertFile,
+      config.clusterSigningKubeletServingKeyFile,
+    ],
+    [
+      "cluster-signing-kubelet-client",
+      config.clusterSigningKubeletClientCertFile,
+      config.clusterSigningKubeletClientKeyFile,
+    ],
+    [
+      "cluster-signing-kube-apiserver-client",
+      config.clusterSigningKubeApiserverClientCertFile,
+      config.clusterSigningKubeApiserverClientKeyFile,
+    ],
+    [
+      "cluster-signing-legacy-unknown",
+      config.clusterSigningLegacyUnknownCertFile,
+      config.clusterSigningLegacyUnknownKeyFile,
+    ],
+  ] as const;
+  const given = pairs.filter(([, cert, key]) => cert !== "" || key !== "");
+  for (const [name, cert, key] of given) {
+    if (cert === "" || key === "")
+      throw new UsageError(`--${name}-cert-file and --${name}-key-file must be given together`);
+  }
+  if (given.length > 1 && given[0]?.[0] === "cluster-signing") {
+    throw new UsageError(
+      "--cluster-signing-cert-file and -key-file can't be given with those of single signers at the same time",
+    );
+  }
 }

@@ -6,6 +6,9 @@ import type { Controller } from "../controller-context.ts";
 import { attachDetachController } from "./attach-detach.ts";
 import { clusterroleAggregationController } from "./clusterrole-aggregation.ts";
 import { cronjobController } from "./cronjob.ts";
+import { csrApprovingController } from "./csr-approving.ts";
+import { csrCleanerController } from "./csr-cleaner.ts";
+import { csrSigningController } from "./csr-signing.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
@@ -31,6 +34,9 @@ export const controllers: readonly Controller[] = [
   serviceaccountController,
   rootCaPublisherController,
   clusterroleAggregationController,
+  csrApprovingController,
+  csrSigningController,
+  csrCleanerController,
   nodeIpamController,
   nodeLifecycleController,
   taintEvictionController,
