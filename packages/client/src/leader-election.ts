@@ -39,6 +39,8 @@ export interface LeaderElectionOptions {
    * `isLeading` is false as soon as the last renewal is too old, even if the signal is still to abort.
    */
   readonly lead: (signal: AbortSignal, isLeading: () => boolean) => Promise<void>;
+  /** Written to the Lease with every acquisition and renewal: how to reach the leader, say. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
   /** Told when a different holder is seen. */
   readonly onNewLeader?: ((identity: string) => void) | undefined;
   /** Uniform in [0, 1); Math.random when absent. */
@@ -211,7 +213,12 @@ class Elector {
         const spec = this.#ownSpec(undefined);
         const created = await client.create(
           coordination.leases,
-          { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { ...key }, spec },
+          {
+            apiVersion: "coordination.k8s.io/v1",
+            kind: "Lease",
+            metadata: { ...key, annotations: this.#options.annotations },
+            spec,
+          },
           { signal, timeoutMs },
         );
         this.#observe(created);
@@ -224,7 +231,11 @@ class Elector {
     if (holder !== "" && holder !== identity && clock.monotonicMs() < seen.atMs + validMs) return false;
     const updated = await client.update(
       coordination.leases,
-      { ...seen.lease, spec: { ...seen.lease.spec, ...this.#ownSpec(seen.lease.spec) } },
+      {
+        ...seen.lease,
+        metadata: { ...seen.lease.metadata, annotations: this.#annotations(seen.lease) },
+        spec: { ...seen.lease.spec, ...this.#ownSpec(seen.lease.spec) },
+      },
       { signal, timeoutMs },
     );
     this.#observe(updated);
@@ -252,6 +263,11 @@ class Elector {
     if (holder === this.#reportedHolder) return;
     this.#reportedHolder = holder;
     if (holder !== "") this.#options.onNewLeader?.(holder);
+  }
+
+  #annotations({ metadata }: Lease): Record<string, string> | undefined {
+    const { annotations } = this.#options;
+    return annotations === undefined ? metadata.annotations : { ...metadata.annotations, ...annotations };
   }
 
   #ownSpec(old: LeaseSpec | undefined): LeaseSpec {

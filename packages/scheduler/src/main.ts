@@ -1,5 +1,5 @@
 import { runDaemon } from "@knarr/daemon/run-daemon.ts";
-import { flags, ignoredFlags, loadConfig } from "./config.ts";
+import { flags, ignoredFlags, loadConfig } from "./config/config.ts";
 import { run } from "./run.ts";
 
 await runDaemon(

@@ -1,128 +1,220 @@
 /**
  * Wires the scheduler: API client -> informers -> Scheduler -> bindings, events, conditions.
  *
- * Inputs: pods that have not ended, nodes. Runs only while it leads; informers run all the time, so that a follower
- * takes over at once.
+ * Runs only while it leads; a process that loses the lease ends with an error and is started anew by its supervisor.
  */
+import { createHash, X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { core } from "@knarr/api/generated/resources.ts";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { Client } from "@knarr/client/client.ts";
+import { DelegatedAuthorization } from "@knarr/client/delegated-authorization.ts";
 import { EventRecorder } from "@knarr/client/event-recorder.ts";
 import { InformerSet } from "@knarr/client/informer.ts";
 import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
-import { runLeaderElection } from "@knarr/client/leader-election.ts";
-import { serveHealth } from "@knarr/daemon/health-server.ts";
+import { LeadershipLostError, runLeaderElection } from "@knarr/client/leader-election.ts";
+import { type HealthServer, serveHealth } from "@knarr/daemon/health-server.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup } from "@knarr/daemon/run-group.ts";
 import { selfSignedCertificate } from "@knarr/daemon/self-signed.ts";
 import { loadTlsFiles } from "@knarr/daemon/tls-files.ts";
+import { informerListers, podInformer, subscribe } from "./adapters/informers.ts";
+import { apiPreempt } from "./adapters/preempt.ts";
 import { apiReports } from "./adapters/reports.ts";
-import type { Config } from "./config.ts";
-import type { Framework } from "./core/framework.ts";
+import { apiWrites } from "./adapters/writes.ts";
+import { ADDRESS_ANNOTATION, advertisedAddress, CERTIFICATE_ANNOTATION } from "./advertise.ts";
+import type { Config } from "./config/config.ts";
+import { buildFramework } from "./config/profile.ts";
+import { DecisionLog } from "./core/decisions.ts";
+import { Nominations } from "./core/nominations.ts";
+import { schedulerNameOf } from "./core/pod-info.ts";
 import { QUEUE_DEFAULTS } from "./core/queue.ts";
+import { answerDecision, DECISIONS_PATH } from "./decision-handler.ts";
 import { createMetrics, type SchedulerMetrics } from "./metrics.ts";
-import { defaultBinder } from "./plugins/default-binder.ts";
-import { defaultFramework } from "./plugins/index.ts";
 import { Scheduler } from "./scheduler.ts";
 
+const USER_AGENT = "kube-scheduler/v1.36.0 knarr";
+
+/** What the HTTPS port shows of the scheduler, while there is one. */
+interface Shown {
+  scheduler: Scheduler | undefined;
+  readonly decisions: DecisionLog;
+  readonly metrics: SchedulerMetrics;
+  readonly isReady: () => boolean;
+  synced: boolean;
+}
+
 export async function run(config: Config, context: DaemonContext): Promise<void> {
-  const { clock, log, signal } = context;
-  const client = new Client(await loadKubeconfig(config.kubeconfig === "" ? {} : { path: config.kubeconfig }), {
+  const { clock, signal } = context;
+  const kubeconfig = loadKubeconfig({ ...(config.kubeconfig === "" ? {} : { path: config.kubeconfig }), clock });
+  const client = new Client(kubeconfig, { clock, userAgent: USER_AGENT });
+  const shown: Shown = {
+    scheduler: undefined,
+    decisions: new DecisionLog(),
+    metrics: createMetrics(),
+    // A follower is ready to take over; a leader is ready once it knows the cluster.
+    isReady: () => shown.scheduler === undefined || shown.synced,
+    synced: false,
+  };
+  try {
+    const server = config.securePort === 0 ? undefined : await serveHttps(config, client, shown, context);
+    const annotations = server === undefined ? {} : server.annotations;
+    await runGroup(signal, {
+      scheduling: (stop) => lead(config, { client, shown, annotations, context: { ...context, signal: stop } }),
+      ...(server === undefined ? {} : { health: () => server.closed }),
+    });
+  } finally {
+    client.close();
+  }
+}
+
+interface Work {
+  readonly client: Client;
+  readonly shown: Shown;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly context: DaemonContext;
+}
+
+/** Schedules while holding the lease, or at once without leader election. */
+async function lead(config: Config, work: Work): Promise<void> {
+  const { clock, log, signal } = work.context;
+  const { enabled, namespace, name, ...timing } = config.leaderElection;
+  if (!enabled) return schedule(config, work, () => true);
+  await runLeaderElection({
+    client: work.client,
+    lease: { namespace, name },
+    identity: `${hostname()}_${crypto.randomUUID()}`,
+    ...timing,
+    annotations: work.annotations,
     clock,
-    userAgent: "kube-scheduler/v1.36.0+knarr",
-  });
-  const metrics = createMetrics();
-  const identity = `${hostname()}_${crypto.randomUUID()}`;
-  const lead = (leading: AbortSignal) => schedule(config, client, metrics, { clock, log, signal: leading });
-  await runGroup(signal, {
-    scheduling: (taskSignal) =>
-      config.leaderElection.enabled
-        ? runLeaderElection({
-            client,
-            lease: { namespace: config.leaderElection.namespace, name: config.leaderElection.name },
-            identity,
-            leaseDurationMs: config.leaderElection.leaseDurationMs,
-            renewDeadlineMs: config.leaderElection.renewDeadlineMs,
-            retryPeriodMs: config.leaderElection.retryPeriodMs,
-            clock,
-            log,
-            signal: taskSignal,
-            lead,
-          })
-        : lead(taskSignal),
-    ...(config.securePort === 0 ? {} : { health: (taskSignal) => serveHttps(config, metrics, context, taskSignal) }),
+    log,
+    signal,
+    onNewLeader: (leader) => log.info({ leader }, "new leader"),
+    lead: (leading, isLeading) =>
+      schedule(config, { ...work, context: { ...work.context, signal: leading } }, isLeading),
   });
 }
 
-async function schedule(
-  config: Config,
-  client: Client,
-  metrics: SchedulerMetrics,
-  context: DaemonContext,
-): Promise<void> {
-  const { clock, log, signal } = context;
-  const informers = new InformerSet(client, { clock, log });
-  const pods = informers.informer(core.pods, { fieldSelector: "status.phase!=Succeeded,status.phase!=Failed" });
-  const nodes = informers.informer(core.nodes);
-  const recorder = new EventRecorder({
-    client,
-    component: config.schedulerNames[0] ?? "default-scheduler",
+/** Its clients refuse to write once the lease may be another's, whatever is still in flight. */
+async function schedule(config: Config, work: Work, isLeading: () => boolean): Promise<void> {
+  const { clock, log, signal } = work.context;
+  const { shown } = work;
+  const client = new Client(work.client.config, {
     clock,
-    log,
+    userAgent: USER_AGENT,
+    beforeWrite() {
+      if (!isLeading()) throw new LeadershipLostError("leader election lost: nothing may be written any more");
+    },
   });
-  const binder = defaultBinder(client);
-  const scheduler = new Scheduler({
-    frameworks: new Map(
-      config.schedulerNames.map((name): [string, Framework] => [name, defaultFramework(name, binder)]),
-    ),
-    reports: apiReports({ client, recorder, clock, log, signal }),
-    metrics,
+  const informers = new InformerSet(client, { clock, log });
+  const scheduler = makeScheduler(config, { client, informers, shown, context: work.context });
+  subscribe(informers, scheduler);
+  shown.scheduler = scheduler;
+  try {
+    await runGroup(signal, {
+      informers: (stop) => informers.run(stop),
+      scheduler: async (stop) => {
+        // Placing pods before everything is known would overcommit nodes and miss volumes.
+        await informers.waitForSync(stop);
+        shown.synced = true;
+        log.info({ profiles: config.profiles.map(({ schedulerName }) => schedulerName) }, "scheduling");
+        await scheduler.run(stop);
+      },
+    });
+  } finally {
+    shown.scheduler = undefined;
+    shown.synced = false;
+    client.close();
+  }
+}
+
+function makeScheduler(
+  config: Config,
+  of: {
+    readonly client: Client;
+    readonly informers: InformerSet;
+    readonly shown: Shown;
+    readonly context: DaemonContext;
+  },
+): Scheduler {
+  const { client, informers, shown } = of;
+  const { clock, log, signal } = of.context;
+  const pods = podInformer(informers);
+  const currentPod = (namespace: string, name: string) => pods.get({ namespace, name });
+  const recorders = new Map<string, EventRecorder>();
+  const recorderFor = (pod: Pod) => {
+    const component = schedulerNameOf(pod);
+    let recorder = recorders.get(component);
+    if (recorder === undefined) {
+      recorder = new EventRecorder({ client, component, clock, log });
+      recorders.set(component, recorder);
+    }
+    return recorder;
+  };
+  const nominations = new Nominations();
+  const preempting = new Set<string>();
+  const handle = {
+    listers: informerListers(informers),
+    writes: apiWrites(client),
+    nominations,
+    clock,
+    random: Math.random,
+    isPreempting: (id: string) => preempting.has(id),
+  };
+  return new Scheduler({
+    frameworks: new Map(config.profiles.map((profile) => [profile.schedulerName, buildFramework(profile, handle)])),
+    nominations,
+    preempting,
+    preempt: apiPreempt({ client, recorderFor, clock }),
+    reports: apiReports({ client, recorderFor, currentPod, clock, log, signal }),
+    decisions: shown.decisions,
+    metrics: shown.metrics,
     clock,
     log,
     initialBackoffMs: config.initialBackoffMs,
     maxBackoffMs: config.maxBackoffMs,
     maxUnschedulableMs: QUEUE_DEFAULTS.maxUnschedulableMs,
     percentageOfNodesToScore: config.percentageOfNodesToScore,
-  });
-  nodes.subscribe({
-    added: (node) => scheduler.onNode(undefined, node),
-    updated: (old, node) => scheduler.onNode(old, node),
-    deleted: (node) => scheduler.onNode(node, undefined),
-  });
-  pods.subscribe({
-    added: (pod) => scheduler.onPod(undefined, pod),
-    updated: (old, pod) => scheduler.onPod(old, pod),
-    deleted: (pod) => scheduler.onPod(pod, undefined),
-  });
-  await runGroup(signal, {
-    informers: (taskSignal) => informers.run(taskSignal),
-    scheduler: async (taskSignal) => {
-      // Placing pods before all pods and nodes are known would overcommit nodes.
-      await informers.waitForSync(taskSignal);
-      log.info("scheduling");
-      await scheduler.run(taskSignal);
-    },
+    currentPod,
   });
 }
 
 async function serveHttps(
   config: Config,
-  metrics: SchedulerMetrics,
-  context: DaemonContext,
-  signal: AbortSignal,
-): Promise<void> {
-  const tls =
+  client: Client,
+  shown: Shown,
+  { clock, log, signal }: DaemonContext,
+): Promise<HealthServer & { readonly annotations: Readonly<Record<string, string>> }> {
+  const pair =
     config.tls === undefined
-      ? await selfSignedCertificate("kube-scheduler", ["localhost", "127.0.0.1"], context.clock.now())
+      ? await selfSignedCertificate("kube-scheduler", ["localhost", "127.0.0.1"], clock.now())
       : await loadTlsFiles(config.tls);
+  const { cert, key } = pair;
+  const clients = config.clientCaFile === "" ? {} : { ca: await readFile(config.clientCaFile), requestCert: true };
+  const authorization = new DelegatedAuthorization({
+    client,
+    clock,
+    alwaysAllow: config.authorizationAlwaysAllowPaths,
+  });
   const server = await serveHealth({
     host: config.bindAddress,
     port: config.securePort,
-    tls: { cert: tls.cert, key: tls.key },
-    checks: { livez: { ping: () => undefined }, readyz: { ping: () => undefined } },
-    registry: metrics.registry,
+    tls: { cert, key, ...clients, rejectUnauthorized: false },
+    checks: {
+      livez: { ping: () => undefined },
+      readyz: { ping: () => undefined, "sched-handler-sync": () => (shown.isReady() ? undefined : "not synced") },
+    },
+    registry: shown.metrics.registry,
+    handlers: { [DECISIONS_PATH]: (request, response) => answerDecision(shown, request, response) },
+    authorize: (request, path) => {
+      if (path === "/metrics") shown.scheduler?.reportSizes();
+      return authorization.authorize(request, path);
+    },
     signal,
-    log: context.log,
+    log,
   });
-  await server.closed;
+  log.info({ port: server.port }, "serving health, metrics and decisions");
+  const fingerprint = createHash("sha256").update(new X509Certificate(cert).raw).digest("hex");
+  const address = advertisedAddress(config.bindAddress, server.port);
+  return { ...server, annotations: { [ADDRESS_ANNOTATION]: address, [CERTIFICATE_ANNOTATION]: fingerprint } };
 }

@@ -1,8 +1,8 @@
 /**
- * The loop: pop a pod, run one cycle on a snapshot, assume the pod on its node, bind it in the background.
+ * The loop: pop a pod, run one cycle on the cache, assume the pod on its node, bind it in the background.
  *
- * Inputs: informers of pods and nodes (as onPod, onNode), the clock. Never awaits between snapshot and assume, so that a cycle
- * sees one state of the cluster. A binding that fails is undone in the cache and the pod goes back to the queue.
+ * Inputs: informers (as onNode, onPod, onOther), the clock. Never awaits between snapshot and assume, so that a cycle sees
+ * one state of the cluster. A binding that fails is undone in the cache and the pod goes back to the queue.
  */
 import { setImmediate } from "node:timers/promises";
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
@@ -10,24 +10,39 @@ import { keyOf } from "@knarr/apimachinery/object.ts";
 import { keyString } from "@knarr/apimachinery/resource.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
-import { type CycleResult, runCycle } from "./core/cycle.ts";
-import { refusingPlugins, renderFitError } from "./core/fit-error.ts";
-import { type ClusterEvent, Code, type CycleState, type Framework, type PluginStatus } from "./core/framework.ts";
+import { SchedulerCache } from "./core/cache.ts";
+import type { ClusterEvent } from "./core/cluster-event.ts";
+import { type CycleResult, type Placed, runCycle, type Unschedulable } from "./core/cycle.ts";
+import type { DecisionLog, Outcome } from "./core/decisions.ts";
+import { renderFitError } from "./core/fit-error.ts";
+import { Code, type Framework, type PluginStatus, type PreemptionPlan } from "./core/framework.ts";
+import { nodeChange } from "./core/node-change.ts";
+import type { Nominations } from "./core/nominations.ts";
+import { isTerminal, podId, podInfoOf, schedulerNameOf } from "./core/pod-info.ts";
 import { type QueuedPod, SchedulingQueue } from "./core/queue.ts";
-import { isTerminal, SchedulerCache } from "./core/snapshot.ts";
+import { RefusalMemo } from "./core/refusal-memo.ts";
+import { CycleTimes } from "./cycle-times.ts";
 import type { SchedulerMetrics } from "./metrics.ts";
-import { pluginsByName } from "./plugins/index.ts";
 
 /** What the loop tells the cluster besides bindings. Neither may throw. */
 export interface SchedulerReports {
   scheduled(pod: Pod, nodeName: string): void;
-  /** `reason` is the PodScheduled condition's. */
-  failed(pod: Pod, reason: "Unschedulable" | "SchedulerError" | "SchedulingGated", message: string): void;
+  /** `reason` is the PodScheduled condition's; `nominate` sets ("node") or clears ("") the pod's nominated node. */
+  failed(pod: Pod, reason: "Unschedulable" | "SchedulerError", message: string, nominate?: string): void;
+  /** The node that was being made free for the pod goes to another one. */
+  clearNomination(pod: Pod): void;
 }
+/** Removes pods for another one. Resolves when every victim was asked to go; rejects when one could not be. */
+export type Preempt = (pod: Pod, plan: PreemptionPlan, signal: AbortSignal) => Promise<void>;
 
 export interface SchedulerOptions {
   readonly frameworks: ReadonlyMap<string, Framework>;
+  readonly nominations: Nominations;
+  /** Pods for which others are being removed right now; shared with the plugins. */
+  readonly preempting: Set<string>;
+  readonly preempt: Preempt;
   readonly reports: SchedulerReports;
+  readonly decisions: DecisionLog;
   readonly metrics: SchedulerMetrics;
   readonly clock: Clock;
   readonly log: Logger;
@@ -35,48 +50,68 @@ export interface SchedulerOptions {
   readonly maxBackoffMs: number;
   readonly maxUnschedulableMs: number;
   readonly percentageOfNodesToScore: number;
+  /** The pod as the informer has it now. */
+  readonly currentPod: (namespace: string, name: string) => Pod | undefined;
   readonly random?: () => number;
 }
 
 /** Bindings under way at once: enough to hide the API's latency, few enough to leave it air. */
 const MAX_BINDINGS = 64;
-/** How long one binding may take before the pod is tried anew. */
+/** How long the request that binds may take before the pod is tried anew. */
 const BIND_TIMEOUT_MS = 30_000;
+/** A bound pod that no watch event has shown for so long is not believed any more. */
+const ASSUME_EXPIRY_MS = 15 * 60_000;
+const EXPIRY_CHECK_MS = 1000;
+/** Informers and timers share this thread: they get a turn at least this often. */
+const SLICE_MS = 5;
 
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #cache = new SchedulerCache();
   readonly #queue: SchedulingQueue;
-  readonly #bindings = new Set<Promise<void>>();
+  readonly #memo = new RefusalMemo();
+  readonly #times: CycleTimes;
+  readonly #running = new Set<Promise<void>>();
+  #bindings = 0;
   #startIndex = 0;
+  #checkedExpiryMs = 0;
   #wake: (() => void) | undefined;
 
   constructor(options: SchedulerOptions) {
     const [first] = options.frameworks.values();
     if (first === undefined) throw new Error("a scheduler needs at least one profile");
     this.#options = options;
+    this.#times = new CycleTimes(options.metrics, () => this.#now());
     this.#queue = new SchedulingQueue({
-      sort: first.queueSort,
-      preEnqueue: first.preEnqueue,
-      plugins: pluginsByName(first),
+      frameworkFor: (pod) => options.frameworks.get(schedulerNameOf(pod)),
+      compare: (a, b) => first.queueSort.compare(a, b),
       initialBackoffMs: options.initialBackoffMs,
       maxBackoffMs: options.maxBackoffMs,
       maxUnschedulableMs: options.maxUnschedulableMs,
+      onIncoming: (queue, event) => options.metrics.incomingPods.inc({ queue, event }),
     });
   }
 
   get queueSizes(): SchedulingQueue["sizes"] {
     return this.#queue.sizes;
   }
+  get cacheSizes(): SchedulerCache["sizes"] {
+    return this.#cache.sizes;
+  }
+
+  /** Where a pod waits, for people who ask. */
+  queueStateOf(namespace: string, name: string): { queue: string; attempts: number; refusedBy: string[] } | undefined {
+    const pod = this.#options.currentPod(namespace, name);
+    const entry = pod && this.#queue.find(podId(pod));
+    if (entry === undefined) return undefined;
+    return { queue: entry.place, attempts: entry.attempts, refusedBy: [...entry.refusedBy] };
+  }
 
   onNode(old: Node | undefined, node: Node | undefined): void {
     if (node !== undefined) this.#cache.setNode(node);
     else if (old !== undefined) this.#cache.removeNode(old.metadata.name ?? "");
-    if (old === undefined && node !== undefined) this.#event({ resource: "Node", action: "Add", node });
-    else if (old !== undefined && node === undefined) this.#event({ resource: "Node", action: "Delete", node: old });
-    else if (old !== undefined && node !== undefined && schedulingChanged(old, node)) {
-      this.#event({ resource: "Node", action: "Update", old, node });
-    }
+    const change = nodeChange(old, node);
+    if (change !== undefined) this.#event(change);
   }
 
   onPod(old: Pod | undefined, pod: Pod | undefined): void {
@@ -88,63 +123,85 @@ export class Scheduler {
     }
     const current = pod ?? old;
     if (current === undefined) return;
+    if (pod === undefined) {
+      const { namespace = "", name = "", uid = "" } = current.metadata;
+      this.#options.decisions.forget(namespace, name, uid);
+    }
     if (isAssigned(current)) this.#onAssignedPod(old, pod);
     else if (pod === undefined || !this.#isOurs(pod)) this.#onPendingPodGone(current);
     else if (!this.#cache.isAssumed(pod)) this.#onPendingPod(pod);
+  }
+
+  /** Something else that plugins look at changed. */
+  onOther(event: ClusterEvent): void {
+    this.#event(event);
   }
 
   /** Places pods until the signal aborts, then waits for the bindings under way. */
   async run(signal: AbortSignal): Promise<void> {
     let sinceYieldMs = this.#now();
     while (!signal.aborted) {
+      this.#expire();
       const entry = this.#queue.pop(this.#now());
       if (entry === undefined) {
         await this.#idle(signal);
+        sinceYieldMs = this.#now();
         continue;
       }
       this.#scheduleOne(entry, signal);
-      if (this.#bindings.size >= MAX_BINDINGS) await Promise.race(this.#bindings);
-      // Informers and timers share this thread: let them in at least every few milliseconds.
-      if (this.#now() - sinceYieldMs > 5) {
+      while (this.#bindings >= MAX_BINDINGS && !signal.aborted) await Promise.race(this.#running);
+      if (this.#now() - sinceYieldMs > SLICE_MS) {
         await setImmediate();
         sinceYieldMs = this.#now();
       }
     }
-    await Promise.allSettled(this.#bindings);
+    await Promise.allSettled(this.#running);
     signal.throwIfAborted();
+  }
+
+  /** One turn of the loop; false when nothing waits. For run() and for what measures the cycle alone. */
+  scheduleNext(signal: AbortSignal): boolean {
+    const entry = this.#queue.pop(this.#now());
+    if (entry !== undefined) this.#scheduleOne(entry, signal);
+    return entry !== undefined;
   }
 
   #scheduleOne(entry: QueuedPod, signal: AbortSignal): void {
     const { pod } = entry;
-    const profile = pod.spec?.schedulerName ?? "default-scheduler";
-    const framework = this.#options.frameworks.get(profile);
+    const framework = this.#options.frameworks.get(schedulerNameOf(pod));
     if (framework === undefined || pod.metadata.deletionTimestamp !== undefined || this.#cache.isAssumed(pod)) {
       this.#queue.done(pod);
       return;
     }
     const startedMs = this.#now();
-    const snapshot = this.#cache.snapshot();
-    const result = this.#tryCycle(framework, pod, snapshot);
-    if (result.kind !== "placed") {
-      this.#onNotPlaced(entry, result, startedMs);
-      return;
-    }
-    this.#startIndex = (this.#startIndex + result.evaluated) % Math.max(1, snapshot.nodes.length);
-    this.#cache.assume(pod, result.nodeName);
-    const reserved = this.#reserve(framework, result.state, pod, result.nodeName);
-    const binding = (reserved === undefined ? this.#bind(framework, pod, result, signal) : Promise.resolve(reserved))
-      .then((failure) => this.#onBound(framework, entry, pod, result, failure, startedMs))
-      .finally(() => this.#bindings.delete(binding));
-    this.#bindings.add(binding);
+    const result = this.#tryCycle(framework, pod);
+    this.#options.metrics.algorithmSeconds.observe((this.#now() - startedMs) / 1000);
+    if (result.kind === "unschedulable") return this.#onUnschedulable(entry, result, startedMs);
+    if (result.kind === "error") return this.#onError(entry, result.status, startedMs);
+    this.#startIndex = (this.#startIndex + result.evaluated) % Math.max(1, this.#cache.sizes.nodes);
+    this.#assume(pod, result.nodeName);
+    const refusal = this.#reserve(framework, pod, result);
+    this.#start(() =>
+      refusal === undefined
+        ? this.#bindingCycle(framework, entry, pod, { result, startedMs, signal })
+        : this.#onBindFailed(framework, entry, pod, { result, failure: refusal, startedMs }),
+    );
   }
 
-  #tryCycle(framework: Framework, pod: Pod, snapshot: ReturnType<SchedulerCache["snapshot"]>): CycleResult {
+  #tryCycle(framework: Framework, pod: Pod): CycleResult {
+    const info = podInfoOf(pod);
+    const known = this.#memo.find(info);
+    if (known !== undefined) return known;
     try {
-      return runCycle(framework, pod, snapshot, {
+      const result = runCycle(framework, info, this.#cache.snapshot(), {
         random: this.#options.random ?? Math.random,
         startIndex: this.#startIndex,
         percentageOfNodesToScore: this.#options.percentageOfNodesToScore,
+        nominations: this.#options.nominations,
+        observer: this.#times.observer(framework.profileName),
       });
+      if (result.kind === "unschedulable") this.#memo.remember(info, result);
+      return result;
     } catch (error) {
       // A malformed pod or a plugin's bug costs this pod its turn and must not stop the others.
       this.#options.log.error({ err: error, pod: keyString(keyOf(pod)) }, "scheduling cycle failed");
@@ -153,83 +210,177 @@ export class Scheduler {
     }
   }
 
-  #reserve(framework: Framework, state: CycleState, pod: Pod, nodeName: string): PluginStatus | undefined {
+  #assume(pod: Pod, nodeName: string): void {
+    this.#cache.assume(pod, nodeName);
+    this.#options.nominations.delete(podId(pod));
+    this.#memo.forgetAll();
+  }
+
+  #reserve(framework: Framework, pod: Pod, { state, nodeName }: Placed): PluginStatus | undefined {
     for (const plugin of framework.reserve) {
-      const status = plugin.reserve(state, pod, nodeName);
+      const status = plugin.reserve?.(state, podInfoOf(pod), nodeName);
       if (status !== undefined) return status;
     }
     return undefined;
   }
 
+  /** Runs `work` aside; run() waits for it at the end. */
+  #start(work: () => Promise<void> | void): void {
+    const task = (async () => work())()
+      .catch((error: unknown) => this.#options.log.error({ err: error }, "binding cycle failed"))
+      .finally(() => this.#running.delete(task));
+    this.#running.add(task);
+  }
+
+  async #bindingCycle(
+    framework: Framework,
+    entry: QueuedPod,
+    pod: Pod,
+    of: { readonly result: Placed; readonly startedMs: number; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const info = podInfoOf(pod);
+    const waits = framework.preBind.some((plugin) => plugin.needsPreBind?.(of.result.state, info) !== false);
+    // A pod whose volumes take minutes must not hold up those that only need a request.
+    if (!waits) this.#bindings++;
+    let failure: PluginStatus | undefined;
+    try {
+      failure = await this.#bind(framework, pod, of.result, of.signal);
+    } catch (error) {
+      // Aborted, or a plugin broke its contract: either way this pod is not bound and is tried again.
+      failure = { code: Code.Error, reasons: [error instanceof Error ? error.message : String(error)], plugin: "" };
+    } finally {
+      if (!waits) this.#bindings--;
+    }
+    if (failure !== undefined) this.#onBindFailed(framework, entry, pod, { ...of, failure });
+    else this.#onBound(framework, entry, pod, of);
+  }
+
   async #bind(
     framework: Framework,
     pod: Pod,
-    placed: { readonly nodeName: string; readonly state: CycleState },
+    { state, nodeName }: Placed,
     signal: AbortSignal,
   ): Promise<PluginStatus | undefined> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(BIND_TIMEOUT_MS)]);
-    try {
-      for (const plugin of framework.permit) {
-        const status = await plugin.permit(placed.state, pod, placed.nodeName, deadline);
-        if (status !== undefined) return status;
-      }
-      for (const plugin of framework.preBind) {
-        const status = await plugin.preBind(placed.state, pod, placed.nodeName, deadline);
-        if (status !== undefined) return status;
-      }
-      for (const plugin of framework.bind) {
-        const status = await plugin.bind(pod, placed.nodeName, deadline);
-        if (status?.code !== Code.Skip) return status;
-      }
-      return { code: Code.Error, reasons: ["no bind plugin took the pod"], plugin: "" };
-    } catch (error) {
-      // Aborted, or a plugin broke its contract: either way this pod is not bound and is tried again.
-      return { code: Code.Error, reasons: [error instanceof Error ? error.message : String(error)], plugin: "" };
+    const info = podInfoOf(pod);
+    for (const plugin of framework.permit) {
+      const status = await plugin.permit(state, info, nodeName, signal);
+      if (status !== undefined) return status;
     }
+    for (const plugin of framework.preBind) {
+      if (plugin.needsPreBind?.(state, info) === false) continue;
+      const status = await plugin.preBind(state, info, nodeName, signal);
+      if (status !== undefined) return status;
+    }
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(BIND_TIMEOUT_MS)]);
+    for (const plugin of framework.bind) {
+      const status = await plugin.bind(pod, nodeName, deadline);
+      if (status?.code !== Code.Skip) return status;
+    }
+    return { code: Code.Error, reasons: ["no bind plugin took the pod"], plugin: "" };
   }
 
   #onBound(
     framework: Framework,
     entry: QueuedPod,
     pod: Pod,
-    placed: { readonly nodeName: string; readonly state: CycleState },
-    failure: PluginStatus | undefined,
-    startedMs: number,
+    { result, startedMs }: { readonly result: Placed; readonly startedMs: number },
   ): void {
-    const { metrics, reports, log } = this.#options;
-    if (failure === undefined) {
-      this.#queue.done(pod);
-      this.#observe("scheduled", framework.profileName, startedMs);
-      const attempts = String(Math.min(entry.attempts, 15));
-      metrics.podSchedulingSeconds.observe({ attempts }, (this.#now() - entry.addedAtMs) / 1000);
-      for (const plugin of framework.postBind) plugin.postBind(pod, placed.nodeName);
-      reports.scheduled(pod, placed.nodeName);
-      return;
-    }
-    for (const plugin of framework.reserve.toReversed()) plugin.unreserve(placed.state, pod, placed.nodeName);
-    this.#cache.forget(pod);
-    this.#observe("error", framework.profileName, startedMs);
-    log.warn({ pod: keyString(keyOf(pod)), node: placed.nodeName, reasons: failure.reasons }, "binding failed");
-    this.#queue.failed(pod, new Set(), this.#now());
-    // What the forgotten pod held is free again for others.
-    this.#event({ resource: "AssignedPod", action: "Delete", pod });
-    reports.failed(pod, "SchedulerError", failure.reasons.join(", "));
+    const { metrics, reports } = this.#options;
+    this.#cache.finishBinding(pod, this.#now() + ASSUME_EXPIRY_MS);
+    this.#queue.done(pod);
+    this.#observe("scheduled", framework.profileName, startedMs);
+    metrics.podAttempts.observe(entry.attempts);
+    const attempts = entry.attempts >= 16 ? "16+" : String(entry.attempts);
+    metrics.podSchedulingSeconds.observe({ attempts }, (this.#now() - entry.addedAtMs) / 1000);
+    for (const plugin of framework.postBind) plugin.postBind(pod, result.nodeName);
+    this.#decide(entry, pod, { kind: "placed", placed: result, totalNodes: this.#cache.sizes.nodes });
+    reports.scheduled(pod, result.nodeName);
   }
 
-  #onNotPlaced(entry: QueuedPod, result: Exclude<CycleResult, { kind: "placed" }>, startedMs: number): void {
-    const { pod } = entry;
-    const profile = pod.spec?.schedulerName ?? "";
-    if (result.kind === "error") {
-      this.#observe("error", profile, startedMs);
-      this.#queue.failed(pod, new Set(), this.#now());
-      this.#options.reports.failed(pod, "SchedulerError", result.status.reasons.join(", "));
-      return;
+  #onBindFailed(
+    framework: Framework,
+    entry: QueuedPod,
+    pod: Pod,
+    of: { readonly result: Placed; readonly failure: PluginStatus; readonly startedMs: number },
+  ): void {
+    const { log, reports } = this.#options;
+    const { result, failure, startedMs } = of;
+    for (const plugin of framework.reserve.toReversed()) {
+      plugin.unreserve?.(result.state, podInfoOf(pod), result.nodeName);
     }
-    this.#observe("unschedulable", profile, startedMs);
-    const plugins = refusingPlugins(result.diagnosis);
+    this.#cache.forget(pod);
+    this.#observe("error", framework.profileName, startedMs);
+    log.warn({ pod: keyString(keyOf(pod)), node: result.nodeName, reasons: failure.reasons }, "binding failed");
+    const message = failure.reasons.join(", ");
+    this.#decide(entry, pod, { kind: "placed", placed: result, totalNodes: this.#cache.sizes.nodes, error: message });
+    this.#queue.failed(pod, failure.code === Code.Error ? new Set() : new Set([failure.plugin]), this.#now());
+    // What the forgotten pod held is free again for others.
+    this.#event({ resource: "AssignedPod", action: "Delete", pod });
+    if (this.#queue.find(podId(pod)) !== undefined) reports.failed(pod, "SchedulerError", message);
+  }
+
+  #onError(entry: QueuedPod, status: PluginStatus, startedMs: number): void {
+    const { pod } = entry;
+    const message = status.reasons.join(", ");
+    this.#observe("error", schedulerNameOf(pod), startedMs);
+    this.#queue.failed(pod, new Set(), this.#now());
+    this.#decide(entry, pod, { kind: "error", message });
+    this.#options.reports.failed(pod, "SchedulerError", message);
+  }
+
+  #onUnschedulable(entry: QueuedPod, result: Unschedulable, startedMs: number): void {
+    const { pod } = entry;
+    const { nominations, metrics, reports } = this.#options;
+    const { plugins } = result.diagnosis;
+    this.#observe("unschedulable", schedulerNameOf(pod), startedMs);
+    const plan = result.postFilter?.plan;
+    if (result.postFilter !== undefined) metrics.preemptionAttempts.inc();
+    let nominate: string | undefined;
+    if (plan !== undefined) {
+      nominate = plan.nodeName;
+      nominations.set(podInfoOf(pod), plan.nodeName);
+      this.#memo.forgetAll();
+      this.#preempt(pod, plan);
+    } else if (result.postFilter?.clearNomination === true && this.#isNominated(pod)) {
+      nominate = "";
+      nominations.delete(podId(pod));
+      this.#memo.forgetAll();
+    }
     // Without nodes nothing refused; only a node can help.
     this.#queue.failed(pod, plugins.size === 0 ? new Set(["NodeName"]) : plugins, this.#now());
-    this.#options.reports.failed(pod, "Unschedulable", renderFitError(result.diagnosis));
+    this.#decide(entry, pod, { kind: "unschedulable", refused: result });
+    reports.failed(pod, "Unschedulable", renderFitError(result.diagnosis), nominate);
+  }
+
+  #isNominated(pod: Pod): boolean {
+    return (pod.status?.nominatedNodeName ?? "") !== "" || this.#options.nominations.nodeOf(podId(pod)) !== undefined;
+  }
+
+  /** Removes the victims aside. Until all were asked to go the pod waits at its PreEnqueue. */
+  #preempt(pod: Pod, plan: PreemptionPlan): void {
+    const { preempting, preempt, metrics, nominations, log } = this.#options;
+    const id = podId(pod);
+    metrics.preemptionVictims.observe(plan.victims.length);
+    // Pods of lower priority that were to get the node look for another one.
+    for (const other of [...nominations.on(plan.nodeName)]) {
+      if (other.priority >= podInfoOf(pod).priority || other.id === id) continue;
+      nominations.delete(other.id);
+      this.#options.reports.clearNomination(other.pod);
+    }
+    preempting.add(id);
+    this.#start(async () => {
+      try {
+        await preempt(pod, plan, AbortSignal.timeout(BIND_TIMEOUT_MS));
+      } catch (error) {
+        log.warn({ err: error, pod: keyString(keyOf(pod)), node: plan.nodeName }, "preemption failed");
+        nominations.delete(id);
+        this.#queue.activate(id, this.#now());
+      } finally {
+        preempting.delete(id);
+        this.#queue.recheck(id, this.#now());
+        this.#wake?.();
+      }
+    });
   }
 
   #onAssignedPod(old: Pod | undefined, pod: Pod | undefined): void {
@@ -239,55 +390,92 @@ export class Scheduler {
       this.#event({ resource: "AssignedPod", action: "Delete", pod: old });
       return;
     }
-    if (old === undefined || !isAssigned(old)) this.#queue.delete(pod);
+    const isNew = old === undefined || !isAssigned(old);
+    if (isNew) {
+      this.#queue.delete(pod);
+      this.#options.nominations.delete(podId(pod));
+    }
     this.#cache.setPod(pod);
     if (isTerminal(pod)) this.#event({ resource: "AssignedPod", action: "Delete", pod });
-    else if (old === undefined || !isAssigned(old)) this.#event({ resource: "AssignedPod", action: "Add", pod });
-    else if (old.metadata.generation !== pod.metadata.generation) {
-      this.#event({ resource: "AssignedPod", action: "Update", old, pod });
-    }
+    else if (isNew) this.#event({ resource: "AssignedPod", action: "Add", pod });
+    else if (assignedPodChanged(old, pod)) this.#event({ resource: "AssignedPod", action: "Update", old, pod });
   }
 
   #onPendingPodGone(pod: Pod): void {
     this.#queue.delete(pod);
+    this.#options.nominations.delete(podId(pod));
     if (!this.#cache.isAssumed(pod)) return;
     this.#cache.removePod(pod);
     this.#event({ resource: "AssignedPod", action: "Delete", pod });
   }
 
   #onPendingPod(pod: Pod): void {
+    const nominated = pod.status?.nominatedNodeName ?? "";
+    if (nominated !== "") this.#options.nominations.set(podInfoOf(pod), nominated);
     this.#queue.upsert(pod, this.#now());
     this.#wake?.();
   }
 
   #isOurs(pod: Pod): boolean {
     return (
-      this.#options.frameworks.has(pod.spec?.schedulerName ?? "default-scheduler") &&
+      this.#options.frameworks.has(schedulerNameOf(pod)) &&
       pod.metadata.deletionTimestamp === undefined &&
       !isTerminal(pod)
     );
   }
 
   #event(event: ClusterEvent): void {
+    this.#memo.forgetAll();
     if (this.#queue.onEvent(event, this.#now()) > 0) this.#wake?.();
   }
 
+  #expire(): void {
+    const nowMs = this.#now();
+    if (nowMs - this.#checkedExpiryMs < EXPIRY_CHECK_MS) return;
+    this.#checkedExpiryMs = nowMs;
+    for (const pod of this.#cache.expire(nowMs)) {
+      this.#options.log.warn({ pod: keyString(keyOf(pod)) }, "a binding was never seen; the pod is placed anew");
+      this.#event({ resource: "AssignedPod", action: "Delete", pod });
+      const current = this.#options.currentPod(pod.metadata.namespace ?? "", pod.metadata.name ?? "");
+      if (current !== undefined) this.onPod(undefined, current);
+    }
+  }
+
   async #idle(signal: AbortSignal): Promise<void> {
-    this.#reportSizes();
+    this.reportSizes();
     const { promise, resolve } = Promise.withResolvers<void>();
     const next = this.#queue.nextFlushMs();
-    const cancel = next === undefined ? undefined : this.#options.clock.setTimeout(resolve, next - this.#now());
+    const cancel =
+      next === undefined ? undefined : this.#options.clock.setTimeout(resolve, Math.max(0, next - this.#now()));
     this.#wake = resolve;
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const onAbort = () => resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) resolve();
     await promise;
     cancel?.();
+    signal.removeEventListener("abort", onAbort);
     this.#wake = undefined;
   }
 
-  #reportSizes(): void {
-    for (const [queue, size] of Object.entries(this.#queue.sizes))
-      this.#options.metrics.pendingPods.set({ queue }, size);
+  /** Brings the gauges up to date; they are read seldom and change all the time. */
+  reportSizes(): void {
+    const { metrics } = this.#options;
+    for (const queue of ["active", "backoff", "unschedulable", "gated"] as const) {
+      metrics.pendingPods.set({ queue }, this.#queue.sizes[queue]);
+    }
+    const { nodes, pods, assumed } = this.#cache.sizes;
+    metrics.cacheSize.set({ type: "nodes" }, nodes);
+    metrics.cacheSize.set({ type: "pods" }, pods);
+    metrics.cacheSize.set({ type: "assumed_pods" }, assumed);
+    metrics.goroutines.set({ operation: "binding" }, this.#running.size);
+  }
+
+  #decide(entry: QueuedPod, pod: Pod, outcome: Outcome): void {
+    const { namespace = "", name = "", uid = "" } = pod.metadata;
+    const profile = schedulerNameOf(pod);
+    const atMs = this.#options.clock.now();
+    const head = { id: entry.id, namespace, pod: name, uid, profile, atMs, attempt: entry.attempts };
+    this.#options.decisions.record(head, outcome);
   }
 
   #observe(result: string, profile: string, startedMs: number): void {
@@ -304,16 +492,11 @@ function isAssigned(pod: Pod): boolean {
   return (pod.spec?.nodeName ?? "") !== "";
 }
 
-/** Heartbeats change a node every few seconds; only these parts matter for placing pods. */
-function schedulingChanged(old: Node, node: Node): boolean {
-  const parts = (n: Node) =>
-    JSON.stringify([
-      n.spec?.unschedulable,
-      n.spec?.taints,
-      n.metadata.labels,
-      n.metadata.annotations,
-      n.status?.allocatable,
-      n.status?.conditions?.map((c) => [c.type, c.status]),
-    ]);
-  return parts(old) !== parts(node);
+/** Labels, resources and a beginning end matter to other pods; the rest of an update does not. */
+function assignedPodChanged(old: Pod, pod: Pod): boolean {
+  return (
+    old.metadata.generation !== pod.metadata.generation ||
+    JSON.stringify(old.metadata.labels) !== JSON.stringify(pod.metadata.labels) ||
+    old.metadata.deletionTimestamp !== pod.metadata.deletionTimestamp
+  );
 }

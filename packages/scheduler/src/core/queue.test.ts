@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { prioritySort } from "../plugins/priority-sort.ts";
 import { schedulingGates } from "../plugins/scheduling-gates.ts";
-import type { Plugin } from "./framework.ts";
+import type { Framework, Plugin } from "./framework.ts";
 import { SchedulingQueue } from "./queue.ts";
 
 const pod = (name: string, spec: Partial<NonNullable<Pod["spec"]>> = {}): Pod => ({
@@ -11,11 +11,14 @@ const pod = (name: string, spec: Partial<NonNullable<Pod["spec"]>> = {}): Pod =>
   spec: { containers: [], ...spec },
 });
 const onNodes: Plugin = { name: "OnNodes", worthRetry: (_pod, event) => event.resource === "Node" };
+const framework = {
+  preEnqueue: [schedulingGates()],
+  plugins: new Map<string, Plugin>([["OnNodes", onNodes]]),
+} as unknown as Framework;
 const queue = () =>
   new SchedulingQueue({
-    sort: prioritySort,
-    preEnqueue: [schedulingGates],
-    plugins: new Map([["OnNodes", onNodes]]),
+    frameworkFor: () => framework,
+    compare: (a, b) => prioritySort().compare?.(a, b) ?? 0,
     initialBackoffMs: 1000,
     maxBackoffMs: 10_000,
     maxUnschedulableMs: 300_000,
@@ -64,7 +67,7 @@ test("SchedulingQueue.failed() sends a pod to back-off when the event that helps
   q.pop(0);
   q.onEvent(nodeAdded, 1);
   q.failed(pod("a"), new Set(["OnNodes"]), 2);
-  assert.deepEqual(q.sizes, { active: 0, backoff: 1, unschedulable: 0, gated: 0 });
+  assert.deepEqual(q.sizes, { active: 0, backoff: 1, unschedulable: 0, gated: 0, "in flight": 0 });
   assert.equal(q.nextFlushMs(), 1002);
 });
 
@@ -103,7 +106,7 @@ test("SchedulingQueue.failed() forgets a pod that was deleted while in flight", 
   q.pop(0);
   q.delete(pod("a"));
   q.failed(pod("a"), new Set(), 1);
-  assert.deepEqual(q.sizes, { active: 0, backoff: 0, unschedulable: 0, gated: 0 });
+  assert.deepEqual(q.sizes, { active: 0, backoff: 0, unschedulable: 0, gated: 0, "in flight": 0 });
 });
 
 test("SchedulingQueue keeps every pod in exactly one place whatever happens (seed printed)", () => {
@@ -140,4 +143,36 @@ test("SchedulingQueue keeps every pod in exactly one place whatever happens (see
     const { active, backoff, unschedulable, gated } = q.sizes;
     assert.equal(active + backoff + unschedulable + gated + flying.size, alive.size, `seed ${seed}, step ${step}`);
   }
+});
+
+test("SchedulingQueue.pop() takes a refused pod out of back-off early when nothing else waits, a failed one not", () => {
+  const q = queue();
+  q.upsert(pod("refused"), 0);
+  q.upsert(pod("failed"), 0);
+  q.pop(0);
+  q.pop(0);
+  q.onEvent(nodeAdded, 0);
+  q.failed(pod("refused"), new Set(["OnNodes"]), 0);
+  q.failed(pod("failed"), new Set(), 0);
+  assert.equal(q.sizes.backoff, 2);
+  assert.deepEqual(names(q, 10), ["refused"]);
+  assert.deepEqual(names(q, 1000), ["failed"]);
+});
+
+test("SchedulingQueue.onEvent() asks no plugin that does not care for the kind of event", () => {
+  let asked = 0;
+  const picky: Plugin = { name: "Picky", events: ["Node/Add"], worthRetry: () => ++asked > 0 };
+  const q = new SchedulingQueue({
+    frameworkFor: () => ({ preEnqueue: [], plugins: new Map([["Picky", picky]]) }) as unknown as Framework,
+    compare: () => 0,
+    initialBackoffMs: 1000,
+    maxBackoffMs: 10_000,
+    maxUnschedulableMs: 300_000,
+  });
+  q.upsert(pod("a"), 0);
+  q.pop(0);
+  q.failed(pod("a"), new Set(["Picky"]), 0);
+  q.onEvent({ resource: "AssignedPod", action: "Delete", pod: pod("x") }, 1);
+  assert.equal(asked, 0);
+  assert.equal(q.onEvent(nodeAdded, 2), 1);
 });

@@ -10,163 +10,210 @@
  *                                    +--- an event worth a retry -+  (and after 5 minutes in any case)
  *
  * Guarantees: a pod is in one place only; events that happen while a pod is in flight are not lost: if one was worth a
- * retry for a plugin that refused it, the pod goes to back-off and not to unschedulable. Pure: `nowMs` is an argument.
- * Source: pkg/scheduler/backend/queue, KEP-4247 (queueing hints)
+ * retry for a plugin that refused it, the pod goes to back-off and not to unschedulable. An idle scheduler takes pods out of
+ * back-off early, except those that failed by an error. An event costs only the pods that a plugin with an interest in it
+ * refused, however many others wait. Pure: `nowMs` is an argument.
+ * Source: pkg/scheduler/backend/queue, KEP-4247 (queueing hints), KEP-5142 (pop from back-off)
  */
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
-import type { ClusterEvent, Plugin, PreEnqueuePlugin, QueueOrder, QueueSortPlugin } from "./framework.ts";
-import { podId } from "./snapshot.ts";
+import { type ClusterEvent, kindOf } from "./cluster-event.ts";
+import type { Framework, QueueOrder } from "./framework.ts";
+import { Heap } from "./heap.ts";
+import { podId, podInfoOf, priorityOf } from "./pod-info.ts";
+
+export const Place = {
+  Active: "active",
+  Backoff: "backoff",
+  Unschedulable: "unschedulable",
+  Gated: "gated",
+  InFlight: "in flight",
+} as const;
+export type Place = (typeof Place)[keyof typeof Place];
 
 export interface QueuedPod extends QueueOrder {
   pod: Pod;
+  priority: number;
   queuedAtMs: number;
+  readonly id: string;
   /** First time the pod was seen, for latency metrics. */
   readonly addedAtMs: number;
   attempts: number;
   /** Failures since the last change that reset the back-off. */
   failures: number;
+  /** Plugins that refused the pod; none after an error. */
   refusedBy: ReadonlySet<string>;
+  place: Place;
+  /** When it came to its place; the end of the back-off for Backoff. */
+  sinceMs: number;
+  /** Counts the changes of place, to tell heap items that are out of date. */
+  moves: number;
+}
+interface HeapItem {
+  readonly entry: QueuedPod;
+  readonly moves: number;
 }
 
 export interface QueueOptions {
-  readonly sort: QueueSortPlugin;
-  readonly preEnqueue: readonly PreEnqueuePlugin[];
-  /** Plugins by name, for their hints. */
-  readonly plugins: ReadonlyMap<string, Plugin>;
+  /** The profile of a pod; undefined when it is none of ours. */
+  readonly frameworkFor: (pod: Pod) => Framework | undefined;
+  readonly compare: (a: QueueOrder, b: QueueOrder) => number;
   readonly initialBackoffMs: number;
   readonly maxBackoffMs: number;
   readonly maxUnschedulableMs: number;
+  /** Told what came into which queue and why. */
+  readonly onIncoming?: (place: Place, event: string) => void;
 }
 
 export const QUEUE_DEFAULTS = { initialBackoffMs: 1000, maxBackoffMs: 10_000, maxUnschedulableMs: 300_000 } as const;
+/** Stale heap items are thrown out when there are more of them than this and than live ones. */
+const MAX_STALE = 1000;
 
 export class SchedulingQueue {
   readonly #options: QueueOptions;
-  readonly #active: QueuedPod[] = [];
-  readonly #activeIds = new Set<string>();
-  readonly #backoff = new Map<string, { entry: QueuedPod; untilMs: number }>();
-  readonly #unschedulable = new Map<string, { entry: QueuedPod; sinceMs: number }>();
-  readonly #gated = new Map<string, QueuedPod>();
-  /** In flight, with the events seen since the pod was popped. */
-  readonly #inFlight = new Map<string, { entry: QueuedPod; events: ClusterEvent[] }>();
+  readonly #entries = new Map<string, QueuedPod>();
+  readonly #active: Heap<HeapItem>;
+  readonly #backoff = new Heap<HeapItem>((a, b) => a.entry.sinceMs - b.entry.sinceMs);
+  /** In the order in which they came. */
+  readonly #unschedulable = new Map<string, QueuedPod>();
+  readonly #byPlugin = new Map<string, Set<QueuedPod>>();
+  /** Events seen since each pod in flight was popped. */
+  readonly #inFlight = new Map<string, ClusterEvent[]>();
+  readonly #sizes: Record<Place, number> = { active: 0, backoff: 0, unschedulable: 0, gated: 0, "in flight": 0 };
 
   constructor(options: QueueOptions) {
     this.#options = options;
+    this.#active = new Heap((a, b) => options.compare(a.entry, b.entry));
   }
 
-  get sizes(): { active: number; backoff: number; unschedulable: number; gated: number } {
-    return {
-      active: this.#activeIds.size,
-      backoff: this.#backoff.size,
-      unschedulable: this.#unschedulable.size,
-      gated: this.#gated.size,
-    };
+  get sizes(): Readonly<Record<Place, number>> {
+    return this.#sizes;
+  }
+
+  find(id: string): QueuedPod | undefined {
+    return this.#entries.get(id);
   }
 
   /** A pod without a node appeared or changed. An in-flight pod only has its spec refreshed for the next try. */
   upsert(pod: Pod, nowMs: number): void {
     const id = podId(pod);
-    const flying = this.#inFlight.get(id);
-    if (flying !== undefined) {
-      if (specChanged(flying.entry.pod, pod)) {
-        flying.events.push({ resource: "TargetPod", action: "Update", old: flying.entry.pod, pod });
-      }
-      flying.entry.pod = pod;
+    const entry = this.#entries.get(id);
+    if (entry === undefined) {
+      const fresh: QueuedPod = {
+        ...{ id, pod, priority: priorityOf(pod), queuedAtMs: nowMs, addedAtMs: nowMs, attempts: 0, failures: 0 },
+        ...{ refusedBy: new Set<string>(), place: Place.Gated, sinceMs: nowMs, moves: 0 },
+      };
+      this.#entries.set(id, fresh);
+      this.#sizes.gated++;
+      this.#enqueue(fresh, nowMs, "PodAdd");
       return;
     }
-    const known = this.#take(id);
-    if (known === undefined) {
-      this.#enqueue(
-        { pod, queuedAtMs: nowMs, addedAtMs: nowMs, attempts: 0, failures: 0, refusedBy: new Set() },
-        nowMs,
-      );
-      return;
-    }
-    const { entry, place } = known;
-    const event = { resource: "TargetPod", action: "Update", old: entry.pod, pod } as const;
+    const old = entry.pod;
     entry.pod = pod;
+    entry.priority = priorityOf(pod);
     // Status writes, our own PodScheduled condition among them, change nothing about where the pod fits.
-    const changed = specChanged(event.old, pod);
-    if (place.kind === "active" || place.kind === "gated") this.#enqueue(entry, nowMs);
-    else if (place.kind === "backoff") this.#backoff.set(id, { entry, untilMs: place.untilMs });
-    else if (changed && this.#isWorthRetry(entry, event)) this.#toBackoffOrActive(entry, nowMs);
-    else this.#unschedulable.set(id, { entry, sinceMs: place.sinceMs });
+    if (old === pod || !specChanged(old, pod)) {
+      if (entry.place === Place.Active) this.#enqueue(entry, nowMs, "PodUpdate");
+      return;
+    }
+    const event = { resource: "TargetPod", action: "Update", old, pod } as const;
+    if (entry.place === Place.InFlight) this.#inFlight.get(id)?.push(event);
+    else if (entry.place === Place.Active || entry.place === Place.Gated) this.#enqueue(entry, nowMs, "PodUpdate");
+    else if (entry.place === Place.Unschedulable && this.#isWorthRetry(entry, event)) {
+      this.#toBackoffOrActive(entry, nowMs, "PodUpdate");
+    }
   }
 
   /** The pod was deleted, or bound by someone. */
   delete(pod: Pod): void {
-    this.#take(podId(pod));
-    this.#inFlight.delete(podId(pod));
+    const entry = this.#entries.get(podId(pod));
+    if (entry !== undefined) this.#drop(entry);
   }
 
   /** The next pod to place, which is then in flight until done() or failed(); undefined when none is active. */
   pop(nowMs: number): QueuedPod | undefined {
     this.flush(nowMs);
-    const entry = this.#popActive();
+    const entry = take(this.#active) ?? this.#earlyFromBackoff();
     if (entry === undefined) return undefined;
     entry.attempts++;
-    this.#inFlight.set(podId(entry.pod), { entry, events: [] });
+    this.#move(entry, Place.InFlight, nowMs);
+    this.#inFlight.set(entry.id, []);
     return entry;
   }
 
   /** The pod was bound. */
   done(pod: Pod): void {
-    this.#inFlight.delete(podId(pod));
+    this.delete(pod);
   }
 
   /** Gives a pod back after a failed try. `refusedBy` empty means an error, which is retried after back-off. */
   failed(pod: Pod, refusedBy: ReadonlySet<string>, nowMs: number): void {
     const id = podId(pod);
-    const flying = this.#inFlight.get(id);
-    if (flying === undefined) return; // deleted meanwhile
+    const entry = this.#entries.get(id);
+    const events = this.#inFlight.get(id);
+    if (entry === undefined || events === undefined) return; // deleted meanwhile
     this.#inFlight.delete(id);
-    const { entry, events } = flying;
     entry.refusedBy = refusedBy;
     entry.failures++;
     entry.queuedAtMs = nowMs;
-    if (refusedBy.size === 0 || events.some((event) => this.#isWorthRetry(entry, event))) {
-      this.#toBackoffOrActive(entry, nowMs);
-    } else {
-      this.#unschedulable.set(id, { entry, sinceMs: nowMs });
-    }
+    if (refusedBy.size === 0) this.#toBackoffOrActive(entry, nowMs, "ScheduleAttemptFailure");
+    else if (events.some((event) => this.#isWorthRetry(entry, event))) {
+      this.#toBackoffOrActive(entry, nowMs, "ScheduleAttemptFailure");
+    } else this.#move(entry, Place.Unschedulable, nowMs, "ScheduleAttemptFailure");
   }
 
   /** Something changed in the cluster: moves the pods it may help; returns how many. */
   onEvent(event: ClusterEvent, nowMs: number): number {
-    for (const flying of this.#inFlight.values()) flying.events.push(event);
-    let moved = 0;
-    for (const [id, { entry }] of this.#unschedulable) {
-      if (!this.#isWorthRetry(entry, event)) continue;
-      this.#unschedulable.delete(id);
-      this.#toBackoffOrActive(entry, nowMs);
-      moved++;
+    for (const events of this.#inFlight.values()) events.push(event);
+    if (this.#unschedulable.size === 0) return 0;
+    const moving = new Set<QueuedPod>();
+    for (const [plugin, entries] of this.#byPlugin) {
+      const [any] = entries;
+      // Profiles share their plugins' code, so one pod's profile tells which events the plugin cares for.
+      const interest = any && this.#options.frameworkFor(any.pod)?.plugins.get(plugin)?.events;
+      if (interest !== undefined && !interest.includes(kindOf(event))) continue;
+      for (const entry of entries) if (!moving.has(entry) && this.#isWorthRetry(entry, event)) moving.add(entry);
     }
-    return moved;
+    const label = `${event.resource}${event.action}`;
+    for (const entry of moving) this.#toBackoffOrActive(entry, nowMs, label);
+    return moving.size;
+  }
+
+  /** Asks the gates of one pod again. */
+  recheck(id: string, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry?.place === Place.Gated) this.#enqueue(entry, nowMs, "Activate");
+  }
+
+  /** Tries one pod again though nothing in the cluster changed. */
+  activate(id: string, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry?.place === Place.Unschedulable) this.#toBackoffOrActive(entry, nowMs, "Activate");
   }
 
   /** Moves what has waited long enough. Called by pop(). */
   flush(nowMs: number): void {
-    for (const [id, { entry, untilMs }] of this.#backoff) {
-      if (untilMs > nowMs) continue;
-      this.#backoff.delete(id);
-      this.#enqueue(entry, nowMs);
+    for (let item = this.#backoff.peek(); item !== undefined; item = this.#backoff.peek()) {
+      if (isCurrent(item) && item.entry.sinceMs > nowMs) break;
+      this.#backoff.pop();
+      if (isCurrent(item)) this.#enqueue(item.entry, nowMs, "BackoffComplete");
     }
-    for (const [id, { entry, sinceMs }] of this.#unschedulable) {
-      if (sinceMs + this.#options.maxUnschedulableMs > nowMs) continue;
-      this.#unschedulable.delete(id);
-      this.#toBackoffOrActive(entry, nowMs);
+    for (const entry of this.#unschedulable.values()) {
+      if (entry.sinceMs + this.#options.maxUnschedulableMs > nowMs) break;
+      this.#toBackoffOrActive(entry, nowMs, "UnschedulableTimeout");
     }
   }
 
   /** When flush() has something to do next; undefined when never. */
   nextFlushMs(): number | undefined {
-    let next: number | undefined;
-    for (const { untilMs } of this.#backoff.values()) next = Math.min(next ?? untilMs, untilMs);
-    for (const { sinceMs } of this.#unschedulable.values()) {
-      const untilMs = sinceMs + this.#options.maxUnschedulableMs;
-      next = Math.min(next ?? untilMs, untilMs);
+    let item = this.#backoff.peek();
+    while (item !== undefined && !isCurrent(item)) {
+      this.#backoff.pop();
+      item = this.#backoff.peek();
     }
-    return next;
+    const [oldest] = this.#unschedulable.values();
+    const timeout = oldest === undefined ? undefined : oldest.sinceMs + this.#options.maxUnschedulableMs;
+    if (item === undefined || timeout === undefined) return item?.entry.sinceMs ?? timeout;
+    return Math.min(item.entry.sinceMs, timeout);
   }
 
   backoffMs(failures: number): number {
@@ -174,116 +221,104 @@ export class SchedulingQueue {
     return Math.min(this.#options.maxBackoffMs, this.#options.initialBackoffMs * 2 ** (failures - 1));
   }
 
+  /** Nothing is active: a pod need not wait out its back-off, unless an error put it there. */
+  #earlyFromBackoff(): QueuedPod | undefined {
+    const errors: HeapItem[] = [];
+    let found: QueuedPod | undefined;
+    for (let item = this.#backoff.pop(); item !== undefined; item = this.#backoff.pop()) {
+      if (!isCurrent(item)) continue;
+      if (item.entry.refusedBy.size > 0) {
+        found = item.entry;
+        break;
+      }
+      errors.push(item);
+    }
+    for (const item of errors) this.#backoff.push(item);
+    return found;
+  }
+
   #isWorthRetry(entry: QueuedPod, event: ClusterEvent): boolean {
+    const framework = this.#options.frameworkFor(entry.pod);
     for (const name of entry.refusedBy) {
-      const plugin = this.#options.plugins.get(name);
-      if (plugin?.worthRetry === undefined || plugin.worthRetry(entry.pod, event)) return true;
+      const plugin = framework?.plugins.get(name);
+      if (plugin?.events !== undefined && !plugin.events.includes(kindOf(event))) continue;
+      if (plugin?.worthRetry === undefined || plugin.worthRetry(podInfoOf(entry.pod), event)) return true;
     }
     return false;
   }
 
-  #toBackoffOrActive(entry: QueuedPod, nowMs: number): void {
+  #toBackoffOrActive(entry: QueuedPod, nowMs: number, event: string): void {
     const untilMs = entry.queuedAtMs + this.backoffMs(entry.failures);
-    if (untilMs <= nowMs) this.#enqueue(entry, nowMs);
-    else this.#backoff.set(podId(entry.pod), { entry, untilMs });
+    if (untilMs <= nowMs) return this.#enqueue(entry, nowMs, event);
+    this.#move(entry, Place.Backoff, untilMs, event);
   }
 
-  #enqueue(entry: QueuedPod, nowMs: number): void {
-    if (this.#options.preEnqueue.some((plugin) => plugin.preEnqueue(entry.pod) !== undefined)) {
-      this.#gated.set(podId(entry.pod), entry);
+  #enqueue(entry: QueuedPod, nowMs: number, event: string): void {
+    const gates = this.#options.frameworkFor(entry.pod)?.preEnqueue ?? [];
+    if (gates.some((plugin) => plugin.preEnqueue(entry.pod) !== undefined)) {
+      if (entry.place !== Place.Gated) this.#move(entry, Place.Gated, nowMs, event);
       return;
     }
-    entry.queuedAtMs = nowMs;
-    this.#activeIds.add(podId(entry.pod));
-    this.#push(entry);
+    this.#move(entry, Place.Active, nowMs, event);
   }
 
-  #take(id: string):
-    | {
-        entry: QueuedPod;
-        place:
-          | { kind: "active" }
-          | { kind: "gated" }
-          | { kind: "backoff"; untilMs: number }
-          | { kind: "unschedulable"; sinceMs: number };
+  /** The one place where a pod changes its place. */
+  #move(entry: QueuedPod, place: Place, sinceMs: number, event = ""): void {
+    this.#leave(entry);
+    entry.place = place;
+    entry.sinceMs = sinceMs;
+    entry.moves++;
+    this.#sizes[place]++;
+    const item = { entry, moves: entry.moves };
+    if (place === Place.Active) this.#push(this.#active, item);
+    else if (place === Place.Backoff) this.#push(this.#backoff, item);
+    else if (place === Place.Unschedulable) {
+      this.#unschedulable.set(entry.id, entry);
+      for (const plugin of entry.refusedBy) {
+        const entries = this.#byPlugin.get(plugin);
+        if (entries === undefined) this.#byPlugin.set(plugin, new Set([entry]));
+        else entries.add(entry);
       }
-    | undefined {
-    const backoff = this.#backoff.get(id);
-    if (backoff !== undefined) {
-      this.#backoff.delete(id);
-      return { entry: backoff.entry, place: { kind: "backoff", untilMs: backoff.untilMs } };
     }
-    const waiting = this.#unschedulable.get(id);
-    if (waiting !== undefined) {
-      this.#unschedulable.delete(id);
-      return { entry: waiting.entry, place: { kind: "unschedulable", sinceMs: waiting.sinceMs } };
-    }
-    const gated = this.#gated.get(id);
-    if (gated !== undefined) {
-      this.#gated.delete(id);
-      return { entry: gated, place: { kind: "gated" } };
-    }
-    if (!this.#activeIds.has(id)) return undefined;
-    const index = this.#active.findIndex((entry) => podId(entry.pod) === id);
-    const entry = this.#active[index];
-    if (entry === undefined) return undefined;
-    this.#removeAt(index);
-    this.#activeIds.delete(id);
-    return { entry, place: { kind: "active" } };
+    if (event !== "") this.#options.onIncoming?.(place, event);
   }
 
-  // The active heap: the smallest by `sort` is at 0, the children of i are at 2i+1 and 2i+2.
-  #popActive(): QueuedPod | undefined {
-    const top = this.#active[0];
-    if (top === undefined) return undefined;
-    this.#removeAt(0);
-    this.#activeIds.delete(podId(top.pod));
-    return top;
-  }
-  #push(entry: QueuedPod): void {
-    this.#active.push(entry);
-    this.#siftUp(this.#active.length - 1);
-  }
-  #removeAt(index: number): void {
-    const last = this.#active.pop();
-    if (last === undefined || index === this.#active.length) return;
-    this.#active[index] = last;
-    this.#siftDown(index);
-    this.#siftUp(index);
-  }
-  #before(a: number, b: number): boolean {
-    const x = this.#active[a];
-    const y = this.#active[b];
-    return x !== undefined && y !== undefined && this.#options.sort.compare(x, y) < 0;
-  }
-  #swap(a: number, b: number): void {
-    const x = this.#active[a] as QueuedPod;
-    this.#active[a] = this.#active[b] as QueuedPod;
-    this.#active[b] = x;
-  }
-  #siftUp(start: number): void {
-    for (let i = start; i > 0; ) {
-      const parent = (i - 1) >> 1;
-      if (!this.#before(i, parent)) return;
-      this.#swap(i, parent);
-      i = parent;
+  #leave(entry: QueuedPod): void {
+    this.#sizes[entry.place]--;
+    if (entry.place !== Place.Unschedulable) return;
+    this.#unschedulable.delete(entry.id);
+    for (const plugin of entry.refusedBy) {
+      const entries = this.#byPlugin.get(plugin);
+      entries?.delete(entry);
+      if (entries?.size === 0) this.#byPlugin.delete(plugin);
     }
   }
-  #siftDown(start: number): void {
-    for (let i = start; ; ) {
-      const left = 2 * i + 1;
-      const right = left + 1;
-      let least = i;
-      if (this.#before(left, least)) least = left;
-      if (this.#before(right, least)) least = right;
-      if (least === i) return;
-      this.#swap(i, least);
-      i = least;
-    }
+
+  #drop(entry: QueuedPod): void {
+    this.#leave(entry);
+    entry.moves++;
+    this.#entries.delete(entry.id);
+    this.#inFlight.delete(entry.id);
   }
+
+  #push(heap: Heap<HeapItem>, item: HeapItem): void {
+    heap.push(item);
+    if (heap.size > MAX_STALE + 2 * this.#entries.size) heap.retain(isCurrent);
+  }
+}
+
+function isCurrent({ entry, moves }: HeapItem): boolean {
+  return entry.moves === moves;
+}
+
+function take(heap: Heap<HeapItem>): QueuedPod | undefined {
+  for (let item = heap.pop(); item !== undefined; item = heap.pop()) if (isCurrent(item)) return item.entry;
+  return undefined;
 }
 
 function specChanged(old: Pod, pod: Pod): boolean {
   const parts = (p: Pod) => JSON.stringify([p.spec, p.metadata.labels]);
+  const version = old.metadata.resourceVersion;
+  if (version !== undefined && version === pod.metadata.resourceVersion) return false;
   return parts(old) !== parts(pod);
 }

@@ -1,17 +1,15 @@
 /** NodeName: a pod that names its node fits no other. Source: plugins/nodename */
-import { Code, type FilterPlugin } from "../core/framework.ts";
+import { type Plugin, skip, unresolvable } from "../core/framework.ts";
 
 const name = "NodeName";
-export const nodeName: FilterPlugin = {
+const refusal = unresolvable(name, "node(s) didn't match the requested node name");
+
+export const nodeName = (): Plugin => ({
   name,
-  filter(_state, pod, node) {
+  events: ["Node/Add"],
+  preFilter: (_state, { pod }) => ((pod.spec?.nodeName ?? "") === "" ? { status: skip(name) } : undefined),
+  filter: (_state, { pod }, node) => {
     const wanted = pod.spec?.nodeName ?? "";
-    if (wanted === "" || wanted === node.name) return undefined;
-    return {
-      code: Code.UnschedulableAndUnresolvable,
-      reasons: ["node(s) didn't match the requested node name"],
-      plugin: name,
-    };
+    return wanted === "" || wanted === node.name ? undefined : refusal;
   },
-  worthRetry: (_pod, event) => event.resource === "Node" && event.action === "Add",
-};
+});

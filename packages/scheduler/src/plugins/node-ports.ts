@@ -1,34 +1,21 @@
 /** NodePorts: a host port has room for one pod per node. Source: plugins/nodeports */
-import { type HostPort, hostPortsConflict, hostPortsOf } from "@knarr/scheduling/host-ports.ts";
-import { Code, type FilterPlugin, type PreFilterPlugin } from "../core/framework.ts";
+import { hostPortsConflict, hostPortsOf } from "@knarr/scheduling/host-ports.ts";
+import { type Plugin, skip, unschedulable } from "../core/framework.ts";
 
 const name = "NodePorts";
+const refusal = unschedulable(name, "node(s) didn't have free ports for the requested pod ports");
 
-export const nodePorts: PreFilterPlugin & FilterPlugin = {
+export const nodePorts = (): Plugin => ({
   name,
-  preFilter(state, pod) {
-    const wanted = hostPortsOf(pod);
-    if (wanted.length === 0) return { status: { code: Code.Skip, reasons: [], plugin: name } };
-    state.write(name, wanted);
-    return undefined;
+  events: ["Node/Add", "Node/Update", "AssignedPod/Delete"],
+  preFilter: (_state, { hostPorts }) => (hostPorts.length === 0 ? { status: skip(name) } : undefined),
+  filter(_state, { hostPorts }, node) {
+    if (!node.hasHostPorts) return undefined;
+    return hostPorts.some((port) => node.hostPortTaken(port)) ? refusal : undefined;
   },
-  filter(state, _pod, node) {
-    const wanted = state.read<HostPort[]>(name);
-    for (const taken of node.hostPorts()) {
-      if (wanted.some((port) => hostPortsConflict(port, taken))) {
-        return {
-          code: Code.Unschedulable,
-          reasons: ["node(s) didn't have free ports for the requested pod ports"],
-          plugin: name,
-        };
-      }
-    }
-    return undefined;
-  },
-  worthRetry(pod, event) {
+  worthRetry({ hostPorts }, event) {
     if (event.resource === "Node") return event.action === "Add";
-    if (event.resource !== "AssignedPod" || event.action === "Add") return false;
-    const wanted = hostPortsOf(pod);
-    return hostPortsOf(event.pod).some((freed) => wanted.some((port) => hostPortsConflict(port, freed)));
+    if (event.resource !== "AssignedPod" || event.action !== "Delete") return false;
+    return hostPortsOf(event.pod).some((freed) => hostPorts.some((port) => hostPortsConflict(port, freed)));
   },
-};
+});

@@ -1,19 +1,22 @@
 /** NodeUnschedulable: cordoned nodes take only pods that tolerate the cordon's taint. Source: plugins/nodeunschedulable */
 import { toleratesTaint } from "@knarr/scheduling/taints.ts";
-import { Code, type FilterPlugin } from "../core/framework.ts";
+import { type Plugin, unresolvable } from "../core/framework.ts";
 
 const name = "NodeUnschedulable";
 const cordonTaint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
+const refusal = unresolvable(name, "node(s) were unschedulable");
 
-export const nodeUnschedulable: FilterPlugin = {
+export const nodeUnschedulable = (): Plugin => ({
   name,
-  filter(_state, pod, node) {
+  events: ["Node/Add", "Node/Update", "TargetPod/Update"],
+  filter(_state, { pod }, node) {
     if (node.node?.spec?.unschedulable !== true) return undefined;
     if (pod.spec?.tolerations?.some((toleration) => toleratesTaint(toleration, cordonTaint))) return undefined;
-    return { code: Code.UnschedulableAndUnresolvable, reasons: ["node(s) were unschedulable"], plugin: name };
+    return refusal;
   },
   worthRetry(_pod, event) {
-    if (event.resource === "TargetPod") return true;
-    return event.resource === "Node" && event.action !== "Delete" && event.node.spec?.unschedulable !== true;
+    if (event.resource !== "Node" || event.action === "Delete") return event.resource === "TargetPod";
+    if (event.node.spec?.unschedulable === true) return false;
+    return event.action === "Add" || event.old.spec?.unschedulable === true;
   },
-};
+});

@@ -1,7 +1,7 @@
 /** PrioritySort: higher spec.priority first, then first come first served. Source: plugins/queuesort */
-import type { QueueSortPlugin } from "../core/framework.ts";
+import type { Plugin } from "../core/framework.ts";
 
-export const prioritySort: QueueSortPlugin = {
+export const prioritySort = (): Plugin => ({
   name: "PrioritySort",
-  compare: (a, b) => (b.pod.spec?.priority ?? 0) - (a.pod.spec?.priority ?? 0) || a.queuedAtMs - b.queuedAtMs,
-};
+  compare: (a, b) => b.priority - a.priority || a.queuedAtMs - b.queuedAtMs,
+});

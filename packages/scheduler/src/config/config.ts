@@ -2,18 +2,18 @@
  * The scheduler's configuration: upstream's flags, and upstream's KubeSchedulerConfiguration file for what flags lack.
  * Source: kubernetes.io/docs/reference/command-line-tools-reference/kube-scheduler, kube-scheduler-config.v1
  */
-import { readFileSync } from "node:fs";
 import {
   boolFlag,
   durationFlag,
   type FlagValues,
   intFlag,
+  listFlag,
   parseGoDurationMs,
   stringFlag,
   UsageError,
 } from "@knarr/daemon/flags.ts";
-import { parse } from "yaml";
-import { QUEUE_DEFAULTS } from "./core/queue.ts";
+import { defaultConfigFile, readConfigFile } from "./config-file.ts";
+import type { ProfileConfig } from "./profile.ts";
 
 export const flags = {
   kubeconfig: stringFlag({ help: "kubeconfig with the API server's address and credentials", placeholder: "path" }),
@@ -22,6 +22,12 @@ export const flags = {
   securePort: intFlag({ help: "HTTPS port of health and metrics; 0 serves none", default: 10259, min: 0, max: 65535 }),
   tlsCertFile: stringFlag({ help: "serving certificate; self-signed when absent", placeholder: "path" }),
   tlsPrivateKeyFile: stringFlag({ help: "key of --tls-cert-file", placeholder: "path" }),
+  clientCaFile: stringFlag({ help: "CA of client certificates that the HTTPS port takes", placeholder: "path" }),
+  authorizationAlwaysAllowPaths: listFlag({
+    help: "paths that anyone may read, with everything below them",
+    default: ["/healthz", "/readyz", "/livez"],
+    placeholder: "paths",
+  }),
   leaderElect: boolFlag({ help: "take part in a leader election before doing anything", default: true }),
   leaderElectLeaseDurationMs: durationFlag({ help: "how long a silent leader keeps its lease", default: "15s" }),
   leaderElectRenewDeadlineMs: durationFlag({ help: "how long the leader tries to renew", default: "10s" }),
@@ -35,8 +41,7 @@ export const ignoredFlags = [
   "--authentication-kubeconfig",
   "--authorization-kubeconfig",
   "--authentication-skip-lookup",
-  "--authorization-always-allow-paths",
-  "--client-ca-file",
+  "--authentication-tolerate-lookup-failure",
   "--kube-api-qps",
   "--kube-api-burst",
   "--leader-elect-resource-lock",
@@ -48,6 +53,8 @@ export interface Config {
   readonly bindAddress: string;
   readonly securePort: number;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  readonly clientCaFile: string;
+  readonly authorizationAlwaysAllowPaths: readonly string[];
   readonly leaderElection: {
     readonly enabled: boolean;
     readonly leaseDurationMs: number;
@@ -60,50 +67,24 @@ export interface Config {
   readonly maxBackoffMs: number;
   /** 0 adapts to the number of nodes. */
   readonly percentageOfNodesToScore: number;
-  /** Which pods are ours, by spec.schedulerName. */
-  readonly schedulerNames: readonly string[];
+  readonly profiles: readonly ProfileConfig[];
 }
 
-/** The file's fields that are read; others are refused by name, so that nothing is believed configured that is not. */
-interface ConfigFile {
-  clientConnection?: { kubeconfig?: string };
-  leaderElection?: {
-    leaderElect?: boolean;
-    leaseDuration?: string;
-    renewDeadline?: string;
-    retryPeriod?: string;
-    resourceName?: string;
-    resourceNamespace?: string;
-    resourceLock?: string;
-  };
-  podInitialBackoffSeconds?: number;
-  podMaxBackoffSeconds?: number;
-  percentageOfNodesToScore?: number;
-  profiles?: { schedulerName?: string }[];
-}
-const KNOWN_FIELDS = new Set([
-  "apiVersion",
-  "kind",
-  "clientConnection",
-  "leaderElection",
-  "podInitialBackoffSeconds",
-  "podMaxBackoffSeconds",
-  "percentageOfNodesToScore",
-  "profiles",
-]);
-
+/** Where both say something, the file wins, as upstream: with --config the leader election's flags count no more. */
 export function loadConfig(values: FlagValues<typeof flags>): Config {
-  const file = values.config === "" ? {} : readConfigFile(values.config);
+  const file = values.config === "" ? defaultConfigFile() : readConfigFile(values.config);
   const election = file.leaderElection ?? {};
   const ms = (text: string | undefined, flag: number) => (text === undefined ? flag : parseGoDurationMs(text));
   if ((values.tlsCertFile === "") !== (values.tlsPrivateKeyFile === "")) {
     throw new UsageError("--tls-cert-file and --tls-private-key-file must be given together");
   }
-  const config: Config = {
-    kubeconfig: values.kubeconfig === "" ? (file.clientConnection?.kubeconfig ?? "") : values.kubeconfig,
+  return Object.freeze({
+    kubeconfig: values.kubeconfig === "" ? (file.kubeconfig ?? "") : values.kubeconfig,
     bindAddress: values.bindAddress,
     securePort: values.securePort,
     tls: values.tlsCertFile === "" ? undefined : { certFile: values.tlsCertFile, keyFile: values.tlsPrivateKeyFile },
+    clientCaFile: values.clientCaFile,
+    authorizationAlwaysAllowPaths: values.authorizationAlwaysAllowPaths,
     leaderElection: {
       enabled: election.leaderElect ?? values.leaderElect,
       leaseDurationMs: ms(election.leaseDuration, values.leaderElectLeaseDurationMs),
@@ -112,41 +93,9 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
       namespace: election.resourceNamespace ?? values.leaderElectResourceNamespace,
       name: election.resourceName ?? values.leaderElectResourceName,
     },
-    initialBackoffMs: (file.podInitialBackoffSeconds ?? QUEUE_DEFAULTS.initialBackoffMs / 1000) * 1000,
-    maxBackoffMs: (file.podMaxBackoffSeconds ?? QUEUE_DEFAULTS.maxBackoffMs / 1000) * 1000,
-    percentageOfNodesToScore: file.percentageOfNodesToScore ?? 0,
-    schedulerNames: (file.profiles ?? [{}]).map((profile) => profile.schedulerName ?? "default-scheduler"),
-  };
-  return Object.freeze(config);
-}
-
-function readConfigFile(path: string): ConfigFile {
-  let content: unknown;
-  try {
-    content = parse(readFileSync(path, "utf8"));
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`--config ${path} can't be read: ${why}`);
-  }
-  if (typeof content !== "object" || content === null || Array.isArray(content)) {
-    throw new UsageError(`--config ${path}: must be a KubeSchedulerConfiguration object`);
-  }
-  const fields = content as Record<string, unknown>;
-  if (fields.kind !== "KubeSchedulerConfiguration" || fields.apiVersion !== "kubescheduler.config.k8s.io/v1") {
-    throw new UsageError(
-      `--config ${path}: must be kind KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1, ` +
-        `got ${String(fields.kind)} of ${String(fields.apiVersion)}`,
-    );
-  }
-  const problems = Object.keys(fields).filter((name) => !KNOWN_FIELDS.has(name));
-  const { profiles } = fields;
-  if (profiles !== undefined && !Array.isArray(profiles))
-    throw new UsageError(`--config ${path}: profiles must be a list`);
-  for (const [index, profile] of (profiles ?? []).entries()) {
-    for (const name of Object.keys(profile ?? {})) {
-      if (name !== "schedulerName") problems.push(`profiles[${index}].${name}`);
-    }
-  }
-  if (problems.length > 0) throw new UsageError(`--config ${path}: not supported: ${problems.join(", ")}`);
-  return fields as ConfigFile;
+    initialBackoffMs: file.podInitialBackoffSeconds * 1000,
+    maxBackoffMs: file.podMaxBackoffSeconds * 1000,
+    percentageOfNodesToScore: file.percentageOfNodesToScore,
+    profiles: file.profiles,
+  });
 }

@@ -1,0 +1,257 @@
+/**
+ * The last decision about each pod, kept for people who ask why.
+ *
+ * Bounded: full detail (each node's refusal, each plugin's scores) for the youngest decisions within `maxNodeEntries` node
+ * entries in all; older ones keep counts and the best nodes. At most `maxPods` decisions; deleted pods' are dropped.
+ * A decision is kept as the cycle left it and made readable only when somebody asks.
+ */
+import type { Placed, PluginScores, Unschedulable } from "./cycle.ts";
+import { renderFitError } from "./fit-error.ts";
+import type { PluginStatus } from "./framework.ts";
+
+export interface NodeScore {
+  readonly plugin: string;
+  readonly weight: number;
+  readonly raw: number;
+  readonly normalized: number;
+  readonly weighted: number;
+}
+export interface NodeVerdict {
+  readonly node: string;
+  readonly refusedBy?: { readonly plugin: string; readonly code: string; readonly reasons: readonly string[] };
+  readonly scores?: readonly NodeScore[];
+  readonly total?: number;
+}
+export interface Decision {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly uid: string;
+  readonly profile: string;
+  readonly result: "Scheduled" | "Unschedulable" | "Error";
+  /** RFC 3339. */
+  readonly at: string;
+  readonly attempt: number;
+  readonly chosenNode?: string;
+  /** The node that is being made free for the pod. */
+  readonly nominatedNode?: string;
+  readonly victims?: readonly string[];
+  readonly message?: string;
+  readonly totalNodes: number;
+  readonly evaluatedNodes: number;
+  readonly feasibleNodes: number;
+  /** Reason to the number of nodes. */
+  readonly refusals: Readonly<Record<string, number>>;
+  /** Every node that was looked at, or the best ones when the decision is an old one. */
+  readonly nodes: readonly NodeVerdict[];
+  /** Whether `nodes` leaves any out. */
+  readonly truncated: boolean;
+}
+
+export interface DecisionHead {
+  readonly id: string;
+  readonly namespace: string;
+  readonly pod: string;
+  readonly uid: string;
+  readonly profile: string;
+  readonly atMs: number;
+  readonly attempt: number;
+}
+export type Outcome =
+  | { readonly kind: "placed"; readonly placed: Placed; readonly totalNodes: number; readonly error?: string }
+  | { readonly kind: "unschedulable"; readonly refused: Unschedulable }
+  | { readonly kind: "error"; readonly message: string };
+
+interface Kept {
+  readonly head: DecisionHead;
+  outcome: Outcome | undefined;
+  short: Decision | undefined;
+  readonly entries: number;
+}
+
+export interface DecisionLimits {
+  readonly maxPods: number;
+  readonly maxNodeEntries: number;
+}
+const DEFAULT_LIMITS: DecisionLimits = { maxPods: 20_000, maxNodeEntries: 100_000 };
+/** Nodes that an old decision keeps. */
+const SHORT_NODES = 3;
+
+export class DecisionLog {
+  readonly #limits: DecisionLimits;
+  readonly #byKey = new Map<string, Kept>();
+  /** Those with full detail, oldest first. */
+  readonly #full = new Set<Kept>();
+  #entries = 0;
+
+  constructor(limits: DecisionLimits = DEFAULT_LIMITS) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  record(head: DecisionHead, outcome: Outcome): void {
+    const key = keyFor(head.namespace, head.pod);
+    this.#remove(key);
+    const kept: Kept = { head, outcome, short: undefined, entries: entriesOf(outcome) };
+    this.#byKey.set(key, kept);
+    this.#full.add(kept);
+    this.#entries += kept.entries;
+    while (this.#entries > this.#limits.maxNodeEntries) this.#shorten();
+    if (this.#byKey.size > this.#limits.maxPods) {
+      const [oldest] = this.#byKey.keys();
+      if (oldest !== undefined) this.#remove(oldest);
+    }
+  }
+
+  /** The pod is gone; a newer one of the same name keeps its decision. */
+  forget(namespace: string, pod: string, uid: string): void {
+    const key = keyFor(namespace, pod);
+    if (this.#byKey.get(key)?.head.uid === uid) this.#remove(key);
+  }
+
+  get(namespace: string, pod: string): Decision | undefined {
+    const kept = this.#byKey.get(keyFor(namespace, pod));
+    if (kept === undefined) return undefined;
+    return kept.outcome === undefined ? kept.short : readable(kept.head, kept.outcome);
+  }
+
+  #shorten(): void {
+    const [kept] = this.#full;
+    if (kept?.outcome === undefined) return;
+    kept.short = readable(kept.head, kept.outcome, SHORT_NODES);
+    this.#drop(kept);
+  }
+
+  #drop(kept: Kept): void {
+    if (!this.#full.delete(kept)) return;
+    kept.outcome = undefined;
+    this.#entries -= kept.entries;
+  }
+
+  #remove(key: string): void {
+    const kept = this.#byKey.get(key);
+    if (kept === undefined) return;
+    this.#drop(kept);
+    this.#byKey.delete(key);
+  }
+}
+
+function keyFor(namespace: string, pod: string): string {
+  return `${namespace}/${pod}`;
+}
+
+/** Roughly what the outcome weighs, in numbers and references. */
+function entriesOf(outcome: Outcome): number {
+  if (outcome.kind === "error") return 1;
+  if (outcome.kind === "unschedulable") return 1 + outcome.refused.diagnosis.refusals.size;
+  const { feasible, scores, refusals } = outcome.placed;
+  return 1 + feasible.length * (1 + scores.length) + refusals.size;
+}
+
+/** `limit` nodes at most. */
+function readable(head: DecisionHead, outcome: Outcome, limit = Number.POSITIVE_INFINITY): Decision {
+  const { namespace, pod, uid, profile, attempt } = head;
+  const common = { namespace, pod, uid, profile, attempt, at: new Date(head.atMs).toISOString() };
+  const nothing = { totalNodes: 0, evaluatedNodes: 0, feasibleNodes: 0, refusals: {}, nodes: [], truncated: false };
+  switch (outcome.kind) {
+    case "error":
+      return { ...common, ...nothing, result: "Error", message: outcome.message };
+    case "unschedulable": {
+      const { diagnosis, postFilter } = outcome.refused;
+      const { refusals, absent, totalNodes } = diagnosis;
+      const counts = { ...countReasons(refusals) };
+      const rest = totalNodes - refusals.size;
+      if (rest > 0) for (const reason of absent?.reasons ?? []) counts[reason] = (counts[reason] ?? 0) + rest;
+      const plan = postFilter?.plan;
+      return {
+        ...common,
+        result: "Unschedulable",
+        message: renderFitError(diagnosis),
+        ...(plan === undefined
+          ? {}
+          : {
+              nominatedNode: plan.nodeName,
+              victims: plan.victims.map((v) => `${v.namespace}/${v.pod.metadata.name}`),
+            }),
+        totalNodes,
+        evaluatedNodes: refusals.size,
+        feasibleNodes: 0,
+        refusals: counts,
+        nodes: refusedNodes(refusals, limit),
+        truncated: refusals.size > limit,
+      };
+    }
+    case "placed": {
+      const { placed, totalNodes, error } = outcome;
+      return {
+        ...common,
+        result: error === undefined ? "Scheduled" : "Error",
+        ...(error === undefined ? {} : { message: error }),
+        chosenNode: placed.nodeName,
+        totalNodes,
+        evaluatedNodes: placed.evaluated,
+        feasibleNodes: placed.feasible.length,
+        refusals: countReasons(placed.refusals),
+        nodes: [...scoredNodes(placed, limit), ...refusedNodes(placed.refusals, limit)].slice(0, limit),
+        truncated: placed.feasible.length + placed.refusals.size > limit,
+      };
+    }
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** Pods that are alike share one refusal: its reasons are counted once. */
+const counted = new WeakMap<ReadonlyMap<string, PluginStatus>, Readonly<Record<string, number>>>();
+
+function countReasons(refusals: ReadonlyMap<string, PluginStatus>): Readonly<Record<string, number>> {
+  let counts = counted.get(refusals) as Record<string, number> | undefined;
+  if (counts !== undefined) return counts;
+  counts = {};
+  for (const { reasons } of refusals.values()) for (const reason of reasons) counts[reason] = (counts[reason] ?? 0) + 1;
+  counted.set(refusals, counts);
+  return counts;
+}
+
+function refusedNodes(refusals: ReadonlyMap<string, PluginStatus>, limit: number): NodeVerdict[] {
+  const verdicts: NodeVerdict[] = [];
+  for (const [node, { plugin, code, reasons }] of refusals) {
+    if (verdicts.length >= limit) break;
+    verdicts.push({ node, refusedBy: { plugin, code, reasons } });
+  }
+  return verdicts;
+}
+
+/** The chosen node first, then by total. */
+function scoredNodes({ feasible, scores, nodeName }: Placed, limit: number): NodeVerdict[] {
+  const totals = feasible.map((_, i) => scores.reduce((sum, s) => sum + s.weight * (s.normalized[i] ?? 0), 0));
+  const rank = (a: number, b: number) =>
+    Number(feasible[b]?.name === nodeName) - Number(feasible[a]?.name === nodeName) ||
+    (totals[b] ?? 0) - (totals[a] ?? 0);
+  return bestOf(feasible.length, limit, rank).map((i) => ({
+    node: feasible[i]?.name ?? "",
+    scores: scores.map((score) => scoreOf(score, i)),
+    total: totals[i] ?? 0,
+  }));
+}
+
+/** The first `limit` of 0..size-1 in order; without sorting all of them when few are wanted. */
+function bestOf(size: number, limit: number, rank: (a: number, b: number) => number): number[] {
+  const indices = Array.from({ length: size }, (_, i) => i);
+  if (limit >= size) return indices.sort(rank);
+  const best: number[] = [];
+  for (const i of indices) {
+    if (best.length >= limit && rank(i, best.at(-1) as number) >= 0) continue;
+    best.push(i);
+    best.sort(rank);
+    if (best.length > limit) best.pop();
+  }
+  return best;
+}
+
+function scoreOf({ plugin, weight, raw, normalized }: PluginScores, i: number): NodeScore {
+  const value = normalized[i] ?? 0;
+  return { plugin, weight, raw: raw[i] ?? 0, normalized: value, weighted: weight * value };
+}
