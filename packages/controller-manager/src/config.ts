@@ -39,7 +39,10 @@ export const flags = {
     default: false,
   }),
   minResyncPeriodMs: durationFlag({ help: "informers tell everything again after this to twice this", default: "12h" }),
-  serviceAccountPrivateKeyFile: stringFlag({ help: "accepted; the API server signs the tokens", placeholder: "path" }),
+  serviceAccountPrivateKeyFile: stringFlag({
+    help: "key that signs the lasting tokens of Secrets; without it they get none",
+    placeholder: "path",
+  }),
   rootCaFile: stringFlag({ help: "CA bundle published as kube-root-ca.crt in every namespace", placeholder: "path" }),
   allocateNodeCidrs: boolFlag({ help: "give every node a range of --cluster-cidr", default: false }),
   clusterCidr: stringFlag({ help: "addresses of pods, one range per family", placeholder: "cidr[,cidr]" }),
@@ -126,6 +129,13 @@ export const flags = {
     placeholder: "path",
   }),
   clusterSigningLegacyUnknownKeyFile: stringFlag({ help: "its key", placeholder: "path" }),
+  concurrentServiceaccountTokenSyncs: workers("token Secrets at once", 5),
+  legacyServiceAccountTokenCleanUpPeriodMs: durationFlag({
+    help: "unused for so long, an unasked-for token is marked, and as long again later removed",
+    default: "8760h",
+  }),
+  concurrentResourceQuotaSyncs: workers("quotas at once", 5),
+  resourceQuotaSyncPeriodMs: durationFlag({ help: "how often quotas are counted anew", default: "5m" }),
   enableGarbageCollector: boolFlag({ help: "run the garbage collector", default: true }),
   namespaceSyncPeriodMs: durationFlag({ help: "how often a namespace that can't go is tried again", default: "5m" }),
 } as const;

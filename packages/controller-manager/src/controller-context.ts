@@ -29,6 +29,8 @@ export interface ControllerContext {
 export interface Controller extends ControllerDescriptor<ControllerContext> {
   /** Of kube-system, as upstream's bootstrap roles name it; the controller's own name when absent. */
   readonly serviceAccount?: string;
+  /** Acts as the manager itself, whatever --use-service-account-credentials says. */
+  readonly ownClient?: boolean;
 }
 
 /** The queue of a controller, with its metrics. `part` tells the queues of one controller apart. */

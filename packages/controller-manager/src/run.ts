@@ -25,6 +25,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { type Config, validateConfig } from "./config.ts";
 import type { Controller, ControllerContext } from "./controller-context.ts";
 import { controllers } from "./controllers/index.ts";
+import { absentControllers } from "./core/absent-controllers.ts";
 import { ServiceAccountClients } from "./service-account-clients.ts";
 
 const USER_AGENT = "kube-controller-manager/v1.36.0 knarr";
@@ -54,7 +55,7 @@ export async function run(given: Config, context: DaemonContext): Promise<void> 
 
 function select(config: Config): readonly Controller[] {
   try {
-    return selectControllers(controllers, config.controllers);
+    return selectControllers(controllers, config.controllers, absentControllers);
   } catch (error) {
     if (error instanceof RangeError) throw new UsageError(`invalid value for --controllers: ${error.message}`);
     throw error;
@@ -170,9 +171,9 @@ async function work(
   const client = new Client(of.client.config, { clock, userAgent: USER_AGENT, beforeWrite });
   const informers = new InformerSet(client, { resyncMs, clock, log });
   const accounts = new ServiceAccountClients(client, { clock, beforeWrite });
-  const contextFor = ({ name, serviceAccount = name }: Controller): ControllerContext => ({
+  const contextFor = ({ name, serviceAccount = name, ownClient = false }: Controller): ControllerContext => ({
     name,
-    client: config.useServiceAccountCredentials ? accounts.clientFor(serviceAccount) : client,
+    client: config.useServiceAccountCredentials && !ownClient ? accounts.clientFor(serviceAccount) : client,
     informers,
     config,
     clock,

@@ -31,6 +31,14 @@ test("selectControllers() throws when a name is unknown", () => {
   assert.throws(() => selectControllers(descriptors, ["-nope"]), /"nope" is not in the list of known controllers/);
 });
 
+test("selectControllers() passes over names that are known but not there", () => {
+  const picked = selectControllers(descriptors, ["*", "-cloud", "route"], ["cloud", "route"]);
+  assert.deepEqual(
+    picked.map((d) => d.name),
+    ["a-controller", "b-controller"],
+  );
+});
+
 const batches: { name: string; count: number; failAt: number; wantSent: number; wantSucceeded: number }[] = [
   { name: "all succeed", count: 10, failAt: -1, wantSent: 10, wantSucceeded: 10 },
   { name: "the first fails", count: 10, failAt: 0, wantSent: 1, wantSucceeded: 0 },

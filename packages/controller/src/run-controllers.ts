@@ -16,15 +16,17 @@ export interface ControllerDescriptor<Context> {
 
 /**
  * Reads `--controllers`: "foo" on, "-foo" off, "*" all that are on by default; the first word that fits counts. Returns
- * the names to run, in the descriptors' order; throws RangeError naming what is unknown.
+ * the descriptors to run, in their order; throws RangeError naming what is unknown. `absent` are names that are known
+ * although there is no such controller here.
  */
 export function selectControllers<D extends Omit<ControllerDescriptor<never>, "start">>(
   descriptors: readonly D[],
   words: readonly string[],
+  absent: readonly string[] = [],
 ): readonly D[] {
   const canonical = new Map(descriptors.flatMap((d) => [d.name, ...(d.aliases ?? [])].map((name) => [name, d.name])));
   const known = words.map((word) => {
-    if (word === "*") return word;
+    if (word === "*" || absent.includes(word.replace(/^-/, ""))) return word;
     const off = word.startsWith("-");
     const name = canonical.get(off ? word.slice(1) : word);
     if (name === undefined)

@@ -4,6 +4,7 @@
  */
 import type { Controller } from "../controller-context.ts";
 import { attachDetachController } from "./attach-detach.ts";
+import { bootstrapSignerController } from "./bootstrap-signer.ts";
 import { clusterroleAggregationController } from "./clusterrole-aggregation.ts";
 import { cronjobController } from "./cronjob.ts";
 import { csrApprovingController } from "./csr-approving.ts";
@@ -16,6 +17,7 @@ import { endpointsliceMirroringController } from "./endpointslice-mirroring.ts";
 import { ephemeralVolumeController } from "./ephemeral-volume.ts";
 import { garbageCollectorController } from "./garbage-collector.ts";
 import { jobController } from "./job.ts";
+import { legacyServiceAccountTokenCleanerController } from "./legacy-serviceaccount-token-cleaner.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node-ipam.ts";
 import { nodeLifecycleController } from "./node-lifecycle.ts";
@@ -25,13 +27,22 @@ import { persistentVolumeProtectionController } from "./persistentvolume-protect
 import { persistentVolumeClaimProtectionController } from "./persistentvolumeclaim-protection.ts";
 import { podGarbageCollectorController } from "./pod-garbage-collector.ts";
 import { replicasetController } from "./replicaset.ts";
+import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisherController } from "./root-ca-publisher.ts";
+import { serviceCidrController } from "./service-cidr.ts";
 import { serviceaccountController } from "./serviceaccount.ts";
+import { serviceAccountTokenController } from "./serviceaccount-token.ts";
 import { taintEvictionController } from "./taint-eviction.ts";
+import { tokenCleanerController } from "./token-cleaner.ts";
+import { ttlController } from "./ttl.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 
 export const controllers: readonly Controller[] = [
+  serviceAccountTokenController,
   serviceaccountController,
+  legacyServiceAccountTokenCleanerController,
+  bootstrapSignerController,
+  tokenCleanerController,
   rootCaPublisherController,
   clusterroleAggregationController,
   csrApprovingController,
@@ -39,6 +50,8 @@ export const controllers: readonly Controller[] = [
   csrCleanerController,
   nodeIpamController,
   nodeLifecycleController,
+  ttlController,
+  serviceCidrController,
   taintEvictionController,
   endpointsController,
   endpointsliceController,
@@ -54,6 +67,7 @@ export const controllers: readonly Controller[] = [
   ephemeralVolumeController,
   persistentVolumeClaimProtectionController,
   persistentVolumeProtectionController,
+  resourceQuotaController,
   namespaceController,
   podGarbageCollectorController,
   garbageCollectorController,
