@@ -3,7 +3,7 @@
  * is bound to still exist.
  * Source: k8s.io/kubernetes/pkg/serviceaccount/{jwt,claims,legacy}.go; KEP-1205, KEP-4193
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { compactVerify, decodeJwt, decodeProtectedHeader, errors } from "jose";
 import type { VerificationKey } from "./service-account-keys.ts";
@@ -59,7 +59,7 @@ export class ServiceAccountTokenAuthenticator implements TokenAuthenticator {
 
   async #verified(token: string): Promise<Payload | undefined> {
     const nowMs = this.#options.clock.monotonicMs();
-    const id = createHash("sha256").update(token).digest("base64");
+    const id = hash("sha256", token, "base64");
     const known = this.#signatures.get(id);
     if (known !== undefined && known.untilMs > nowMs) return known.payload;
     const payload = await verify(token, this.#options.keys);

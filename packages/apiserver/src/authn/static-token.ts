@@ -2,7 +2,7 @@
  * --token-auth-file: lines of `token,user,uid,"group1,group2"`, read once at start.
  * Source: docs reference/access-authn-authz/authentication#static-token-file
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Authentication, TokenAuthenticator, UserInfo } from "./types.ts";
 
 export class StaticTokenAuthenticator implements TokenAuthenticator {
@@ -47,5 +47,5 @@ function csvFields(line: string): string[] {
 }
 
 function digest(token: string): string {
-  return createHash("sha256").update(token).digest("base64");
+  return hash("sha256", token, "base64");
 }

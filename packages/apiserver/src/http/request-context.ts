@@ -3,13 +3,15 @@
  * and what the answer must carry. HTTP/1.1 and HTTP/2 look the same from here on.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
-import type { Duplex } from "node:stream";
+import type { ServerHttp2Stream } from "node:http2";
+import type { Duplex, Readable } from "node:stream";
 import type { UserInfo } from "../authn/types.ts";
+import type { Http2Request } from "./http2-request.ts";
 import type { RequestInfo } from "./request-info.ts";
 
-export type RawRequest = IncomingMessage | Http2ServerRequest;
-export type RawResponse = ServerResponse | Http2ServerResponse;
+export type RawRequest = IncomingMessage | Http2Request;
+/** Over HTTP/2 the stream itself: only respond.ts knows the difference. */
+export type RawResponse = ServerResponse | ServerHttp2Stream;
 
 /** The connection of a request that asked to leave HTTP (`Connection: Upgrade`); only on HTTP/1.1. */
 export interface Upgrade {
@@ -63,6 +65,11 @@ export class RequestContext {
 
   get method(): string {
     return this.request.method ?? "GET";
+  }
+
+  /** The request's body. */
+  get body(): Readable {
+    return "stream" in this.request ? this.request.stream : this.request;
   }
 
   /** A request header; repeated headers joined by commas. */

@@ -2,6 +2,7 @@
  * Writes answers: buffers, JSON values, Status errors. The only place that sets response headers of API answers.
  */
 import { ServerResponse } from "node:http";
+import { constants, type OutgoingHttpHeaders } from "node:http2";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Status } from "@knarr/apimachinery/generated/meta-v1.ts";
@@ -44,13 +45,23 @@ function warningHeader(text: string): string {
 /** Sends status line and headers, and remembers the code for audit and metrics. */
 export function writeHead(context: RequestContext, code: number, headers: Headers): void {
   context.statusCode = code;
-  // The union of the two signatures is not callable, the common one is.
-  (context.response as ServerResponse).writeHead(code, headers as Record<string, string | number | string[]>);
+  const { response } = context;
+  if (response instanceof ServerResponse) {
+    response.writeHead(code, headers as Record<string, string | number | string[]>);
+  } else if (!response.destroyed && !response.closed) {
+    response.respond({ ":status": code, ...headers } as OutgoingHttpHeaders);
+  }
 }
 
 /** Sends the headers now; HTTP/2 does so by itself. */
 export function flushHeaders(context: RequestContext): void {
   if (context.response instanceof ServerResponse) context.response.flushHeaders();
+}
+
+/** Breaks an answer off that has begun, so that the client knows that it is not whole. */
+export function breakOff({ response }: RequestContext): void {
+  if (response instanceof ServerResponse) response.destroy();
+  else response.close(constants.NGHTTP2_INTERNAL_ERROR);
 }
 
 /** Sends a whole body, compressed when it is large and the client can read it. */

@@ -5,14 +5,20 @@
  * Stopping: no new connections, GOAWAY on HTTP/2, running requests get a grace period, then sockets are cut.
  */
 import { type IncomingMessage, ServerResponse } from "node:http";
-import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { TlsMaterial } from "@knarr/daemon/tls-files.ts";
-import { type FastifyInstance, type FastifyServerFactory, fastify } from "fastify";
+import { Http2Request } from "./http2-request.ts";
 import { type RawRequest, type RawResponse, RequestContext, type Upgrade } from "./request-context.ts";
 import { parseRequestInfo } from "./request-info.ts";
 
@@ -41,7 +47,6 @@ const UPGRADE_PATH = /\/(exec|attach|portforward|log|proxy)(\/|\?|$)|[?&]watch=|
 
 export class HttpServer {
   readonly #server: Http2SecureServer;
-  readonly #app: FastifyInstance;
   readonly #options: HttpServerOptions;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #sockets = new Set<TLSSocket>();
@@ -50,35 +55,21 @@ export class HttpServer {
 
   private constructor(options: HttpServerOptions) {
     this.#options = options;
-    let server: Http2SecureServer | undefined;
-    const serverFactory: FastifyServerFactory = (handler) => {
-      server = createServer(options, handler as unknown as (request: RawRequest, response: RawResponse) => void);
-      return server as unknown as ReturnType<FastifyServerFactory>;
-    };
-    this.#app = fastify({
-      serverFactory,
-      // One handler sees every path; routing on Kubernetes' paths is parseRequestInfo's.
-      rewriteUrl: () => "/",
-      logger: false,
-      forceCloseConnections: false,
-      return503OnClosing: false,
-    });
-    this.#app.removeAllContentTypeParsers();
-    // Bodies are read by the handlers, after authorisation.
-    this.#app.addContentTypeParser("*", (_request, _payload, done) => done(null));
-    this.#app.setNotFoundHandler((request, reply) => {
-      reply.hijack();
-      this.#serve(request.raw, reply.raw);
-    });
-    if (server === undefined) throw new Error("fastify made no server");
-    this.#server = server;
-    this.#track(server);
+    this.#server = createServer(options);
+    this.#track(this.#server);
   }
 
   /** Listens; rejects when the address is taken. */
   static async listen(options: HttpServerOptions): Promise<HttpServer> {
     const http = new HttpServer(options);
-    await http.#app.listen({ host: options.host, port: options.port });
+    const server = http.#server;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host: options.host, port: options.port }, () => {
+        server.removeListener("error", reject);
+        resolve();
+      });
+    });
     return http;
   }
 
@@ -108,6 +99,15 @@ export class HttpServer {
   }
 
   #track(server: Http2SecureServer): void {
+    server.on("request", (request, response) => {
+      this.#serve(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    });
+    // Node.js answers "request" listeners over HTTP/2 too, through its compatibility classes: HTTP/2 is served from the streams instead.
+    server.removeAllListeners("stream");
+    server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags, rawHeaders: string[]) => {
+      if (headers.expect === "100-continue") stream.additionalHeaders({ ":status": 100 });
+      this.#serve(new Http2Request(stream, headers, rawHeaders), stream);
+    });
     server.on("session", (session) => {
       this.#sessions.add(session);
       session.setTimeout(IDLE_TIMEOUT_MS, () => session.close());
@@ -142,23 +142,22 @@ export class HttpServer {
   }
 
   #serve(request: RawRequest, response: RawResponse, upgrade?: Upgrade): void {
-    const url = (request as RawRequest & { originalUrl?: string }).originalUrl ?? request.url ?? "/";
+    const url = request.url ?? "/";
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
-    const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+    const query = mark < 0 ? NO_QUERY : new URLSearchParams(url.slice(mark + 1));
     // An aborted upload or a reset stream is seen through "close".
-    request.on("error", () => {});
-    response.on("error", () => {});
+    response.on("error", ignoreSeenAsClose);
+    if ("on" in request) request.on("error", ignoreSeenAsClose);
     let info: ReturnType<typeof parseRequestInfo>;
     try {
       info = parseRequestInfo(request.method ?? "GET", path, query);
     } catch (error) {
       if (!(error instanceof URIError)) throw error;
-      (response as ServerResponse).writeHead(400, { "content-type": "text/plain" });
-      response.end("400 Bad Request: invalid URL escape\n");
+      refuse(response, "400 Bad Request: invalid URL escape\n");
       return;
     }
-    if (this.#closing && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    if (this.#closing && response instanceof ServerResponse) response.setHeader("connection", "close");
     const context = new RequestContext({
       request,
       response,
@@ -169,34 +168,40 @@ export class HttpServer {
       ...(upgrade === undefined ? {} : { upgrade }),
     });
     this.#active += 1;
-    this.#options.handle(context).finally(() => {
+    const done = () => {
       this.#active -= 1;
-    });
+    };
+    this.#options.handle(context).then(done, done);
   }
 }
 
-function createServer(
-  options: HttpServerOptions,
-  handler: (request: RawRequest, response: RawResponse) => void,
-): Http2SecureServer {
+const NO_QUERY = new URLSearchParams();
+
+function ignoreSeenAsClose(): void {}
+
+function refuse(response: RawResponse, text: string): void {
+  const headers = { "content-type": "text/plain" };
+  if (response instanceof ServerResponse) response.writeHead(400, headers);
+  else response.respond({ ":status": 400, ...headers });
+  response.end(text);
+}
+
+function createServer(options: HttpServerOptions): Http2SecureServer {
   const shouldUpgradeCallback = (request: IncomingMessage) => UPGRADE_PATH.test(request.url ?? "");
-  return createSecureServer(
-    {
-      cert: options.tls.cert,
-      key: options.tls.key,
-      ca: [...options.clientCas],
-      requestCert: true,
-      // Whether the certificate is good is authentication's question: a bad one is a 401, not a broken connection.
-      rejectUnauthorized: false,
-      minVersion: "TLSv1.2",
-      allowHTTP1: true,
-      ...{ shouldUpgradeCallback },
-      settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
-      http1Options: {
-        keepAliveTimeout: IDLE_TIMEOUT_MS,
-        ...{ shouldUpgradeCallback, maxHeaderSize: MAX_HEADER_BYTES },
-      },
+  return createSecureServer({
+    cert: options.tls.cert,
+    key: options.tls.key,
+    ca: [...options.clientCas],
+    requestCert: true,
+    // Whether the certificate is good is authentication's question: a bad one is a 401, not a broken connection.
+    rejectUnauthorized: false,
+    minVersion: "TLSv1.2",
+    allowHTTP1: true,
+    ...{ shouldUpgradeCallback },
+    settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
+    http1Options: {
+      keepAliveTimeout: IDLE_TIMEOUT_MS,
+      ...{ shouldUpgradeCallback, maxHeaderSize: MAX_HEADER_BYTES },
     },
-    handler as never,
-  );
+  });
 }

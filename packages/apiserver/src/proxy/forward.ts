@@ -7,7 +7,7 @@ import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { RequestContext, Upgrade } from "../http/request-context.ts";
-import { flushHeaders, type Headers, writeHead } from "../http/respond.ts";
+import { breakOff, flushHeaders, type Headers, writeHead } from "../http/respond.ts";
 
 export interface ForwardTarget {
   readonly protocol: "http:" | "https:";
@@ -71,7 +71,7 @@ export async function forward(context: RequestContext, target: ForwardTarget): P
 function pipeBody(response: IncomingMessage, context: RequestContext): Promise<void> {
   return new Promise((resolve) => {
     const client = context.response;
-    response.on("error", () => client.destroy());
+    response.on("error", () => breakOff(context));
     client.once("close", () => {
       response.destroy();
       resolve();

@@ -1,5 +1,5 @@
 /** Finds out who asks. Wrong or missing credentials end here with 401. */
-import type { Http2ServerRequest, Http2Session } from "node:http2";
+import type { Http2Session } from "node:http2";
 import type { PeerCertificate, TLSSocket } from "node:tls";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { RawRequest } from "../request-context.ts";
@@ -9,7 +9,7 @@ import type { Filter } from "./filter.ts";
 const certificates = new WeakMap<TLSSocket | Http2Session, PeerCertificate | undefined>();
 
 function peerCertificate(request: RawRequest): PeerCertificate | undefined {
-  const session = (request as Http2ServerRequest).stream?.session;
+  const session = "stream" in request ? request.stream.session : undefined;
   const key = session ?? (request.socket as TLSSocket);
   if (!certificates.has(key)) {
     const socket = (session?.socket ?? request.socket) as TLSSocket;

@@ -1,8 +1,9 @@
 /** Ends requests that take too long; watches, logs and streams may take as long as they like. */
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Filter } from "./filter.ts";
+import type { Filter, FilterEnvironment } from "./filter.ts";
 
 /** Source: k8s.io/kubernetes/cmd/kube-apiserver: BasicLongRunningRequestCheck. */
 const LONG_RUNNING_SUBRESOURCES = new Set(["attach", "exec", "proxy", "log", "portforward"]);
@@ -12,24 +13,73 @@ export function isLongRunning(context: RequestContext): boolean {
   return info.isResourceRequest && (info.verb === "watch" || LONG_RUNNING_SUBRESOURCES.has(info.subresource));
 }
 
-export const deadline: Filter = async (context, env, next) => {
+export const deadline: Filter = (context, env, next) => {
   context.longRunning = isLongRunning(context);
   if (context.longRunning) return next();
   const limitMs = Math.min(env.requestTimeoutMs, askedTimeoutMs(context) ?? Number.POSITIVE_INFINITY);
-  const late = Promise.withResolvers<never>();
-  const cancel = env.clock.setTimeout(() => {
-    const error = statusErrors.timeout("request did not complete within the allotted timeout");
-    context.abort(error);
-    late.reject(error);
-  }, limitMs);
-  try {
-    await Promise.race([next(), late.promise]);
-  } finally {
-    cancel();
-    // Settled or not, nobody waits for it any more.
-    late.promise.catch(() => {});
+  let deadlines = deadlinesOf.get(env);
+  if (deadlines === undefined) {
+    deadlines = new Deadlines(env.clock);
+    deadlinesOf.set(env, deadlines);
   }
+  const all = deadlines;
+  return new Promise<void>((resolve, reject) => {
+    const remove = all.add(limitMs, () => {
+      const error = statusErrors.timeout("request did not complete within the allotted timeout");
+      context.abort(error);
+      reject(error);
+    });
+    next().then(
+      () => {
+        remove();
+        resolve();
+      },
+      (error: unknown) => {
+        remove();
+        reject(error);
+      },
+    );
+  });
 };
+
+const deadlinesOf = new WeakMap<FilterEnvironment, Deadlines>();
+
+/** A timer of its own for every request costs more than looking through all of them a few times a second; short limits are worth one. */
+const COARSE_MS = 250;
+const SHORT_MS = 5_000;
+
+class Deadlines {
+  readonly #clock: Clock;
+  readonly #waiting = new Set<{ readonly dueMs: number; readonly late: () => void }>();
+  #isTicking = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Calls `late` once after `limitMs`, or up to COARSE_MS later if that is long; returns what cancels it. */
+  add(limitMs: number, late: () => void): () => void {
+    if (limitMs <= SHORT_MS) return this.#clock.setTimeout(late, limitMs);
+    const entry = { dueMs: this.#clock.monotonicMs() + limitMs, late };
+    this.#waiting.add(entry);
+    if (!this.#isTicking) this.#tick();
+    return () => void this.#waiting.delete(entry);
+  }
+
+  #tick(): void {
+    this.#isTicking = this.#waiting.size > 0;
+    if (!this.#isTicking) return;
+    this.#clock.setTimeout(() => {
+      const nowMs = this.#clock.monotonicMs();
+      for (const entry of this.#waiting) {
+        if (entry.dueMs > nowMs) continue;
+        this.#waiting.delete(entry);
+        entry.late();
+      }
+      this.#tick();
+    }, COARSE_MS);
+  }
+}
 
 function askedTimeoutMs(context: RequestContext): number | undefined {
   const text = context.query.get("timeout");

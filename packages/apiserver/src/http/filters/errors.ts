@@ -1,5 +1,5 @@
 /** Turns what handlers throw into Status answers; a bug is logged with its stack and answered with 500. */
-import { sendError, toStatusError } from "../respond.ts";
+import { breakOff, sendError, toStatusError } from "../respond.ts";
 import type { Filter } from "./filter.ts";
 
 export const errors: Filter = async (context, env, next) => {
@@ -15,7 +15,7 @@ export const errors: Filter = async (context, env, next) => {
     }
     if (context.response.headersSent || context.statusCode !== 0) {
       // Too late for a Status: cutting the stream tells the client that the body is not whole.
-      context.response.destroy();
+      breakOff(context);
       context.upgrade?.socket.destroy();
       return;
     }

@@ -9,9 +9,9 @@ export const measure: Filter = async (context, env, next) => {
   const { info } = context;
   const startedMs = env.clock.monotonicMs();
   const kind = info.verb === "get" || info.verb === "list" || info.verb === "watch" ? "readOnly" : "mutating";
-  env.metrics.inflight.inc({ request_kind: kind });
+  env.metrics.inflight[kind]++;
   const end = () => {
-    env.metrics.inflight.dec({ request_kind: kind });
+    env.metrics.inflight[kind]--;
     const scope = !info.isResourceRequest
       ? ""
       : info.name !== ""
@@ -23,18 +23,15 @@ export const measure: Filter = async (context, env, next) => {
     const known = context.resourceKnown;
     const labels = {
       verb: METHODS.has(context.method) ? (known ? info.verb : context.method).toUpperCase() : "OTHER",
+      dryRun: isTrue(context.query.get("dryRun")) ? "All" : "",
       group: known ? info.group : "",
       version: known ? info.version : "",
       resource: known ? info.resource : "",
       subresource: known ? info.subresource : "",
       scope,
-      component: "apiserver",
     };
-    const dryRun = isTrue(context.query.get("dryRun")) ? "All" : "";
-    env.metrics.requests.inc({ ...labels, dry_run: dryRun, code: context.statusCode });
-    if (!context.longRunning) {
-      env.metrics.durations.observe({ ...labels, dry_run: dryRun }, (env.clock.monotonicMs() - startedMs) / 1000);
-    }
+    const seconds = context.longRunning ? undefined : (env.clock.monotonicMs() - startedMs) / 1000;
+    env.metrics.requests.record(labels, context.statusCode, seconds);
   };
   try {
     await next();
