@@ -21,6 +21,8 @@ import type { WatchCache } from "./watch-cache.ts";
 /** After a waiter came: how soon the first progress request goes out, and how the pauses between further ones grow. */
 const FIRST_ASK_MS = 1;
 const LAST_ASK_MS = 100;
+/** Requests for the store's revision under way at once: a second one keeps etcd busy while the first one's answers are sent. */
+const MAX_FENCES = 2;
 /** Watchers' bookmarks are looked after this often. */
 const TICK_MS = 1_000;
 /** How often an idle server looks whether etcd's history went back. */
@@ -50,7 +52,9 @@ export class Feed {
   #revision = 0;
   #cancelAsk: (() => void) | undefined;
   #nextAskMs = FIRST_ASK_MS;
-  #fence: { readonly inFlight: Promise<number>; next: Promise<number> | undefined } | undefined;
+  #fencesInFlight = 0;
+  /** Not sent yet: whoever asks meanwhile shares it. */
+  #nextFence: { readonly answer: Promise<number>; readonly send: () => void } | undefined;
   /** Ends the current watch, so that everything is loaded again. */
   #startAgain: AbortController | undefined;
   /** Set while running: sources added later load at once. */
@@ -125,17 +129,20 @@ export class Feed {
   }
 
   /**
-   * The store's revision now. Calls that come while one is under way share the next one: a revision read before a call began
-   * could miss a write that was acknowledged before it.
+   * The store's revision now. Calls of one turn of the event loop share a request, and so do calls that come while enough requests are
+   * under way; none shares one that was sent before it came: its answer could miss a write that was acknowledged before the call.
    */
   currentRevision(): Promise<number> {
-    const fence = this.#fence;
-    if (fence === undefined) return this.#startFence();
-    fence.next ??= fence.inFlight.then(
-      () => this.#startFence(),
-      () => this.#startFence(),
-    );
-    return fence.next;
+    if (this.#nextFence !== undefined) return this.#nextFence.answer;
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const fence = { answer: promise, send: () => this.#sendFence(resolve, reject) };
+    this.#nextFence = fence;
+    if (this.#fencesInFlight < MAX_FENCES) {
+      setImmediate(() => {
+        if (this.#nextFence === fence) fence.send();
+      });
+    }
+    return promise;
   }
 
   /** Resolves to true once every event up to `revision` has been applied, to false after `timeoutMs` or an abort. */
@@ -157,22 +164,21 @@ export class Feed {
     });
   }
 
-  #startFence(): Promise<number> {
+  #sendFence(resolve: (revision: number) => void, reject: (error: unknown) => void): void {
+    this.#nextFence = undefined;
+    this.#fencesInFlight++;
     const seen = this.#revision;
-    const inFlight = this.#kv.currentRevision().then((revision) => {
-      if (revision < seen) this.#historyWentBack(seen, revision);
-      return revision;
-    });
-    const fence: { readonly inFlight: Promise<number>; next: Promise<number> | undefined } = {
-      inFlight,
-      next: undefined,
-    };
-    this.#fence = fence;
-    const done = () => {
-      if (this.#fence === fence && fence.next === undefined) this.#fence = undefined;
-    };
-    inFlight.then(done, done);
-    return inFlight;
+    this.#kv
+      .currentRevision()
+      .then((revision) => {
+        if (revision < seen) this.#historyWentBack(seen, revision);
+        return revision;
+      })
+      .finally(() => {
+        this.#fencesInFlight--;
+        this.#nextFence?.send();
+      })
+      .then(resolve, reject);
   }
 
   /** A quorum's revision below one seen before it was asked: etcd was restored from a backup, and what is in memory never happened. */

@@ -7,6 +7,7 @@ import { parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import type { JsonObject } from "@knarr/apimachinery/schema.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { ChunkWriter } from "../http/chunk-writer.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, type Representation, representationFor } from "../http/media-type.ts";
 import { representBytes } from "../http/represent.ts";
 import type { RequestContext } from "../http/request-context.ts";
@@ -21,10 +22,9 @@ import { encodeProtobufList } from "./list-protobuf.ts";
 import { decodeStored, servedBytes } from "./object-codec.ts";
 import { storageOf } from "./write.ts";
 
-/** Bytes joined into one write: large enough for full TLS records, small enough to interleave with other answers. */
-const CHUNK_BYTES = 256 * 1024;
 const OPEN = Buffer.from("{");
 const COMMA_OPEN = Buffer.from(",{");
+const TAIL = Buffer.from("]}\n");
 
 export async function listObjects(request: ResourceRequest): Promise<void> {
   const { context, resource, namespace } = request;
@@ -53,7 +53,9 @@ export async function sendPage(request: ResourceRequest, page: ListPage, asked: 
     return sendStream(context, pieces, asked);
   }
   if (asked.contentType === JSON_TYPE && !asked.pretty) {
-    return sendStream(context, jsonPieces(request, page, of), asked);
+    return asked.transform === "none"
+      ? sendStored(request, page, of, asked)
+      : sendStream(context, jsonPieces(request, page, of), asked);
   }
   const bytes = Buffer.concat([...jsonPieces(request, page, of)]);
   const { body, contentType } = representBytes(bytes, asked);
@@ -90,68 +92,74 @@ function* jsonPieces(request: ResourceRequest, page: ListPage, { list, item }: L
       yield Buffer.from(first ? metadata : `,${metadata}`);
     } else {
       yield first ? OPEN : COMMA_OPEN;
-      yield untyped(servedBytes(request.resource, stored), typed);
+      const bytes = servedBytes(request.resource, stored);
+      yield bytes.subarray(0, typed.length).equals(typed) ? bytes.subarray(typed.length) : untyped(bytes);
     }
     first = false;
   }
-  yield Buffer.from("]}\n");
+  yield TAIL;
 }
 
-/** What follows the item's opening brace, without kind and apiVersion. */
-function untyped(bytes: Buffer, typed: Buffer): Buffer {
-  if (bytes.subarray(0, typed.length).equals(typed)) return bytes.subarray(typed.length);
-  // Written by somebody else, with its fields in another order.
+/** What follows the item's opening brace, without kind and apiVersion, of an object that was written with its fields in another order. */
+function untyped(bytes: Buffer): Buffer {
   const { kind: _kind, apiVersion: _apiVersion, ...rest } = parseJson(bytes) as JsonObject;
   return Buffer.from(stringifyJson(rest).slice(1));
 }
 
+/** Sends a sequence of Buffers. */
 async function sendStream(
   context: RequestContext,
   pieces: Iterable<Buffer>,
   representation: Representation,
 ): Promise<void> {
-  let waiting: Buffer[] = [];
-  let waitingBytes = 0;
-  let sink: NodeJS.WritableStream | undefined;
-  const start = (whole: boolean): NodeJS.WritableStream => {
+  const writer = new ChunkWriter(context, startOf(context, representation, undefined));
+  for (const piece of pieces) if (!(await writer.putAll(piece))) return;
+  await writer.end();
+}
+
+/**
+ * The items as they are stored. Items of a typed list don't repeat its kind and apiVersion, as upstream; those that our own writes made
+ * begin with them, which makes the length known beforehand and leaves nothing to do but copy.
+ */
+async function sendStored(
+  request: ResourceRequest,
+  page: ListPage,
+  { list, item }: ListType,
+  asked: Representation,
+): Promise<void> {
+  const { context, resource } = request;
+  const head = Buffer.from(`${JSON.stringify({ ...list, metadata: listMetadata(page) }).slice(0, -1)},"items":[`);
+  const typed = Buffer.from(`{"kind":"${item.kind}","apiVersion":"${item.apiVersion}",`);
+  const isTyped = (bytes: Buffer) => bytes.compare(typed, 0, typed.length, 0, typed.length) === 0;
+  let length = head.length + TAIL.length - (page.items.length > 0 ? 1 : 0);
+  for (const { bytes } of page.items) length += bytes.length - typed.length + COMMA_OPEN.length;
+  const isKnown = resource.servesStoredBytes && page.items.every(({ bytes }) => isTyped(bytes));
+  const writer = new ChunkWriter(context, startOf(context, asked, isKnown ? length : undefined));
+  writer.put(head);
+  let opening = OPEN;
+  for (const stored of page.items) {
+    const bytes = resource.servesStoredBytes ? stored.bytes : servedBytes(resource, stored);
+    if (!writer.put(opening) && !(await writer.putAll(opening))) return;
+    opening = COMMA_OPEN;
+    if (!isTyped(bytes)) {
+      if (!(await writer.putAll(untyped(bytes)))) return;
+    } else if (!writer.put(bytes, typed.length) && !(await writer.putAll(bytes, typed.length))) return;
+  }
+  if (await writer.putAll(TAIL)) await writer.end();
+}
+
+/** Sends the headers, compressed if it is worth while and the client can read it. */
+function startOf(context: RequestContext, representation: Representation, length: number | undefined) {
+  return (firstBytes: number, isWhole: boolean): NodeJS.WritableStream => {
     const headers = baseHeaders(context, representation.contentType);
-    const compress = acceptsGzip(context) && (!whole || waitingBytes > GZIP_THRESHOLD_BYTES);
+    const compress = acceptsGzip(context) && (!isWhole || firstBytes > GZIP_THRESHOLD_BYTES);
+    const known = isWhole ? firstBytes : length;
     if (compress) Object.assign(headers, { "content-encoding": "gzip", vary: "Accept-Encoding" });
-    else if (whole) headers["content-length"] = waitingBytes;
+    else if (known !== undefined) headers["content-length"] = known;
     writeHead(context, 200, headers);
     if (!compress) return context.response;
     const gzip = createGzip({ level: GZIP_LEVEL });
     gzip.pipe(context.response);
     return gzip;
   };
-  for (const piece of pieces) {
-    waiting.push(piece);
-    waitingBytes += piece.length;
-    if (waitingBytes < CHUNK_BYTES) continue;
-    sink ??= start(false);
-    const more = sink.write(Buffer.concat(waiting, waitingBytes));
-    waiting = [];
-    waitingBytes = 0;
-    if (!more && !(await drained(context, sink))) return;
-  }
-  sink ??= start(true);
-  if (context.method === "HEAD") context.response.end();
-  else sink.end(Buffer.concat(waiting, waitingBytes));
-}
-
-/** Resolves true when the sink takes more, false when the client is gone. */
-export function drained(context: RequestContext, sink: NodeJS.WritableStream): Promise<boolean> {
-  const { signal } = context;
-  if (signal.aborted) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    const done = (open: boolean) => {
-      sink.removeListener("drain", onDrain);
-      signal.removeEventListener("abort", onAbort);
-      resolve(open);
-    };
-    const onDrain = () => done(true);
-    const onAbort = () => done(false);
-    sink.once("drain", onDrain);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
 }

@@ -5,6 +5,7 @@
 import { randomInt } from "node:crypto";
 import type { Writable } from "node:stream";
 import { isExpired, type StatusError } from "@knarr/apimachinery/status-error.ts";
+import { drained } from "../http/chunk-writer.ts";
 import { negotiate, PROTOBUF_TYPE, type Representation } from "../http/media-type.ts";
 import { baseHeaders, flushHeaders, toStatusError, writeHead } from "../http/respond.ts";
 import { acceptWebSocket, sendMessage } from "../http/web-socket.ts";
@@ -12,7 +13,6 @@ import { errorEventOf } from "../storage/object-event.ts";
 import type { ObjectWatch } from "../storage/types.ts";
 import { EventRenderer } from "../tables/event-renderer.ts";
 import type { ResourceRequest } from "./environment.ts";
-import { drained } from "./list.ts";
 import { type ListQuery, parseListQuery } from "./list-options.ts";
 import { storageOf } from "./write.ts";
 
