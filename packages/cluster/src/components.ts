@@ -155,6 +155,7 @@ function scheduler(options: ComponentOptions): ComponentSpec {
       `--kubeconfig=${paths.kubeconfigOf("scheduler")}`,
       "--bind-address=127.0.0.1",
       `--secure-port=${config.ports.scheduler}`,
+      `--client-ca-file=${paths.certOf("ca").cert}`,
       "--leader-elect=true",
     ]),
     health: { kind: "https", url: `https://127.0.0.1:${config.ports.scheduler}/healthz` },

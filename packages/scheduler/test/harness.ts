@@ -24,7 +24,11 @@ export interface TestScheduler {
 export interface Harness extends AsyncDisposable {
   readonly api: TestApiserver;
   readonly admin: Client;
-  startScheduler(options?: { readonly config?: string; readonly args?: readonly string[] }): Promise<TestScheduler>;
+  startScheduler(options?: {
+    readonly config?: string;
+    readonly args?: readonly string[];
+    readonly securePort?: number;
+  }): Promise<TestScheduler>;
 }
 
 /** Stops and removes everything when disposed of. */
@@ -44,7 +48,7 @@ export async function startHarness(options: Partial<ApiserverOptions> = {}): Pro
   return {
     api,
     admin,
-    async startScheduler({ config, args = [] } = {}) {
+    async startScheduler({ config, args = [], securePort = 0 } = {}) {
       const file = join(dir, `config-${configs++}.yaml`);
       if (config !== undefined) await writeFile(file, config);
       const child = spawn(
@@ -52,7 +56,9 @@ export async function startHarness(options: Partial<ApiserverOptions> = {}): Pro
         [
           MAIN,
           `--kubeconfig=${kubeconfig}`,
-          "--secure-port=0",
+          `--secure-port=${securePort}`,
+          "--bind-address=127.0.0.1",
+          `--client-ca-file=${api.pki.path("ca.crt")}`,
           ...(config === undefined ? [] : [`--config=${file}`]),
           ...args,
         ],

@@ -16,6 +16,7 @@ import { scale } from "./scale.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
 import { version } from "./version.ts";
+import { why } from "./why.ts";
 
 export const verbs: readonly Verb[] = [
   up,
@@ -31,6 +32,7 @@ export const verbs: readonly Verb[] = [
   exec,
   scale,
   rollout,
+  why,
   apiResources,
   clusterInfo,
   version,
