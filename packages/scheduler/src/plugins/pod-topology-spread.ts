@@ -108,13 +108,15 @@ export const podTopologySpread: PluginFactory = (args, handle): Plugin => {
       if (constraints.length === 0) return { status: skip(name) };
       const counts = constraints.map(() => new Map<string, number>());
       const groups = constraints.map((constraint) => groupsOf(constraint, pod, snapshot));
+      const isSingle = constraints.length === 1;
       for (const node of snapshot.nodes) {
-        if (node.node === undefined || !hasAllKeys(node, constraints)) continue;
-        for (const [i, constraint] of constraints.entries()) {
-          if (!countsNode(constraint, pod.pod, node.node)) continue;
-          const value = node.labels[constraint.topologyKey] as string;
-          const sums = counts[i] as Map<string, number>;
-          sums.set(value, (sums.get(value) ?? 0) + countOn(groups[i] as PodGroup[], node));
+        if (node.node === undefined || (!isSingle && !hasAllKeys(node, constraints))) continue;
+        for (let c = 0; c < constraints.length; c++) {
+          const constraint = constraints[c] as SpreadConstraint;
+          const value = node.labels[constraint.topologyKey];
+          if (value === undefined || !countsNode(constraint, pod.pod, node.node)) continue;
+          const sums = counts[c] as Map<string, number>;
+          sums.set(value, (sums.get(value) ?? 0) + countOn(groups[c] as PodGroup[], node));
         }
       }
       state.write(name, new FilterState(constraints, counts));

@@ -89,7 +89,9 @@ const HARD_EFFECTS = [TaintEffect.NoSchedule, TaintEffect.NoExecute];
 
 /** Whether the node's pods count, as the constraint's inclusion policies say. */
 export function countsNode(constraint: SpreadConstraint, pod: Pod, node: Node): boolean {
-  if (constraint.honorNodeAffinity && !matchesRequiredNodeAffinity(pod, node)) return false;
+  const { spec } = pod;
+  const choosesNodes = spec?.nodeSelector !== undefined || spec?.affinity?.nodeAffinity !== undefined;
+  if (constraint.honorNodeAffinity && choosesNodes && !matchesRequiredNodeAffinity(pod, node)) return false;
   if (!constraint.honorNodeTaints) return true;
-  return findUntoleratedTaint(node.spec?.taints, pod.spec?.tolerations, HARD_EFFECTS) === undefined;
+  return findUntoleratedTaint(node.spec?.taints, spec?.tolerations, HARD_EFFECTS) === undefined;
 }
