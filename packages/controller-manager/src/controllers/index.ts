@@ -32,6 +32,7 @@ import { rootCaPublisherController } from "./root-ca-publisher.ts";
 import { serviceCidrController } from "./service-cidr.ts";
 import { serviceaccountController } from "./serviceaccount.ts";
 import { serviceAccountTokenController } from "./serviceaccount-token.ts";
+import { statefulsetController } from "./statefulset.ts";
 import { taintEvictionController } from "./taint-eviction.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
 import { ttlController } from "./ttl.ts";
@@ -58,6 +59,7 @@ export const controllers: readonly Controller[] = [
   endpointsliceMirroringController,
   replicasetController,
   deploymentController,
+  statefulsetController,
   jobController,
   ttlAfterFinishedController,
   cronjobController,
