@@ -31,10 +31,15 @@ export const flags = {
   etcdCompactionIntervalMs: durationFlag({ help: "how often etcd's history is compacted; 0 never", default: "5m" }),
   serviceClusterIpRange: stringFlag({ help: "addresses for Services", default: "10.96.0.0/12", placeholder: "cidr" }),
   serviceNodePortRange: stringFlag({ help: "ports for NodePort Services", default: "30000-32767", placeholder: "a-b" }),
-  serviceAccountIssuer: stringFlag({
-    help: "issuer of ServiceAccount tokens",
-    default: "https://kubernetes.default.svc.cluster.local",
+  serviceAccountIssuer: listFlag({
+    help: "issuers of ServiceAccount tokens: the first signs, tokens of all are accepted",
+    default: ["https://kubernetes.default.svc.cluster.local"],
     placeholder: "url",
+  }),
+  serviceAccountJwksUri: stringFlag({ help: "jwks_uri of the discovery document, if elsewhere", placeholder: "url" }),
+  serviceAccountExtendTokenExpiration: boolFlag({
+    help: "pods' tokens live a year and say when they should have been read again",
+    default: true,
   }),
   serviceAccountKeyFile: listFlag({ help: "public or private keys that verify tokens", placeholder: "path" }),
   serviceAccountSigningKeyFile: stringFlag({ help: "private key that signs tokens", placeholder: "path" }),
@@ -43,6 +48,25 @@ export const flags = {
   anonymousAuth: boolFlag({ help: "let requests without credentials in as system:anonymous", default: true }),
   tokenAuthFile: stringFlag({ help: "static tokens: lines of token,user,uid,groups", placeholder: "path" }),
   enableBootstrapTokenAuth: boolFlag({ help: "accept bootstrap tokens (Secrets in kube-system)", default: false }),
+  authenticationConfig: stringFlag({
+    help: "AuthenticationConfiguration: JWT issuers, anonymous requests; excludes --oidc-*",
+    placeholder: "path",
+  }),
+  oidcIssuerUrl: stringFlag({ help: "OpenID Connect issuer", placeholder: "url" }),
+  oidcClientId: stringFlag({ help: "client id that ID tokens must be meant for" }),
+  oidcUsernameClaim: stringFlag({ help: "claim with the user's name", default: "sub" }),
+  oidcUsernamePrefix: stringFlag({ help: "put before user names; - for none; the issuer when absent (not for email)" }),
+  oidcGroupsClaim: stringFlag({ help: "claim with the user's groups" }),
+  oidcGroupsPrefix: stringFlag({ help: "put before group names" }),
+  oidcSigningAlgs: listFlag({ help: "algorithms that ID tokens may be signed with", default: ["RS256"] }),
+  oidcCaFile: stringFlag({ help: "CA of the OpenID Connect issuer", placeholder: "path" }),
+  oidcRequiredClaim: mapFlag({ help: "claims that ID tokens must have" }),
+  authenticationTokenWebhookConfigFile: stringFlag({
+    help: "kubeconfig of a service that is asked about tokens",
+    placeholder: "path",
+  }),
+  authenticationTokenWebhookVersion: stringFlag({ help: "of its TokenReview: v1 or v1beta1", default: "v1beta1" }),
+  authenticationTokenWebhookCacheTtlMs: durationFlag({ help: "how long its answers are remembered", default: "2m" }),
   authorizationMode: listFlag({
     help: "authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny",
     default: ["AlwaysAllow"],
@@ -56,6 +80,7 @@ export const flags = {
   requestheaderClientCaFile: stringFlag({ help: "CA of the front proxy's client certificate", placeholder: "path" }),
   requestheaderAllowedNames: listFlag({ help: "common names of front proxies; any when absent" }),
   requestheaderUsernameHeaders: listFlag({ help: "headers with the user's name", default: ["X-Remote-User"] }),
+  requestheaderUidHeaders: listFlag({ help: "headers with the user's uid" }),
   requestheaderGroupHeaders: listFlag({ help: "headers with the user's groups", default: ["X-Remote-Group"] }),
   requestheaderExtraHeadersPrefix: listFlag({ help: "prefixes of extra headers", default: ["X-Remote-Extra-"] }),
   kubeletCertificateAuthority: stringFlag({ help: "CA of kubelets' serving certificates", placeholder: "path" }),
@@ -112,7 +137,6 @@ export const ignoredFlags = [
   "--permit-port-sharing",
   "--kubernetes-service-node-port",
   "--service-account-lookup",
-  "--service-account-extend-token-expiration",
   "--event-qps",
 ];
 

@@ -9,6 +9,7 @@ import { Client } from "@knarr/client/client.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup } from "@knarr/daemon/run-group.ts";
 import { loadTlsFiles, type TlsFilePaths, type TlsMaterial, watchTlsFiles } from "@knarr/daemon/tls-files.ts";
+import type { ClientCas } from "./authn/build.ts";
 import { keepKubernetesService } from "./bootstrap/kubernetes-service.ts";
 import { keepSystemObjects } from "./bootstrap/system-objects.ts";
 import { buildServer, type ServerParts } from "./build-server.ts";
@@ -26,7 +27,7 @@ export async function runApiserver(config: Config, context: DaemonContext): Prom
     host: config.bindAddress,
     port: config.securePort,
     tls,
-    clientCas: await clientCas(config, tls),
+    clientCas: await clientCas(config, tls, parts.security.cas),
     clock,
     log,
     handle: parts.handle,
@@ -65,7 +66,7 @@ async function runLoops(
       watchTlsFiles(
         { paths: tlsPaths(config), current: tls, clock, log },
         (next) => {
-          clientCas(config, next).then(
+          clientCas(config, next, parts.security.cas).then(
             (cas) => server.setTls(next, cas),
             (error: unknown) => log.warn({ err: error }, "client CAs not readable, keeping the old"),
           );
@@ -102,8 +103,14 @@ function tlsPaths(config: Config): TlsFilePaths {
   };
 }
 
-/** Client certificates may chain to the clients' CA or to the front proxy's; which one it was is authentication's matter. */
-async function clientCas(config: Config, tls: TlsMaterial): Promise<readonly Buffer[]> {
-  const frontProxy = config.requestheaderClientCaFile;
-  return [...(tls.ca === undefined ? [] : [tls.ca]), ...(frontProxy === "" ? [] : [await readFile(frontProxy)])];
+/**
+ * Client certificates may chain to the clients' CA or to the front proxy's; which one it was is authentication's matter,
+ * which learns of new CAs here.
+ */
+async function clientCas(config: Config, tls: TlsMaterial, cas: ClientCas): Promise<readonly Buffer[]> {
+  const { requestheaderClientCaFile: path } = config;
+  const frontProxy = path === "" ? undefined : await readFile(path);
+  if (tls.ca !== undefined) cas.clients.load(tls.ca.toString());
+  if (frontProxy !== undefined) cas.frontProxies.load(frontProxy.toString());
+  return [...(tls.ca === undefined ? [] : [tls.ca]), ...(frontProxy === undefined ? [] : [frontProxy])];
 }

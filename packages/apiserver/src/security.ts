@@ -1,7 +1,7 @@
 /** Authentication, authorisation and the ServiceAccount token issuer, put together from the configuration. */
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
-import { buildAuthentication } from "./authn/build.ts";
+import { buildAuthentication, type ClientCas } from "./authn/build.ts";
 import type { TokenIssuer } from "./authn/issue-token.ts";
 import { jsonWebKeySet, openidConfiguration } from "./authn/openid.ts";
 import type { Authenticator, TokenAuthenticator } from "./authn/types.ts";
@@ -26,6 +26,7 @@ export interface Security {
   readonly audiences: readonly string[];
   /** Undefined without a signing key. */
   readonly issuer: TokenIssuer | undefined;
+  readonly cas: ClientCas;
   /** The issuer's public documents, by path. */
   readonly issuerDocuments: Readonly<Record<string, () => { body: string; contentType: string }>>;
 }
@@ -41,7 +42,7 @@ export async function createSecurity(config: Config, tools: SecurityTools): Prom
   const { storage, loopback, clock } = tools;
   const built = await buildAuthentication(config, { storage, clock });
   const { authorizer, rbac } = buildAuthorizer(config.authorizationMode, storage);
-  const issuer = config.serviceAccountIssuer;
+  const [issuer = ""] = config.serviceAccountIssuer;
   const jwksPath = "/openid/v1/jwks";
   return {
     authenticator: {
@@ -53,9 +54,12 @@ export async function createSecurity(config: Config, tools: SecurityTools): Prom
     tokens: built.tokens,
     audiences: built.audiences,
     issuer: built.issuer,
+    cas: built.cas,
     issuerDocuments: {
       "/.well-known/openid-configuration": () => ({
-        body: JSON.stringify(openidConfiguration(issuer, built.keys, `${issuer}${jwksPath}`)),
+        body: JSON.stringify(
+          openidConfiguration(issuer, built.keys, config.serviceAccountJwksUri || `${issuer}${jwksPath}`),
+        ),
         contentType: "application/json",
       }),
       [jwksPath]: () => ({ body: JSON.stringify(jsonWebKeySet(built.keys)), contentType: "application/jwk-set+json" }),

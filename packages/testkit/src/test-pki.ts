@@ -42,12 +42,12 @@ export class TestPki {
   }
 
   /** Makes the CA and the ServiceAccount keys, writing ca.crt, ca.key, sa.key and sa.pub below `dir`. */
-  static async create(dir: string): Promise<TestPki> {
+  static async create(dir: string, options: { readonly commonName?: string } = {}): Promise<TestPki> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
     const ca = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: "01",
-      name: "CN=kubernetes",
+      name: `CN=${options.commonName ?? "kubernetes"}`,
       notBefore: new Date(Date.now() - DAY_MS),
       notAfter: new Date(Date.now() + 2 * DAY_MS),
       signingAlgorithm: ALGORITHM,

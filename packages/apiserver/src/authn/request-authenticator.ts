@@ -2,6 +2,7 @@
  * Who sent a request: client certificate, then bearer token; failing both, anonymous - unless wrong credentials were shown, which is 401.
  * Source: k8s.io/kubernetes/pkg/kubeapiserver/authenticator/config.go; k8s.io/apiserver/pkg/authentication/request/union
  */
+import type { AnonymousSettings } from "./authentication-configuration.ts";
 import {
   ALL_AUTHENTICATED,
   ALL_UNAUTHENTICATED,
@@ -17,11 +18,12 @@ const anonymous: UserInfo = Object.freeze({ name: ANONYMOUS, uid: "", groups: [A
 
 export class RequestAuthenticator implements Authenticator {
   readonly #members: readonly Authenticator[];
-  readonly #allowsAnonymous: boolean;
+  readonly #anonymous: AnonymousSettings;
 
-  constructor(members: readonly Authenticator[], options: { readonly anonymous: boolean }) {
+  constructor(members: readonly Authenticator[], options: { readonly anonymous: boolean | AnonymousSettings }) {
     this.#members = members;
-    this.#allowsAnonymous = options.anonymous;
+    const { anonymous } = options;
+    this.#anonymous = typeof anonymous === "boolean" ? { enabled: anonymous, paths: undefined } : anonymous;
   }
 
   /** Undefined without credentials where anonymous is off; throws AuthenticationError for wrong ones. Both are 401. */
@@ -37,7 +39,8 @@ export class RequestAuthenticator implements Authenticator {
       }
     }
     if (errors.length > 0) throw new AuthenticationError(errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`);
-    return this.#allowsAnonymous ? { user: anonymous } : undefined;
+    const { enabled, paths } = this.#anonymous;
+    return enabled && (paths === undefined || paths.includes(credentials.path ?? "")) ? { user: anonymous } : undefined;
   }
 }
 

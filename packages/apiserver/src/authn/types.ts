@@ -2,6 +2,7 @@
  * Who is asking. Owns the vocabulary of authentication: the user and the small interface that every way of proving an identity has.
  * Source: k8s.io/apiserver/pkg/authentication/{user,authenticator}
  */
+import type { X509Certificate } from "node:crypto";
 import type { PeerCertificate } from "node:tls";
 
 /** An identity. Frozen. */
@@ -21,6 +22,12 @@ export interface Credentials {
    * Pass `socket.getPeerCertificate()`; an empty object counts as none.
    */
   readonly certificate?: Pick<PeerCertificate, "subject"> & Partial<PeerCertificate>;
+  /** The same certificate with its chain: which CA it comes from. */
+  readonly x509?: X509Certificate;
+  /** All headers by lower-case name, each with its values in order. Made when asked for: few need it. */
+  readonly headers?: () => ReadonlyMap<string, readonly string[]>;
+  /** Where anonymous requests are let in only on some paths. */
+  readonly path?: string;
   /** Value of a WebSocket's Sec-WebSocket-Protocol header: browsers put a token there (base64url.bearer.authorization.k8s.io.TOKEN). */
   readonly webSocketProtocols?: string;
 }

@@ -1,35 +1,58 @@
 /** Finds out who asks. Wrong or missing credentials end here with 401. */
+import type { X509Certificate } from "node:crypto";
 import type { Http2Session } from "node:http2";
 import type { PeerCertificate, TLSSocket } from "node:tls";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { RawRequest } from "../request-context.ts";
 import type { Filter } from "./filter.ts";
 
-/** Certificates by connection: reading one from OpenSSL costs more than a request's share of it. */
-const certificates = new WeakMap<TLSSocket | Http2Session, PeerCertificate | undefined>();
+interface Peer {
+  readonly certificate: PeerCertificate;
+  readonly x509: X509Certificate;
+}
 
-function peerCertificate(request: RawRequest): PeerCertificate | undefined {
+/** Certificates by connection: reading one from OpenSSL costs more than a request's share of it. */
+const peers = new WeakMap<TLSSocket | Http2Session, Peer | undefined>();
+
+function peerOf(request: RawRequest): Peer | undefined {
   const session = "stream" in request ? request.stream.session : undefined;
   const key = session ?? (request.socket as TLSSocket);
-  if (!certificates.has(key)) {
+  if (!peers.has(key)) {
     const socket = (session?.socket ?? request.socket) as TLSSocket;
     const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
-    certificates.set(key, certificate !== undefined && "subject" in certificate ? certificate : undefined);
+    const x509 = socket.authorized ? socket.getPeerX509Certificate() : undefined;
+    const isThere = certificate !== undefined && "subject" in certificate && x509 !== undefined;
+    peers.set(key, isThere ? { certificate, x509 } : undefined);
   }
-  return certificates.get(key);
+  return peers.get(key);
+}
+
+/** By lower-case name, every value that was sent. */
+function allHeaders(request: RawRequest): ReadonlyMap<string, readonly string[]> {
+  const headers = new Map<string, string[]>();
+  const raw = request.rawHeaders;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]?.toLowerCase() ?? "";
+    const values = headers.get(name);
+    if (values === undefined) headers.set(name, [raw[i + 1] ?? ""]);
+    else values.push(raw[i + 1] ?? "");
+  }
+  return headers;
 }
 
 export const authentication: Filter = async (context, env, next) => {
   const authorization = context.header("authorization");
   const webSocketProtocols = context.header("sec-websocket-protocol");
-  const certificate = peerCertificate(context.request);
+  const peer = peerOf(context.request);
   let result: Awaited<ReturnType<typeof env.authenticator.authenticate>>;
   try {
     result = await env.authenticator.authenticate(
       {
         ...(authorization === "" ? {} : { authorization }),
         ...(webSocketProtocols === "" ? {} : { webSocketProtocols }),
-        ...(certificate === undefined ? {} : { certificate }),
+        ...(peer === undefined ? {} : peer),
+        headers: () => allHeaders(context.request),
+        path: context.path,
       },
       undefined,
     );
