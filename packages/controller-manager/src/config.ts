@@ -97,6 +97,7 @@ export const flags = {
   concurrentTtlAfterFinishedSyncs: workers("ended Jobs at once, for their TTL", 5),
   concurrentCronJobSyncs: workers("CronJobs at once", 5),
   concurrentStatefulsetSyncs: workers("StatefulSets at once", 5),
+  concurrentDaemonsetSyncs: workers("DaemonSets at once", 2),
   concurrentServiceEndpointSyncs: workers("Services at once, for EndpointSlices", 5),
   concurrentEndpointSyncs: workers("Services at once, for Endpoints", 5),
   concurrentNamespaceSyncs: workers("namespaces at once", 10),

@@ -34,6 +34,12 @@ export class Expectations {
     this.#expected.set(key, { creations: 0, deletions: new Set(uids), atMs: this.#clock.monotonicMs() });
   }
 
+  /** Both at once; replaces older expectations. */
+  expect(key: string, of: { readonly creations: number; readonly deletions: readonly string[] }): void {
+    const { creations, deletions } = of;
+    this.#expected.set(key, { creations, deletions: new Set(deletions), atMs: this.#clock.monotonicMs() });
+  }
+
   /** A creation was seen, or its request failed. */
   creationObserved(key: string): void {
     const expected = this.#expected.get(key);

@@ -10,6 +10,7 @@ import { cronjobController } from "./cronjob.ts";
 import { csrApprovingController } from "./csr-approving.ts";
 import { csrCleanerController } from "./csr-cleaner.ts";
 import { csrSigningController } from "./csr-signing.ts";
+import { daemonsetController } from "./daemonset.ts";
 import { deploymentController } from "./deployment.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
@@ -60,6 +61,7 @@ export const controllers: readonly Controller[] = [
   replicasetController,
   deploymentController,
   statefulsetController,
+  daemonsetController,
   jobController,
   ttlAfterFinishedController,
   cronjobController,
