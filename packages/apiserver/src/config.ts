@@ -14,6 +14,7 @@ import {
   UsageError,
 } from "@knarr/daemon/flags.ts";
 import { checkPluginNames } from "./admission/build.ts";
+import { AUTHORIZER_TYPES } from "./authz/authorization-configuration.ts";
 import { type Cidr, parseCidr } from "./registry/cidr.ts";
 
 export const flags = {
@@ -68,9 +69,20 @@ export const flags = {
   authenticationTokenWebhookVersion: stringFlag({ help: "of its TokenReview: v1 or v1beta1", default: "v1beta1" }),
   authenticationTokenWebhookCacheTtlMs: durationFlag({ help: "how long its answers are remembered", default: "2m" }),
   authorizationMode: listFlag({
-    help: "authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny",
+    help: "authorizers in order: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny",
     default: ["AlwaysAllow"],
   }),
+  authorizationConfig: stringFlag({
+    help: "AuthorizationConfiguration: the authorizers in order; excludes --authorization-mode",
+    placeholder: "path",
+  }),
+  authorizationWebhookConfigFile: stringFlag({
+    help: "kubeconfig of a service that is asked who may do what",
+    placeholder: "path",
+  }),
+  authorizationWebhookVersion: stringFlag({ help: "of its SubjectAccessReview: v1 or v1beta1", default: "v1beta1" }),
+  authorizationWebhookCacheAuthorizedTtlMs: durationFlag({ help: "how long a yes is remembered", default: "5m" }),
+  authorizationWebhookCacheUnauthorizedTtlMs: durationFlag({ help: "how long a no is remembered", default: "30s" }),
   enableAdmissionPlugins: listFlag({ help: "admission plugins besides the default ones" }),
   disableAdmissionPlugins: listFlag({ help: "default admission plugins to leave out" }),
   admissionControlConfigFile: stringFlag({
@@ -145,8 +157,6 @@ export interface Config extends FlagValues<typeof flags> {
   readonly nodePorts: { readonly min: number; readonly max: number };
 }
 
-const AUTHORIZERS = ["Node", "RBAC", "AlwaysAllow", "AlwaysDeny"];
-
 /** Checks what single flags cannot; throws UsageError naming the flag. */
 export function loadConfig(values: FlagValues<typeof flags>): Config {
   const serviceCidr = parseCidr(values.serviceClusterIpRange.split(",")[0] ?? "");
@@ -165,7 +175,9 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
     if (value !== "" && isIP(value) === 0) throw usage(name, value, "must be an IP address");
   }
   for (const mode of values.authorizationMode) {
-    if (!AUTHORIZERS.includes(mode)) throw usage("authorization-mode", mode, `must be among ${AUTHORIZERS.join(", ")}`);
+    if (!AUTHORIZER_TYPES.some((type) => type === mode)) {
+      throw usage("authorization-mode", mode, `must be among ${AUTHORIZER_TYPES.join(", ")}`);
+    }
   }
   checkPluginNames({ enabled: values.enableAdmissionPlugins, disabled: values.disableAdmissionPlugins });
   return Object.freeze({ ...values, serviceCidr, nodePorts: Object.freeze({ min, max }) });

@@ -5,6 +5,7 @@ import { buildAuthentication, type ClientCas } from "./authn/build.ts";
 import type { TokenIssuer } from "./authn/issue-token.ts";
 import { jsonWebKeySet, openidConfiguration } from "./authn/openid.ts";
 import type { Authenticator, TokenAuthenticator } from "./authn/types.ts";
+import { readAuthorizationSettings } from "./authz/authorization-configuration.ts";
 import { bootstrapPolicy } from "./authz/bootstrap-policy/policy.ts";
 import { applyPolicy } from "./authz/bootstrap-policy/reconcile.ts";
 import { storagePolicyWriter } from "./authz/bootstrap-policy/storage-writer.ts";
@@ -41,7 +42,7 @@ export interface SecurityTools {
 export async function createSecurity(config: Config, tools: SecurityTools): Promise<Security> {
   const { storage, loopback, clock } = tools;
   const built = await buildAuthentication(config, { storage, clock });
-  const { authorizer, rbac } = buildAuthorizer(config.authorizationMode, storage);
+  const { authorizer, rbac } = buildAuthorizer(await readAuthorizationSettings(config), { storage, clock });
   const [issuer = ""] = config.serviceAccountIssuer;
   const jwksPath = "/openid/v1/jwks";
   return {

@@ -14,7 +14,7 @@ import { bootstrapPolicy } from "../src/authz/bootstrap-policy/policy.ts";
 import { applyPolicy } from "../src/authz/bootstrap-policy/reconcile.ts";
 import { storagePolicyWriter } from "../src/authz/bootstrap-policy/storage-writer.ts";
 import { buildAuthorizer } from "../src/authz/build.ts";
-import type { Authorizer, ResourceAttributes, RuleResolver } from "../src/authz/types.ts";
+import type { Authorizer, AuthorizerAttributes, ResourceAttributes, RuleResolver } from "../src/authz/types.ts";
 import { type Bench, startBench, until, untilReady } from "./storage-harness.ts";
 
 const REFS: readonly ResourceRef<unknown>[] = [
@@ -58,13 +58,22 @@ describe("authentication and authorisation over storage", () => {
   const storageOf = (ref: ResourceRef<unknown>) => bench.storage.resource({ ref });
   const write = (ref: ResourceRef<unknown>, key: ObjectKey, rest: object) =>
     storageOf(ref).update(key, () => ({ kind: "write", bytes: bytesOf(key, rest) }), { createIfMissing: true });
-  const allowed = (attributes: ResourceAttributes) => authorizer.authorize(attributes).verdict === "allowed";
+  /** Node and RBAC answer at once. */
+  const decide = (attributes: AuthorizerAttributes) => {
+    const decision = authorizer.authorize(attributes);
+    assert.ok(!(decision instanceof Promise));
+    return decision;
+  };
+  const allowed = (attributes: ResourceAttributes) => decide(attributes).verdict === "allowed";
 
   before(async () => {
     bench = await startBench();
     for (const ref of REFS) storageOf(ref);
     await untilReady(bench);
-    authorizer = buildAuthorizer(["Node", "RBAC"], bench.storage).authorizer;
+    authorizer = buildAuthorizer([{ type: "Node" }, { type: "RBAC" }], {
+      storage: bench.storage,
+      clock: systemClock,
+    }).authorizer;
   });
   after(() => bench.stop());
 
@@ -117,10 +126,7 @@ describe("authentication and authorisation over storage", () => {
     );
     assert.ok(!allowed(ask(person("system:kube-proxy"), "get", "secrets")));
     assert.ok(!allowed(ask(person("bob"), "get", "pods")));
-    assert.equal(
-      authorizer.authorize({ kind: "nonResource", user: person("bob"), verb: "get", path: "/api/v1" }).verdict,
-      "allowed",
-    );
+    assert.equal(decide({ kind: "nonResource", user: person("bob"), verb: "get", path: "/api/v1" }).verdict, "allowed");
   });
 
   test("decisions stay flat with 10,000 bindings", { timeout: 120_000 }, async () => {

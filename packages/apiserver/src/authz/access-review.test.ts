@@ -26,9 +26,9 @@ function recorder(verdict: "allowed" | "denied" | "no-opinion") {
   return { asked, authorizer };
 }
 
-test("reviewAccess() asks for the spec's user and attributes", () => {
+test("reviewAccess() asks for the spec's user and attributes", async () => {
   const { asked, authorizer } = recorder("allowed");
-  const review = reviewAccess(authorizer, {
+  const review = await reviewAccess(authorizer, {
     metadata: {},
     spec: {
       user: "u",
@@ -50,21 +50,21 @@ test("reviewAccess() asks for the spec's user and attributes", () => {
   });
 });
 
-test("reviewAccess() says denied only for a denial", () => {
+test("reviewAccess() says denied only for a denial", async () => {
   const spec = { user: "u", nonResourceAttributes: { verb: "get", path: "/" } };
-  assert.deepEqual(reviewAccess(recorder("denied").authorizer, { metadata: {}, spec }).status, {
+  assert.deepEqual((await reviewAccess(recorder("denied").authorizer, { metadata: {}, spec })).status, {
     allowed: false,
     denied: true,
     reason: "because denied",
   });
-  assert.deepEqual(reviewAccess(recorder("no-opinion").authorizer, { metadata: {}, spec }).status, {
+  assert.deepEqual((await reviewAccess(recorder("no-opinion").authorizer, { metadata: {}, spec })).status, {
     allowed: false,
     reason: "because no-opinion",
   });
 });
 
-test("reviewAccess() refuses a spec without target and subject, naming both", () => {
-  assert.throws(() => reviewAccess(recorder("allowed").authorizer, { metadata: {}, spec: {} }), {
+test("reviewAccess() refuses a spec without target and subject, naming both", async () => {
+  await assert.rejects(reviewAccess(recorder("allowed").authorizer, { metadata: {}, spec: {} }), {
     code: 422,
     message:
       'SubjectAccessReview.authorization.k8s.io "" is invalid: [spec.resourceAttributes: Invalid value: null: exactly one of ' +
@@ -72,19 +72,19 @@ test("reviewAccess() refuses a spec without target and subject, naming both", ()
   });
 });
 
-test("reviewLocalAccess() refuses another namespace", () => {
+test("reviewLocalAccess() refuses another namespace", async () => {
   const spec = { user: "u", resourceAttributes: { verb: "get", resource: "pods", namespace: "other" } };
-  assert.throws(
-    () => reviewLocalAccess(recorder("allowed").authorizer, { metadata: { namespace: "ns" }, spec }, "ns"),
+  await assert.rejects(
+    reviewLocalAccess(recorder("allowed").authorizer, { metadata: { namespace: "ns" }, spec }, "ns"),
     {
       code: 422,
     },
   );
 });
 
-test("reviewOwnAccess() asks for the requester", () => {
+test("reviewOwnAccess() asks for the requester", async () => {
   const { asked, authorizer } = recorder("no-opinion");
-  reviewOwnAccess(
+  await reviewOwnAccess(
     authorizer,
     { metadata: {}, spec: { nonResourceAttributes: { verb: "get", path: "/metrics" } } },
     bob,
@@ -106,18 +106,24 @@ test("reviewOwnRules() parts resource rules from paths", () => {
   });
 });
 
-test("UnionAuthorizer takes the first opinion, joins reasons, and asks nobody about system:masters", () => {
+test("UnionAuthorizer takes the first opinion, joins reasons, and asks nobody about system:masters", async () => {
   const ask: AuthorizerAttributes = { kind: "nonResource", user: bob, verb: "get", path: "/x" };
   const [silent, denying, allowing] = [recorder("no-opinion"), recorder("denied"), recorder("allowed")];
   const members = [silent.authorizer, denying.authorizer, allowing.authorizer];
-  assert.equal(new UnionAuthorizer(members).authorize(ask).verdict, "denied");
+  assert.equal((await new UnionAuthorizer(members).authorize(ask)).verdict, "denied");
   assert.equal(allowing.asked.length, 0);
   assert.deepEqual(new UnionAuthorizer([silent.authorizer, alwaysDeny]).authorize(ask), {
     verdict: "no-opinion",
     reason: "because no-opinion\nEverything is forbidden.",
   });
   const root = { ...bob, groups: ["system:masters"] };
-  assert.equal(new UnionAuthorizer([alwaysDeny]).authorize({ ...ask, user: root }).verdict, "allowed");
+  assert.equal((await new UnionAuthorizer([alwaysDeny]).authorize({ ...ask, user: root })).verdict, "allowed");
+  const late = { ...silent.authorizer, authorize: async () => ({ verdict: "no-opinion", reason: "later" }) as const };
+  assert.deepEqual(await new UnionAuthorizer([late, silent.authorizer, alwaysDeny]).authorize(ask), {
+    verdict: "no-opinion",
+    reason: "later\nbecause no-opinion\nEverything is forbidden.",
+  });
+  assert.equal((await new UnionAuthorizer([late, denying.authorizer, late]).authorize(ask)).verdict, "denied");
 });
 
 const refusals: readonly { ask: AuthorizerAttributes; reason: string; want: string }[] = [

@@ -20,17 +20,17 @@ import type { Authorizer, AuthorizerAttributes, Decision, RuleResolver, Selector
 const GROUP = "authorization.k8s.io";
 
 /** Throws Invalid. The result is the request with its status filled. */
-export function reviewAccess(authorizer: Authorizer, review: SubjectAccessReview): SubjectAccessReview {
+export async function reviewAccess(authorizer: Authorizer, review: SubjectAccessReview): Promise<SubjectAccessReview> {
   refuseIf("SubjectAccessReview", validateSubjectSpec(review.spec));
-  return { ...review, status: answer(authorizer, userOfSpec(review.spec), review.spec) };
+  return { ...review, status: await answer(authorizer, userOfSpec(review.spec), review.spec) };
 }
 
 /** As reviewAccess, within the namespace of the request. Throws Invalid and BadRequest. */
-export function reviewLocalAccess(
+export async function reviewLocalAccess(
   authorizer: Authorizer,
   review: LocalSubjectAccessReview,
   namespace: string,
-): LocalSubjectAccessReview {
+): Promise<LocalSubjectAccessReview> {
   const errors = validateSubjectSpec(review.spec);
   if (
     review.spec.resourceAttributes !== undefined &&
@@ -52,16 +52,16 @@ export function reviewLocalAccess(
   if (review.metadata.namespace !== undefined && review.metadata.namespace !== namespace) {
     throw statusErrors.badRequest(`spec.resourceAttributes.namespace must match namespace: ${namespace}`);
   }
-  return { ...review, status: answer(authorizer, userOfSpec(review.spec), review.spec) };
+  return { ...review, status: await answer(authorizer, userOfSpec(review.spec), review.spec) };
 }
 
-export function reviewOwnAccess(
+export async function reviewOwnAccess(
   authorizer: Authorizer,
   review: SelfSubjectAccessReview,
   user: UserInfo,
-): SelfSubjectAccessReview {
+): Promise<SelfSubjectAccessReview> {
   refuseIf("SelfSubjectAccessReview", validateTargets(review.spec));
-  return { ...review, status: answer(authorizer, user, review.spec) };
+  return { ...review, status: await answer(authorizer, user, review.spec) };
 }
 
 /** What the user may do in a namespace, as rules. Throws BadRequest. */
@@ -98,8 +98,8 @@ interface Targets {
   readonly nonResourceAttributes?: ReviewedPath | undefined;
 }
 
-function answer(authorizer: Authorizer, user: UserInfo, targets: Targets): SubjectAccessReviewStatus {
-  return statusOf(authorizer.authorize(questionOf(user, targets)));
+async function answer(authorizer: Authorizer, user: UserInfo, targets: Targets): Promise<SubjectAccessReviewStatus> {
+  return statusOf(await authorizer.authorize(questionOf(user, targets)));
 }
 
 function statusOf(decision: Decision): SubjectAccessReviewStatus {

@@ -1,13 +1,17 @@
 /** Wires the authorizers of --authorization-mode to the storage's views. Call after every resource has been registered. */
 import { core, rbac, resource, storage as storageGroup } from "@knarr/api/generated/resources.ts";
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { ObjectView } from "../storage/types.ts";
+import { connectWebhook } from "../webhook-client.ts";
+import type { AuthorizerSettings } from "./authorization-configuration.ts";
 import { NodeAuthorizer } from "./node.ts";
 import { attachmentOwner, NodeGraph, podEdges, sliceOwner, volumeEdges } from "./node-graph.ts";
 import { RbacAuthorizer } from "./rbac.ts";
 import type { Authorizer, RuleResolver } from "./types.ts";
 import { alwaysAllow, alwaysDeny, UnionAuthorizer } from "./union.ts";
+import { WebhookAuthorizer } from "./webhook.ts";
 
 export interface BuiltAuthorizer {
   readonly authorizer: Authorizer & RuleResolver;
@@ -15,11 +19,14 @@ export interface BuiltAuthorizer {
   readonly rbac: RbacAuthorizer | undefined;
 }
 
-/** `modes` in order: Node, RBAC, AlwaysAllow, AlwaysDeny. Throws an Error naming an unknown mode. */
-export function buildAuthorizer(modes: readonly string[], storage: Storage): BuiltAuthorizer {
+/** The authorizers in their order. Throws an Error naming a webhook's kubeconfig that can't be read. */
+export function buildAuthorizer(
+  settings: readonly AuthorizerSettings[],
+  { storage, clock }: { readonly storage: Storage; readonly clock: Clock },
+): BuiltAuthorizer {
   let rbacAuthorizer: RbacAuthorizer | undefined;
-  const members = modes.map((mode): Authorizer & RuleResolver => {
-    switch (mode) {
+  const members = settings.map(({ type, webhook }): Authorizer & RuleResolver => {
+    switch (type) {
       case "Node":
         return new NodeAuthorizer(nodeGraph(storage));
       case "RBAC":
@@ -34,8 +41,13 @@ export function buildAuthorizer(modes: readonly string[], storage: Storage): Bui
         return alwaysAllow;
       case "AlwaysDeny":
         return alwaysDeny;
+      case "Webhook": {
+        if (webhook === undefined) throw new Error("an authorization webhook without settings");
+        const { kubeconfig, timeoutMs, ...options } = webhook;
+        return new WebhookAuthorizer({ ...options, clock, webhook: connectWebhook(kubeconfig, { clock, timeoutMs }) });
+      }
       default:
-        throw new Error(`unknown authorization mode ${JSON.stringify(mode)}`);
+        throw new Error(`unknown authorizer ${JSON.stringify(type satisfies never)}`);
     }
   });
   return { authorizer: new UnionAuthorizer(members), rbac: rbacAuthorizer };

@@ -39,14 +39,14 @@ export interface EscalationRequest {
  * May the user write a role with these rules? undefined if so, else the 403 to send.
  * They may if they hold every rule, or the verb `escalate` on the role, or are of system:masters.
  */
-export function checkEscalation(
+export async function checkEscalation(
   request: EscalationRequest,
   rules: readonly PolicyRule[],
   by: { readonly authorizer: Authorizer; readonly resolver: RuleResolver },
-): StatusError | undefined {
+): Promise<StatusError | undefined> {
   const { user, namespace } = request;
   if (user.groups.includes(SYSTEM_MASTERS)) return undefined;
-  if (by.authorizer.authorize(question(request, "escalate")).verdict === "allowed") return undefined;
+  if ((await by.authorizer.authorize(question(request, "escalate"))).verdict === "allowed") return undefined;
   return refusal(request, rules, by.resolver.rulesFor(user, namespace));
 }
 
@@ -54,12 +54,12 @@ export function checkEscalation(
  * May the user bind this role? undefined if so, else the 403 to send. They may if they have the verb `bind` on the role, or hold every
  * rule of it. `roleRules` is undefined when the role does not exist (then only `bind` will do).
  */
-export function checkBinding(
+export async function checkBinding(
   request: EscalationRequest,
   ref: RoleRef,
   roleRules: readonly PolicyRule[] | undefined,
   by: { readonly authorizer: Authorizer; readonly resolver: RuleResolver },
-): StatusError | undefined {
+): Promise<StatusError | undefined> {
   const { user, namespace } = request;
   if (user.groups.includes(SYSTEM_MASTERS)) return undefined;
   const role: EscalationRequest = {
@@ -68,7 +68,7 @@ export function checkBinding(
     namespace,
     name: ref.name,
   };
-  if (by.authorizer.authorize(question(role, "bind")).verdict === "allowed") return undefined;
+  if ((await by.authorizer.authorize(question(role, "bind"))).verdict === "allowed") return undefined;
   if (roleRules === undefined) {
     return statusErrors.notFound({ group: RBAC_GROUP, resource: ref.kind.toLowerCase() }, ref.name);
   }

@@ -52,9 +52,9 @@ export interface Decision {
   readonly notLoaded?: true;
 }
 
-/** Decides at once, from views in memory: never waits, never throws. */
+/** Decides at once where it decides from views in memory, and later where it must ask another service. Never throws. */
 export interface Authorizer {
-  authorize(attributes: AuthorizerAttributes): Decision;
+  authorize(attributes: AuthorizerAttributes): Decision | Promise<Decision>;
 }
 
 /** What a user may do, as rules (SelfSubjectRulesReview, and the checks that nobody grants more than they have). */

@@ -14,24 +14,26 @@ export class UnionAuthorizer implements Authorizer, RuleResolver {
     this.#members = members;
   }
 
-  authorize(attributes: AuthorizerAttributes): Decision {
+  /** At once, unless a member has to ask elsewhere. */
+  authorize(attributes: AuthorizerAttributes): Decision | Promise<Decision> {
     if (attributes.user.groups.includes(SYSTEM_MASTERS)) return ALLOWED;
-    const reasons: string[] = [];
-    const errors: string[] = [];
-    let notLoaded = false;
-    for (const member of this.#members) {
-      const decision = member.authorize(attributes);
-      if (decision.evaluationError !== undefined) errors.push(decision.evaluationError);
+    return this.#ask(attributes, 0, []);
+  }
+
+  #ask(attributes: AuthorizerAttributes, from: number, before: readonly Decision[]): Decision | Promise<Decision> {
+    const decisions = [...before];
+    for (let index = from; index < this.#members.length; index += 1) {
+      const decision = this.#members[index]?.authorize(attributes);
+      if (decision === undefined) continue;
+      if (decision instanceof Promise) {
+        return decision.then((late) =>
+          late.verdict === "no-opinion" ? this.#ask(attributes, index + 1, [...decisions, late]) : late,
+        );
+      }
       if (decision.verdict !== "no-opinion") return decision;
-      if (decision.reason !== "") reasons.push(decision.reason);
-      if (decision.notLoaded === true) notLoaded = true;
+      decisions.push(decision);
     }
-    return {
-      verdict: "no-opinion",
-      reason: reasons.join("\n"),
-      ...(errors.length === 0 ? {} : { evaluationError: errors.join(", ") }),
-      ...(notLoaded ? { notLoaded } : {}),
-    };
+    return noOpinion(decisions);
   }
 
   rulesFor(user: UserInfo, namespace: string): UserRules {
@@ -44,8 +46,18 @@ export class UnionAuthorizer implements Authorizer, RuleResolver {
   }
 }
 
+function noOpinion(decisions: readonly Decision[]): Decision {
+  const errors = decisions.flatMap(({ evaluationError }) => evaluationError ?? []);
+  return {
+    verdict: "no-opinion",
+    reason: decisions.flatMap(({ reason }) => (reason === "" ? [] : [reason])).join("\n"),
+    ...(errors.length === 0 ? {} : { evaluationError: errors.join(", ") }),
+    ...(decisions.some(({ notLoaded }) => notLoaded === true) ? { notLoaded: true as const } : {}),
+  };
+}
+
 /** --authorization-mode=AlwaysAllow */
-export const alwaysAllow: Authorizer & RuleResolver = {
+export const alwaysAllow = {
   authorize: () => ALLOWED,
   rulesFor: () => ({
     rules: [
@@ -55,7 +67,7 @@ export const alwaysAllow: Authorizer & RuleResolver = {
     incomplete: false,
     errors: [],
   }),
-};
+} satisfies Authorizer & RuleResolver;
 
 /** --authorization-mode=AlwaysDeny */
 export const alwaysDeny: Authorizer & RuleResolver = {

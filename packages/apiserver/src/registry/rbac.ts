@@ -29,7 +29,7 @@ export function rbacHooks(ref: ResourceRef<unknown>, checks: () => RbacChecks): 
   if (ref.group !== GROUP) return undefined;
   const resource = ref.resource as EscalationRequest["resource"];
   const isBinding = resource === "rolebindings" || resource === "clusterrolebindings";
-  const check = (object: KubeObject, scope: WriteScope) => {
+  const check = async (object: KubeObject, scope: WriteScope) => {
     const { authorizer, rbac } = checks();
     if (rbac === undefined) return;
     const by = { authorizer, resolver: rbac };
@@ -39,12 +39,12 @@ export function rbacHooks(ref: ResourceRef<unknown>, checks: () => RbacChecks): 
       const role = object as ClusterRole;
       // An aggregated role may come to hold anything.
       const wanted = role.aggregationRule === undefined ? (role.rules ?? []) : FULL_AUTHORITY;
-      throwIf(checkEscalation(request, wanted, by));
+      throwIf(await checkEscalation(request, wanted, by));
       return;
     }
     const { roleRef } = object as ClusterRoleBinding;
     throwIf(
-      checkBinding(
+      await checkBinding(
         request,
         roleRef,
         rbac.roleRules({ kind: roleRef.kind ?? "", name: roleRef.name ?? "" }, namespace),
@@ -54,8 +54,8 @@ export function rbacHooks(ref: ResourceRef<unknown>, checks: () => RbacChecks): 
   };
   return {
     beginCreate: check,
-    beginUpdate: (object, old, scope) => {
-      if (!isUnchanged(object, old, isBinding)) check(object, scope);
+    beginUpdate: async (object, old, scope) => {
+      if (!isUnchanged(object, old, isBinding)) await check(object, scope);
     },
   };
 }

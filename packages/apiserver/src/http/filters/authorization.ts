@@ -7,10 +7,10 @@ import type { AuthorizerAttributes, ResourceAttributes } from "../../authz/types
 import type { RequestContext } from "../request-context.ts";
 import type { Filter } from "./filter.ts";
 
-export const authorization: Filter = (context, env, next) => {
+export const authorization: Filter = async (context, env, next) => {
   if (context.user === undefined) throw statusErrors.unauthorized();
   const attributes = attributesOf(context, context.user);
-  const decision = env.authorizer.authorize(attributes);
+  const decision = await env.authorizer.authorize(attributes);
   if (decision.verdict !== "allowed") {
     // Just after a start nobody knows yet who may do what; a 403 would be final for clients that would be let in.
     if (decision.notLoaded === true) throw statusErrors.serviceUnavailable(decision.reason, 1);

@@ -19,7 +19,7 @@ import type { Filter, FilterEnvironment } from "./filter.ts";
 
 const EXTRA_PREFIX = "impersonate-extra-";
 
-export const impersonation: Filter = (context, env, next) => {
+export const impersonation: Filter = async (context, env, next) => {
   const name = context.header("impersonate-user");
   const groups = headerValues(context, "impersonate-group");
   const uid = context.header("impersonate-uid");
@@ -33,21 +33,21 @@ export const impersonation: Filter = (context, env, next) => {
   }
   const by = context.user;
   if (by === undefined) throw statusErrors.unauthorized();
-  check(env, by, name, groups, uid, extra);
+  await check(env, by, name, groups, uid, extra);
   context.auditAnnotations.set("impersonated-by", by.name);
   context.user = impersonated(name, groups, uid, extra);
   return next();
 };
 
-function check(
+async function check(
   env: FilterEnvironment,
   by: UserInfo,
   name: string,
   groups: readonly string[],
   uid: string,
   extra: Readonly<Record<string, readonly string[]>>,
-): void {
-  const ask = (resource: string, target: string, rest: Partial<ResourceAttributes> = {}) => {
+): Promise<void> {
+  const ask = async (resource: string, target: string, rest: Partial<ResourceAttributes> = {}) => {
     const attributes: ResourceAttributes = {
       kind: "resource",
       user: by,
@@ -60,17 +60,17 @@ function check(
       name: target,
       ...rest,
     };
-    const decision = env.authorizer.authorize(attributes);
+    const decision = await env.authorizer.authorize(attributes);
     if (decision.verdict !== "allowed") throw forbiddenError(attributes, decision.reason);
   };
   const account = serviceAccountOf(name);
-  if (account === undefined) ask("users", name);
-  else ask("serviceaccounts", account.name, { namespace: account.namespace });
-  for (const group of groups) ask("groups", group);
+  if (account === undefined) await ask("users", name);
+  else await ask("serviceaccounts", account.name, { namespace: account.namespace });
+  for (const group of groups) await ask("groups", group);
   const authentication = { apiGroup: "authentication.k8s.io" };
-  if (uid !== "") ask("uids", uid, authentication);
+  if (uid !== "") await ask("uids", uid, authentication);
   for (const [key, values] of Object.entries(extra)) {
-    for (const value of values) ask("userextras", value, { ...authentication, subresource: key });
+    for (const value of values) await ask("userextras", value, { ...authentication, subresource: key });
   }
 }
 
