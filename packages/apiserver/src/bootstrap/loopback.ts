@@ -2,7 +2,7 @@
  * The server as its own client: a random token, known to this process only, for what the server keeps in its own API.
  * Source: upstream's loopback client (system:apiserver in system:masters).
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import {
   ALL_AUTHENTICATED,
   API_SERVER_USER,
@@ -14,7 +14,7 @@ import {
 
 export class LoopbackAuthenticator implements Authenticator {
   readonly token = randomBytes(32).toString("base64url");
-  readonly #digest = digestOf(`Bearer ${this.token}`);
+  readonly #header = Buffer.from(`Bearer ${this.token}`);
   readonly #authentication: Authentication = Object.freeze({
     user: Object.freeze({
       name: API_SERVER_USER,
@@ -26,11 +26,10 @@ export class LoopbackAuthenticator implements Authenticator {
 
   async authenticate(credentials: Credentials): Promise<Authentication | undefined> {
     const { authorization } = credentials;
-    if (authorization === undefined || !timingSafeEqual(digestOf(authorization), this.#digest)) return undefined;
+    // Of another length: somebody else's. The length of ours is no secret.
+    if (authorization?.length !== this.#header.length) return undefined;
+    const given = Buffer.from(authorization, "latin1");
+    if (given.length !== this.#header.length || !timingSafeEqual(given, this.#header)) return undefined;
     return this.#authentication;
   }
-}
-
-function digestOf(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }
