@@ -12,10 +12,23 @@ import { addAmounts, amountsOf, maxAmounts, type ResourceAmounts } from "./resou
 /** Resources that spec.resources may set for the pod as a whole. */
 const isPodLevelResource = (name: string) => name === "cpu" || name === "memory" || name.startsWith("hugepages-");
 
-function requestsOf(container: Container, statuses: readonly ContainerStatus[] | undefined): Map<string, number> {
+function isResizeInfeasible({ status }: Pod): boolean {
+  return (
+    status?.conditions?.some(({ type, reason }) => type === "PodResizePending" && reason === "Infeasible") ?? false
+  );
+}
+
+function requestsOf(
+  pod: Pod,
+  container: Container,
+  statuses: readonly ContainerStatus[] | undefined,
+): Map<string, number> {
   const desired = amountsOf(container.resources?.requests);
   const status = statuses?.find((s) => s.name === container.name);
   if (status === undefined) return desired;
+  // What can never be had does not count.
+  if (isResizeInfeasible(pod))
+    return maxAmounts(amountsOf(status.allocatedResources), amountsOf(status.resources?.requests));
   // While a resize is under way the larger of wanted, allocated and actual counts, or the node could be overcommitted.
   maxAmounts(desired, amountsOf(status.allocatedResources));
   return maxAmounts(desired, amountsOf(status.resources?.requests));
@@ -25,12 +38,12 @@ function requestsOf(container: Container, statuses: readonly ContainerStatus[] |
 export function podRequests(pod: Pod): ResourceAmounts {
   const total = new Map<string, number>();
   for (const container of pod.spec?.containers ?? []) {
-    addAmounts(total, requestsOf(container, pod.status?.containerStatuses));
+    addAmounts(total, requestsOf(pod, container, pod.status?.containerStatuses));
   }
   const sidecars = new Map<string, number>();
   const initPeak = new Map<string, number>();
   for (const container of pod.spec?.initContainers ?? []) {
-    const requests = requestsOf(container, pod.status?.initContainerStatuses);
+    const requests = requestsOf(pod, container, pod.status?.initContainerStatuses);
     if (container.restartPolicy === "Always") {
       addAmounts(total, requests);
       addAmounts(sidecars, requests);

@@ -13,6 +13,7 @@ import type { PluginFactory } from "./plugin-handle.ts";
 
 const name = "NodeAffinity";
 const refusal = unresolvable(name, "node(s) didn't match Pod's node affinity/selector");
+const conflict = unresolvable(name, "pod affinity terms conflict");
 const enforced = unresolvable(name, "node(s) didn't match scheduler-enforced node affinity");
 
 export const nodeAffinity: PluginFactory = (args): Plugin => {
@@ -34,6 +35,7 @@ export const nodeAffinity: PluginFactory = (args): Plugin => {
         return { status: skip(name) };
       }
       const nodeNames = namedNodes(pod);
+      if (nodeNames?.size === 0) return { status: conflict };
       return nodeNames === undefined ? undefined : { nodeNames };
     },
     filter(_state, { pod }, { node }) {

@@ -8,6 +8,11 @@ export type PodClaim =
   | { readonly claim: PersistentVolumeClaim; readonly refusal?: undefined }
   | { readonly refusal: string };
 
+/** Names of the claims that other pods may use too: not those of the pod's ephemeral volumes. */
+export function sharedClaims(pod: Pod): string[] {
+  return (pod.spec?.volumes ?? []).flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? []);
+}
+
 /** The claims behind the pod's volumes, or why one of them can't be used. Source: plugins/volumebinding (podHasPVCs) */
 export function claimsOf(pod: Pod, lister: Lister<PersistentVolumeClaim>): PodClaim[] {
   const found: PodClaim[] = [];

@@ -6,6 +6,7 @@ import type { Volume } from "@knarr/api/generated/types/core-v1.ts";
 import { type CloneableState, type Plugin, skip, unresolvable, unschedulable } from "../core/framework.ts";
 import { podInfoOf } from "../core/pod-info.ts";
 import type { PluginFactory } from "./plugin-handle.ts";
+import { sharedClaims } from "./volume-lookup.ts";
 
 const name = "VolumeRestrictions";
 const diskConflict = unschedulable(name, "node(s) had no available disk");
@@ -42,7 +43,7 @@ export const volumeRestrictions: PluginFactory = (_args, { listers }): Plugin =>
   preFilter(state, pod, snapshot) {
     const disks = (pod.pod.spec?.volumes ?? []).filter(isExclusiveDisk);
     const claims = new Set<string>();
-    for (const claimName of pod.claims) {
+    for (const claimName of sharedClaims(pod.pod)) {
       const claim = listers.persistentVolumeClaims.get(pod.namespace, claimName);
       if (claim === undefined) {
         return { status: unresolvable(name, `persistentvolumeclaim "${claimName}" not found`) };

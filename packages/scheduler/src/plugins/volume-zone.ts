@@ -3,6 +3,7 @@ import type { PersistentVolume } from "@knarr/api/generated/types/core-v1.ts";
 import { claimClass, isDelayedBinding } from "@knarr/scheduling/volumes/claim-matching.ts";
 import { type Plugin, skip, unresolvable } from "../core/framework.ts";
 import type { PluginFactory } from "./plugin-handle.ts";
+import { sharedClaims } from "./volume-lookup.ts";
 
 const name = "VolumeZone";
 const conflict = unresolvable(name, "node(s) had no available volume zone");
@@ -28,9 +29,8 @@ export const volumeZone: PluginFactory = (_args, { listers }): Plugin => ({
     "TargetPod/Update",
   ],
   preFilter(state, pod) {
-    if (pod.claims.length === 0) return { status: skip(name) };
     const topologies: VolumeTopology[] = [];
-    for (const claimName of pod.claims) {
+    for (const claimName of sharedClaims(pod.pod)) {
       const claim = listers.persistentVolumeClaims.get(pod.namespace, claimName);
       if (claim === undefined) {
         return { status: unresolvable(name, `persistentvolumeclaim "${claimName}" not found`) };
