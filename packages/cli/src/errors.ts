@@ -15,7 +15,8 @@ export function describeError(error: unknown): string {
       : `Error from server (${status.reason}): ${error.message}`;
   }
   if (error instanceof RemoteExitError) return error.message;
-  if (error instanceof CliError) return `error: ${error.message}`;
+  // Without a message everything was told before.
+  if (error instanceof CliError) return error.message === "" ? "" : `error: ${error.message}`;
   if (!(error instanceof Error)) return `error: ${String(error)}`;
   const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : undefined;
   return `error: ${error.message}${cause === undefined ? "" : `: ${cause.message}`}`;

@@ -1,4 +1,4 @@
-/** Reads what `-f` names: files, folders (with -R their subfolders), URLs, and `-` for standard input. */
+/** Reads what `-f` and `-k` name: files, folders (with -R their subfolders), URLs, `-` for standard input, kustomizations. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -8,12 +8,22 @@ import { type CliContext, CliError } from "./verb.ts";
 const EXTENSIONS = [".yaml", ".yml", ".json"];
 const URL_TIMEOUT_MS = 30_000;
 
+export interface ReadOptions {
+  readonly recursive: boolean;
+  readonly kustomize?: string;
+}
+
 /** Throws CliError when a name can't be read, or nothing was named. Objects come in the order of the names. */
 export async function readManifests(
   names: readonly string[],
-  options: { readonly recursive: boolean },
+  options: ReadOptions,
   context: CliContext,
 ): Promise<Manifest[]> {
+  if (options.kustomize !== undefined) {
+    if (names.length > 0) throw new CliError("only one of -f or -k can be specified");
+    const { buildKustomization } = await import("./kustomize/build.ts");
+    return await buildKustomization(options.kustomize);
+  }
   if (names.length === 0) throw new CliError("must specify one of -f and -k");
   const manifests: Manifest[] = [];
   for (const name of names) {
@@ -25,7 +35,13 @@ export async function readManifests(
       }
     }
   }
-  if (manifests.length === 0) throw new CliError("no objects passed");
+  if (manifests.length === 0) {
+    const only = names.length === 1 ? names[0] : undefined;
+    const isFolder = only !== undefined && only !== "-" && !/^https?:/.test(only) && (await stat(only)).isDirectory();
+    throw new CliError(
+      isFolder ? `error reading [${only}]: recognized file extensions are [.json .yaml .yml]` : "no objects passed to apply",
+    );
+  }
   return manifests;
 }
 
@@ -47,6 +63,8 @@ async function filesOf(name: string, recursive: boolean): Promise<string[]> {
 
 async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(URL_TIMEOUT_MS)]) });
-  if (!response.ok) throw new CliError(`unable to read URL ${JSON.stringify(url)}, server reported ${response.status}`);
+  if (!response.ok) {
+    throw new CliError(`unable to read URL ${JSON.stringify(url)}, server reported ${response.status} ${response.statusText}, status code=${response.status}`);
+  }
   return response.text();
 }

@@ -20,6 +20,9 @@ export interface TableQuery {
   readonly name?: string | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
+  readonly subresource?: string | undefined;
+  /** "Object" for whole objects beside the cells; their metadata alone when absent. */
+  readonly includeObject?: "Object" | undefined;
   readonly chunkSize: number;
   readonly signal: AbortSignal;
 }
@@ -29,7 +32,7 @@ export async function fetchTable(client: Client, ref: ResourceRef<unknown>, quer
   const path =
     query.name === undefined
       ? resourcePath(ref, query.namespace)
-      : objectPath(ref, { namespace: query.namespace, name: query.name });
+      : objectPath(ref, { namespace: query.namespace, name: query.name }, query.subresource);
   const rows: ServerTable["rows"][number][] = [];
   let next = "";
   for (;;) {
@@ -39,6 +42,7 @@ export async function fetchTable(client: Client, ref: ResourceRef<unknown>, quer
       query: {
         labelSelector: query.labelSelector,
         fieldSelector: query.fieldSelector,
+        includeObject: query.includeObject,
         ...(query.name === undefined && query.chunkSize > 0 ? { limit: query.chunkSize } : {}),
         ...(next === "" ? {} : { continue: next }),
       },
@@ -62,6 +66,8 @@ export interface TableStyle {
   readonly namePrefix: string;
   /** Column widths so far, for tables that grow. */
   readonly widths?: number[];
+  /** With --output-watch-events: the type of the event that the rows came with. */
+  readonly event?: string | undefined;
 }
 
 /** The table as text; `columns` are the definitions, which watch events after the first leave out. */
@@ -72,6 +78,7 @@ export function renderServerTable(
 ): string {
   const shown = columns.map((column, i) => ({ column, i })).filter(({ column }) => style.wide || column.priority === 0);
   const headings = [
+    ...(style.event === undefined ? [] : ["EVENT"]),
     ...(style.showNamespace ? ["NAMESPACE"] : []),
     ...shown.map(({ column }) => column.name.toUpperCase()),
     ...style.labelColumns.map((label) => (label.split("/").at(-1) ?? label).toUpperCase()),
@@ -81,6 +88,7 @@ export function renderServerTable(
     const metadata = row.object?.metadata;
     const labels = metadata?.labels ?? {};
     return [
+      ...(style.event === undefined ? [] : [style.event]),
       ...(style.showNamespace ? [metadata?.namespace ?? ""] : []),
       ...shown.map(({ column, i }) => {
         const text = cellText(row.cells[i]);

@@ -12,6 +12,8 @@ export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborts on the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
+  /** The words after `--`; undefined where there was none. */
+  readonly afterDashes?: readonly string[] | undefined;
 }
 
 /** Flags that stand before or after any verb. */
@@ -22,6 +24,18 @@ export interface GlobalOptions {
   readonly server?: string;
   readonly token?: string;
   readonly requestTimeout?: string;
+  readonly cluster?: string;
+  readonly user?: string;
+  readonly as?: string;
+  readonly asGroup?: readonly string[];
+  readonly asUid?: string;
+  readonly asUserExtra?: readonly string[];
+  readonly certificateAuthority?: string;
+  readonly clientCertificate?: string;
+  readonly clientKey?: string;
+  readonly insecureSkipTlsVerify?: boolean;
+  readonly tlsServerName?: string;
+  readonly warningsAsErrors?: boolean;
 }
 
 /** A client and the namespace that commands use when no flag names one. */
@@ -30,6 +44,12 @@ export interface Connection {
   readonly namespace: string;
   /** Whether `--namespace` was given. */
   readonly namespaceGiven: boolean;
+}
+
+/** A line of verbs/index.ts: what is known of a verb before its file is read. */
+export interface VerbEntry {
+  readonly name: string;
+  load(): Promise<Verb>;
 }
 
 export interface Verb {

@@ -30,6 +30,8 @@ export interface ClientOptions {
   readonly requestTimeoutMs?: number | undefined;
   /** Called right before anything but a read is sent; what it throws ends the request unsent. */
   readonly beforeWrite?: (() => void) | undefined;
+  /** Called with each Warning that an answer carries. */
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -99,13 +101,24 @@ export class Client {
     this.#clock = options.clock ?? systemClock;
     this.#timeoutMs = options.requestTimeoutMs;
     const userAgent = options.userAgent ?? config.userAgent ?? "knarr/v1.36.0";
-    this.#transport = new Transport(config, { clock: this.#clock, userAgent, beforeWrite: options.beforeWrite });
+    const { beforeWrite, onWarning } = options;
+    this.#transport = new Transport(config, { clock: this.#clock, userAgent, beforeWrite, onWarning });
   }
 
   get<T>(ref: ResourceRef<T>, key: ObjectKey, options: GetOptions = {}): Promise<T> {
     const query = { resourceVersion: options.resourceVersion };
     const headers = options.metadataOnly === true ? { accept: metadataAccept("PartialObjectMetadata") } : {};
     return this.#json<T>({ method: "GET", path: objectPath(ref, key), query, headers, ...callOf(options) });
+  }
+
+  /** A subresource that is an object: status, scale. */
+  getSubresource<R>(
+    ref: ResourceRef<unknown>,
+    key: ObjectKey,
+    subresource: string,
+    options: CallOptions = {},
+  ): Promise<R> {
+    return this.#json<R>({ method: "GET", path: objectPath(ref, key, subresource), ...callOf(options) });
   }
 
   /** One page; see `listAll` in list-all.ts for all of them. Items bear apiVersion and kind. */

@@ -125,11 +125,21 @@ export interface SelectedContext {
 }
 
 /** The named context, or the current one. Throws KubeconfigError naming what is missing. */
-export function selectContext(kubeconfig: Kubeconfig, contextName?: string): SelectedContext {
+export function selectContext(
+  kubeconfig: Kubeconfig,
+  contextName?: string,
+  overrides: { readonly cluster?: string | undefined; readonly user?: string | undefined } = {},
+): SelectedContext {
   const name = contextName ?? kubeconfig.currentContext;
-  if (name === "") throw new KubeconfigError("the kubeconfig has no current-context and none was asked for");
-  const context = kubeconfig.contexts.get(name);
-  if (context === undefined) throw new KubeconfigError(`context "${name}" does not exist in the kubeconfig`);
+  const stands = overrides.cluster !== undefined && contextName === undefined;
+  if (name === "" && !stands) throw new KubeconfigError("the kubeconfig has no current-context and none was asked for");
+  const named = kubeconfig.contexts.get(name);
+  if (named === undefined && !stands) throw new KubeconfigError(`context "${name}" does not exist in the kubeconfig`);
+  const context = {
+    ...named,
+    ...(overrides.cluster === undefined ? {} : { cluster: overrides.cluster }),
+    ...(overrides.user === undefined ? {} : { user: overrides.user }),
+  };
   const cluster = kubeconfig.clusters.get(context.cluster ?? "");
   if (cluster === undefined) {
     throw new KubeconfigError(`context "${name}" names the cluster "${context.cluster ?? ""}", which does not exist`);

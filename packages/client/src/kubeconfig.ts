@@ -23,6 +23,9 @@ export interface LoadKubeconfigOptions {
   /** Exactly this file; otherwise $KUBECONFIG (a list), otherwise ~/.kube/config. */
   readonly path?: string | undefined;
   readonly context?: string | undefined;
+  /** Entries to use instead of those that the context names. */
+  readonly cluster?: string | undefined;
+  readonly user?: string | undefined;
   /** Where KUBECONFIG and HOME are looked up, and what exec plugins run with; the process's when absent. */
   readonly env?: NodeJS.ProcessEnv;
   readonly clock?: Clock | undefined;
@@ -31,7 +34,7 @@ export interface LoadKubeconfigOptions {
 /** Throws KubeconfigError for anything missing or malformed; a file of $KUBECONFIG's list may be absent, `path` may not. */
 export function loadKubeconfig(options: LoadKubeconfigOptions = {}): RestConfig {
   const env = options.env ?? process.env;
-  const { cluster, user, namespace } = selectContext(readKubeconfig({ ...options, env }), options.context);
+  const { cluster, user, namespace } = selectContext(readKubeconfig({ ...options, env }), options.context, options);
   const clock = options.clock ?? systemClock;
   const auth = authOf(user, cluster, env, clock);
   const parts: TlsParts = {

@@ -30,6 +30,11 @@ export interface RestConfig extends TlsCredentials {
   readonly credentials?: (() => Promise<TlsCredentials>) | undefined;
   /** Headers `Impersonate-User`, `Impersonate-Group`, ... of `--as` and `as:`. */
   readonly impersonate?:
-    | { readonly user: string; readonly groups?: readonly string[] | undefined; readonly uid?: string | undefined }
+    | {
+        readonly user: string;
+        readonly groups?: readonly string[] | undefined;
+        readonly uid?: string | undefined;
+        readonly extra?: Readonly<Record<string, readonly string[]>> | undefined;
+      }
     | undefined;
 }

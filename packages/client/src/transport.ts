@@ -45,12 +45,18 @@ export class Transport {
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #beforeWrite: (() => void) | undefined;
+  readonly #onWarning: ((text: string) => void) | undefined;
   #agents: Agents | undefined;
   #credentials: TlsCredentials | undefined;
 
   constructor(
     config: RestConfig,
-    options: { readonly clock: Clock; readonly userAgent: string; readonly beforeWrite?: (() => void) | undefined },
+    options: {
+      readonly clock: Clock;
+      readonly userAgent: string;
+      readonly beforeWrite?: (() => void) | undefined;
+      readonly onWarning?: ((text: string) => void) | undefined;
+    },
   ) {
     this.config = config;
     this.#base = new URL(config.server);
@@ -60,6 +66,7 @@ export class Transport {
     this.#clock = options.clock;
     this.#userAgent = options.userAgent;
     this.#beforeWrite = options.beforeWrite;
+    this.#onWarning = options.onWarning;
   }
 
   /** The path and query that go into the request line. */
@@ -108,6 +115,7 @@ export class Transport {
     for (let attempt = 0; ; attempt++) {
       const response = await this.#once(request, deadlineMs, stream);
       const status = response.statusCode ?? 0;
+      if (this.#onWarning !== undefined) for (const text of warningsOf(response)) this.#onWarning(text);
       if (status < 400) return response;
       const body = await this.#body(response, request, deadlineMs);
       const error = responseError(status, body, `${request.method} ${request.path}`);
@@ -219,6 +227,9 @@ export class Transport {
       headers["impersonate-user"] = impersonate.user;
       if (impersonate.groups !== undefined) headers["impersonate-group"] = [...impersonate.groups];
       if (impersonate.uid !== undefined) headers["impersonate-uid"] = impersonate.uid;
+      for (const [key, values] of Object.entries(impersonate.extra ?? {})) {
+        headers[`impersonate-extra-${encodeURIComponent(key).toLowerCase()}`] = [...values];
+      }
     }
     return Object.assign(headers, own);
   }
@@ -303,4 +314,12 @@ function retryAfterMs(status: number, header: string | undefined): number | unde
   // Source: client-go rest/with_retry.go: 429 and 5xx, and only with a Retry-After of whole seconds.
   if ((status !== 429 && status < 500) || header === undefined || !/^\d+$/.test(header)) return undefined;
   return Number(header) * 1000;
+}
+
+/** The texts of `Warning: 299 - "..."` headers. Source: RFC 7234 5.5, KEP-1693. */
+function warningsOf(response: IncomingMessage): string[] {
+  const headers = response.headersDistinct.warning ?? [];
+  return headers.flatMap((header) =>
+    [...header.matchAll(/299 \S+ "((?:\\.|[^"\\])*)"/g)].map(([, text = ""]) => text.replace(/\\(.)/g, "$1")),
+  );
 }

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { humanDuration } from "@knarr/api/human-duration.ts";
 import { renderLines } from "./lines.ts";
 import { parseManifests } from "./manifests.ts";
-import { listOf, objectName, parseOutputFormat, renderJson, renderYaml } from "./output.ts";
+import { printerOf } from "../print.ts";
+import { listOf, objectName, renderJson, renderYaml } from "./output.ts";
 import { type DiscoveredResource, ResourceMapper } from "./resource-mapper.ts";
 import { deploymentRolloutStatus } from "./rollout-status.ts";
 import { parseSelection } from "./selection.ts";
@@ -97,8 +98,8 @@ test("objectName() has the group when there is one", () => {
   assert.equal(objectName({ group: "apps", singular: "deployment" }, "web"), "deployment.apps/web");
 });
 
-test("parseOutputFormat() names the allowed formats when given another", () => {
-  assert.throws(() => parseOutputFormat("xml"), /allowed formats are: json,name,wide,yaml/);
+test("printerOf() names the allowed formats when given another", () => {
+  assert.throws(() => printerOf({ output: "xml" }), /allowed formats are: go-template,go-template-file,json,/);
 });
 
 test("parseManifests() unfolds Lists, skips empty documents and keeps order", () => {

@@ -3,22 +3,8 @@
  */
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { stringify } from "yaml";
-import { CliError } from "../verb.ts";
+import { sortKeys } from "./go-text.ts";
 import type { DiscoveredResource } from "./resource-mapper.ts";
-
-export const OutputFormat = { table: "", wide: "wide", yaml: "yaml", json: "json", name: "name" } as const;
-export type OutputFormat = (typeof OutputFormat)[keyof typeof OutputFormat];
-
-/** Throws CliError naming the allowed formats. */
-export function parseOutputFormat(text: string | undefined): OutputFormat {
-  const formats: readonly string[] = Object.values(OutputFormat);
-  if (text !== undefined && !formats.includes(text)) {
-    throw new CliError(
-      `unable to match a printer suitable for the output format ${JSON.stringify(text)}, allowed formats are: json,name,wide,yaml`,
-    );
-  }
-  return (text ?? "") as OutputFormat;
-}
 
 /** kubectl hides managedFields unless asked. */
 export function withoutManagedFields<T extends KubeObject>(object: T): T {
@@ -42,20 +28,14 @@ export function renderYaml(value: unknown): string {
 }
 
 export function renderJson(value: unknown): string {
-  return `${JSON.stringify(sortKeys(value), undefined, 4)}\n`;
+  const whole = (_key: string, inner: unknown) => (typeof inner === "bigint" ? rawJson(String(inner)) : inner);
+  return `${JSON.stringify(sortKeys(value), whole, 4)}\n`;
 }
+
+/** 64-bit numbers as they are. */
+const { rawJSON: rawJson } = JSON as unknown as { rawJSON(text: string): unknown };
 
 /** Several objects as one document of kind List. */
 export function listOf(items: readonly unknown[]): object {
   return { apiVersion: "v1", items, kind: "List", metadata: { resourceVersion: "" } };
-}
-
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => [key, sortKeys(inner)]),
-  );
 }

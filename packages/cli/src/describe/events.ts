@@ -24,13 +24,18 @@ export async function eventsOf(client: Client, object: KubeObject, signal: Abort
 const timeOf = (event: Event) =>
   Date.parse(event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "");
 
+/** `5m`, or `5m (x3 over 20m)` for what happened more than once. */
+export function ageOfEvent(event: Event, nowMs: number): string {
+  const count = event.series?.count ?? event.count ?? 1;
+  const first = Date.parse(event.firstTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "");
+  const last = humanDuration(nowMs - timeOf(event));
+  return count > 1 ? `${last} (x${count} over ${humanDuration(nowMs - first)})` : last;
+}
+
 export function renderEvents(events: readonly Event[], nowMs: number): string {
   if (events.length === 0) return "Events:  <none>\n";
   const rows = events.map((event) => {
-    const count = event.count ?? event.series?.count ?? 1;
-    const first = Date.parse(event.firstTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "");
-    const last = humanDuration(nowMs - timeOf(event));
-    const age = count > 1 ? `${last} (x${count} over ${humanDuration(nowMs - first)})` : last;
+    const age = ageOfEvent(event, nowMs);
     const from = event.source?.component ?? event.reportingComponent ?? "";
     return [event.type ?? "", event.reason ?? "", age, from, (event.message ?? "").trim()];
   });

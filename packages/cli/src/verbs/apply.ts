@@ -1,162 +1,170 @@
 /**
- * `knarr apply`: brings objects to the state of manifests by server-side apply.
- *
- * Differs from upstream: kubectl applies on the client by default; here the server does, with the field manager
- * "knarr", because ownership then stands in managedFields and needs no copy of the manifest in an annotation. Fields
- * that other managers own are taken over, as client-side apply does silently.
+ * `knarr apply`: brings objects to the state of manifests. As kubectl does: on the client, by a three-way merge with the
+ * manifest that was applied last (an annotation keeps it), or with --server-side by the server. See docs/adr/002.
  */
-
+import { stringifyCanonical } from "@knarr/apimachinery/json.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
-import { isNotFound } from "@knarr/apimachinery/status-error.ts";
+import { parseLabelSelector as selectorOf } from "@knarr/apimachinery/label-selector.ts";
+import { apiVersionOf, type ObjectKey } from "@knarr/apimachinery/resource.ts";
+import type { JsonObject } from "@knarr/apimachinery/schema.ts";
+import { isConflict, isNotFound, StatusError } from "@knarr/apimachinery/status-error.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import type { Manifest } from "../core/manifests.ts";
-import { OutputFormat, objectName, parseOutputFormat, renderJson, renderYaml } from "../core/output.ts";
-import type { ResourceMapper } from "../core/resource-mapper.ts";
+import type { DiscoveredResource } from "../core/resource-mapper.ts";
+import { threeWayMergePatch } from "../core/three-way-merge.ts";
 import { discover } from "../discovery.ts";
-import { describeError } from "../errors.ts";
+import { addFileFlags, collect, type FileOptions, onByDefault } from "../flags.ts";
+import { patchLocally, schemaOf } from "../local-patch.ts";
+import { type FieldValidation, forEachManifest, locate, parseValidation } from "../manifest-actions.ts";
+import { addDryRunFlag, addPrintFlags, type DryRun, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
+import { prune } from "../prune.ts";
 import { readManifests } from "../read-manifests.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
-import { collect } from "./get.ts";
+import { registerLastApplied } from "./apply-last-applied.ts";
 
-interface ApplyOptions extends GlobalOptions {
-  readonly filename?: readonly string[];
-  readonly recursive?: boolean;
+export interface ApplyOptions extends GlobalOptions, FileOptions, PrintOptions {
   readonly dryRun?: string;
-  readonly output?: string;
-  readonly fieldManager: string;
-  readonly forceConflicts: boolean;
+  readonly serverSide?: boolean;
+  readonly forceConflicts?: boolean;
+  readonly fieldManager?: string;
   readonly validate: string;
+  readonly overwrite: boolean;
+  readonly force?: boolean;
+  readonly prune?: boolean;
+  readonly pruneAllowlist?: readonly string[];
+  readonly selector?: string;
+  readonly all?: boolean;
 }
+
+export const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 export const apply: Verb = {
   name: "apply",
   register(program, context) {
-    program
+    const command = program
       .command("apply")
       .description("Apply a configuration to a resource by file name or stdin")
-      .option("-f, --filename <names>", "files, folders, URLs or - for standard input", collect)
-      .option("-R, --recursive", "read folders with their subfolders")
-      .option("--dry-run <mode>", "none or server", "none")
-      .option("-o, --output <format>", "one of: json, yaml, name")
-      .option("--field-manager <name>", "who owns the applied fields", "knarr")
-      .option("--no-force-conflicts", "fail where other managers own a field")
+      .option("--server-side", "have the server merge")
+      .option("--force-conflicts", "with --server-side: take over fields that others own")
+      .option("--field-manager <name>", "who owns the applied fields")
       .option("--validate <mode>", "strict, warn or ignore", "strict")
-      .action((_options: unknown, command: Command) => runApply(command.optsWithGlobals<ApplyOptions>(), context));
+      .option("--force", "delete and make anew what can't be changed")
+      .option("--prune", "delete what was applied before and is in no manifest any more")
+      .option("--prune-allowlist <group/version/kind>", "kinds to prune instead of the usual ones", collect)
+      .option("-l, --selector <query>", "only manifests with these labels; with --prune: what may be pruned")
+      .option("--all", "with --prune: everything of the namespace may be pruned");
+    onByDefault(command, "overwrite", "resolve differences by the manifest's values");
+    addPrintFlags(addDryRunFlag(addFileFlags(command))).action((_options: unknown, self: Command) =>
+      runApply(self.optsWithGlobals<ApplyOptions>(), context),
+    );
+    registerLastApplied(command, context);
   },
 };
 
-export type FieldValidation = "Strict" | "Warn" | "Ignore";
-
-/** kubectl's --validate values: true and false are older names. */
-export function parseValidation(text: string): FieldValidation {
-  const modes: Readonly<Record<string, FieldValidation>> = {
-    strict: "Strict",
-    true: "Strict",
-    warn: "Warn",
-    ignore: "Ignore",
-    false: "Ignore",
-  };
-  const mode = modes[text];
-  if (mode === undefined)
-    throw new CliError(`invalid --validate ${JSON.stringify(text)}: must be strict, warn or ignore`);
-  return mode;
-}
-
-export function parseDryRun(text: string | undefined): boolean {
-  if (text !== undefined && text !== "none" && text !== "server") {
-    throw new CliError(`invalid dry-run value (${text}). Must be "none" or "server"`);
-  }
-  return text === "server";
-}
-
-/** Where the manifest's object goes; throws CliError when its namespace contradicts --namespace. */
-export function locate(manifest: Manifest, mapper: ResourceMapper, connection: Connection) {
-  const { object } = manifest;
-  const resource = mapper.forKind(object.apiVersion, object.kind);
-  if (!resource.namespaced) return { resource, namespace: "" };
-  const namespace = object.metadata.namespace ?? connection.namespace;
-  if (connection.namespaceGiven && namespace !== connection.namespace) {
-    throw new CliError(
-      `the namespace from the provided object "${namespace}" does not match the namespace "${connection.namespace}". ` +
-        `You must pass '--namespace=${namespace}' to perform this operation.`,
-    );
-  }
-  return { resource, namespace };
-}
-
-/** Runs `one` for every manifest; each failure is printed and the command fails at the end, as kubectl does. */
-export async function forEachManifest(
-  manifests: readonly Manifest[],
-  context: CliContext,
-  one: (manifest: Manifest) => Promise<void>,
-): Promise<void> {
-  let last: unknown;
-  for (const manifest of manifests) {
-    try {
-      await one(manifest);
-    } catch (error) {
-      if (context.signal.aborted) throw error;
-      if (last !== undefined) context.stderr.write(`${describeError(last)}\n`);
-      last = new CliManifestError(manifest.source, error);
-    }
-  }
-  if (last !== undefined) throw last;
-}
-
-/** Says which file an error belongs to: `Error from server (BadRequest): error when creating "web.yaml": ...`. */
-class CliManifestError extends CliError {
-  constructor(source: string, cause: unknown) {
-    super(describeError(cause).replace(/^error: /, ""));
-    this.message = `when handling ${JSON.stringify(source)}: ${this.message}`;
-    this.cause = cause;
-  }
+export interface ApplyTask {
+  readonly options: ApplyOptions;
+  readonly dryRun: DryRun;
+  readonly fieldValidation: FieldValidation;
+  readonly connection: Connection;
+  readonly context: CliContext;
 }
 
 async function runApply(options: ApplyOptions, context: CliContext): Promise<void> {
-  const format = parseOutputFormat(options.output);
+  if (options.filename === undefined && options.kustomize === undefined) {
+    throw new CliError("must specify one of -f and -k");
+  }
+  if (options.forceConflicts === true && options.serverSide !== true) {
+    throw new CliError("--force-conflicts only works with --server-side");
+  }
   const dryRun = parseDryRun(options.dryRun);
+  if (dryRun === "client" && options.serverSide === true) {
+    throw new CliError(
+      "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
+    );
+  }
+  if (options.prune === true && options.all !== true && options.selector === undefined) {
+    throw new CliError("all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector");
+  }
   const fieldValidation = parseValidation(options.validate);
-  const manifests = await readManifests(options.filename ?? [], { recursive: options.recursive === true }, context);
+  const printer = new ResultPrinter(options, context);
+  const recursive = options.recursive === true;
+  const manifests = (await readManifests(options.filename ?? [], { ...options, recursive }, context)).filter((m) =>
+    options.selector === undefined ? true : matches(options.selector, m.object),
+  );
   const connection = await connect(options, context);
   const mapper = await discover(connection.client, context.signal);
-  await forEachManifest(manifests, context, async (manifest) => {
-    const { resource, namespace } = locate(manifest, mapper, connection);
-    const name = manifest.object.metadata.name ?? "";
-    if (name === "") throw new CliError("resource name may not be empty");
-    const key = { namespace, name };
-    const object = {
-      ...manifest.object,
-      metadata: { ...manifest.object.metadata, ...(namespace === "" ? {} : { namespace }) },
-    };
-    const before = await getOrUndefined(connection, resource, key, context.signal);
-    const after = (await connection.client.patch(
-      resource,
-      key,
-      { type: "apply", body: object },
-      {
-        fieldManager: options.fieldManager,
-        force: options.forceConflicts,
-        dryRun,
-        fieldValidation,
-        signal: context.signal,
-      },
-    )) as KubeObject;
-    if (format === OutputFormat.yaml || format === OutputFormat.json) {
-      context.stdout.write(format === OutputFormat.yaml ? renderYaml(after) : renderJson(after));
-      return;
+  const task: ApplyTask = { options, dryRun, fieldValidation, connection, context };
+  const applied: { uid: string; namespace: string }[] = [];
+  await forEachManifest("applying", manifests, context, async (manifest) => {
+    const { object } = manifest;
+    const { resource, namespace } = locate(object, mapper, connection);
+    const name = object.metadata.name ?? "";
+    if (name === "" && object.metadata.generateName !== undefined) {
+      throw new CliError(`from ${object.metadata.generateName}: cannot use generate name with apply`);
     }
-    const outcome = outcomeOf(before, after);
-    const suffix = dryRun ? " (server dry run)" : "";
-    const shown = objectName(resource, name);
-    context.stdout.write(format === OutputFormat.name ? `${shown}\n` : `${shown} ${outcome}${suffix}\n`);
+    if (name === "") throw new CliError("resource name may not be empty");
+    const wanted = {
+      ...object,
+      metadata: { ...object.metadata, ...(namespace === "" ? {} : { namespace }) },
+    } as KubeObject;
+    const key = { namespace, name };
+    const { after, did } =
+      options.serverSide === true
+        ? await applyOnServer(task, resource, key, wanted)
+        : await applyOnClient(task, resource, key, wanted, manifest);
+    applied.push({ uid: after.metadata.uid ?? "", namespace });
+    printer.print({ ...after, apiVersion: apiVersionOf(resource), kind: resource.kind }, did);
   });
+  if (options.prune === true) await prune(task, mapper, applied, printer);
 }
 
-async function getOrUndefined(
+function matches(selector: string, object: KubeObject): boolean {
+  return selectorOf(selector).matches(object.metadata.labels ?? {});
+}
+
+async function applyOnServer(task: ApplyTask, resource: DiscoveredResource, key: ObjectKey, wanted: KubeObject) {
+  const { options, context, connection, dryRun, fieldValidation } = task;
+  const settings = {
+    fieldManager: options.fieldManager ?? "kubectl",
+    force: options.forceConflicts === true,
+    dryRun: dryRun === "server",
+    fieldValidation,
+    signal: context.signal,
+  };
+  try {
+    const after = await connection.client.patch(resource, key, { type: "apply", body: wanted }, settings);
+    return { after: after as KubeObject, did: "serverside-applied" };
+  } catch (error) {
+    if (!isConflict(error) || (error as StatusError).status.details?.causes === undefined) throw error;
+    throw new CliError(
+      `${(error as StatusError).message}\n` +
+        "Please review the fields above--they currently have other managers. Here\n" +
+        "are the ways you can resolve this warning:\n" +
+        "* If you intend to manage all of these fields, please re-run the apply\n" +
+        "  command with the `--force-conflicts` flag.\n" +
+        "* If you do not intend to manage all of the fields, please edit your\n" +
+        "  manifest to remove references to the fields that should keep their\n" +
+        "  current managers.\n" +
+        "* You may co-own fields by updating your manifest to match the existing\n" +
+        "  value; in this case, you'll become the manager if the other manager(s)\n" +
+        "  stop managing the field (remove it from their configuration).\n" +
+        "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts",
+    );
+  }
+}
+
+/** The manifest with the annotation that remembers it. */
+export function withLastApplied(wanted: KubeObject): KubeObject {
+  const { [LAST_APPLIED]: _old, ...annotations } = wanted.metadata.annotations ?? {};
+  const remembered = `${stringifyCanonical({ ...wanted, metadata: { ...wanted.metadata, annotations } })}\n`;
+  return { ...wanted, metadata: { ...wanted.metadata, annotations: { ...annotations, [LAST_APPLIED]: remembered } } };
+}
+
+export async function getIfThere(
   { client }: Connection,
-  resource: Parameters<Connection["client"]["get"]>[0],
-  key: { namespace: string; name: string },
+  resource: DiscoveredResource,
+  key: ObjectKey,
   signal: AbortSignal,
 ): Promise<KubeObject | undefined> {
   try {
@@ -167,12 +175,57 @@ async function getOrUndefined(
   }
 }
 
-function outcomeOf(before: KubeObject | undefined, after: KubeObject): "created" | "configured" | "unchanged" {
-  if (before === undefined || before.metadata.uid !== after.metadata.uid) return "created";
-  // Taking over ownership alone also changes the version; what people ask is whether the object differs.
-  const content = (object: KubeObject) => {
-    const { resourceVersion: _version, managedFields: _fields, ...metadata } = object.metadata;
-    return renderJson({ ...object, metadata, status: undefined });
+async function applyOnClient(
+  task: ApplyTask,
+  resource: DiscoveredResource,
+  key: ObjectKey,
+  wanted: KubeObject,
+  { source }: Manifest,
+): Promise<{ after: KubeObject; did: string }> {
+  const { connection, context, dryRun, fieldValidation, options } = task;
+  const settings = {
+    fieldManager: options.fieldManager ?? "kubectl-client-side-apply",
+    dryRun: dryRun === "server",
+    fieldValidation,
+    signal: context.signal,
   };
-  return content(before) === content(after) ? "unchanged" : "configured";
+  const modified = withLastApplied(wanted);
+  const live = await getIfThere(connection, resource, key, context.signal);
+  if (live === undefined) {
+    if (dryRun === "client") return { after: modified, did: "created" };
+    const created = (await connection.client.create(resource, modified, settings)) as KubeObject;
+    return { after: created, did: "created" };
+  }
+  const remembered = live.metadata.annotations?.[LAST_APPLIED];
+  if (remembered === undefined) {
+    context.stderr.write(
+      `Warning: resource ${resource.resource}/${key.name} is missing the ${LAST_APPLIED} annotation which is required by ` +
+        "knarr apply. knarr apply should only be used on resources created declaratively by either knarr create " +
+        "--save-config or knarr apply. The missing annotation will be patched automatically.\n",
+    );
+  }
+  const last = remembered === undefined ? undefined : parseRemembered(remembered, source);
+  const schema = schemaOf(modified as { apiVersion?: string });
+  const patch = threeWayMergePatch(last, json(modified), json(live), schema);
+  if (Object.keys(patch).length === 0) return { after: live, did: "unchanged" };
+  const type = schema === undefined ? "merge" : "strategic";
+  if (dryRun === "client") return { after: patchLocally(live, type, patch), did: "configured" };
+  try {
+    const after = await connection.client.patch(resource, key, { type, body: patch }, settings);
+    return { after: after as KubeObject, did: "configured" };
+  } catch (error) {
+    if (options.force !== true || !(error instanceof StatusError)) throw error;
+    await connection.client.delete(resource, key, { signal: context.signal });
+    return { after: (await connection.client.create(resource, modified, settings)) as KubeObject, did: "configured" };
+  }
+}
+
+const json = (object: KubeObject) => object as unknown as JsonObject;
+
+function parseRemembered(text: string, source: string): JsonObject {
+  try {
+    return JSON.parse(text) as JsonObject;
+  } catch (error) {
+    throw new CliError(`retrieving original configuration from annotation for ${source}: ${(error as Error).message}`);
+  }
 }

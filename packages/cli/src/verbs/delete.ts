@@ -12,14 +12,14 @@ import type { DiscoveredResource, ResourceMapper } from "../core/resource-mapper
 import { parseSelection } from "../core/selection.ts";
 import { discover } from "../discovery.ts";
 import { describeError } from "../errors.ts";
+import { addFileFlags, type FileOptions, onByDefault } from "../flags.ts";
+import { locate } from "../manifest-actions.ts";
+import { parseDryRun } from "../print.ts";
 import { readManifests } from "../read-manifests.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
-import { locate } from "./apply.ts";
-import { collect } from "./get.ts";
 
-interface DeleteOptions extends GlobalOptions {
-  readonly filename?: readonly string[];
-  readonly recursive?: boolean;
+interface DeleteOptions extends GlobalOptions, FileOptions {
+  readonly dryRun?: string;
   readonly selector?: string;
   readonly fieldSelector?: string;
   readonly all?: boolean;
@@ -27,7 +27,7 @@ interface DeleteOptions extends GlobalOptions {
   readonly gracePeriod: string;
   readonly force?: boolean;
   readonly now?: boolean;
-  readonly wait: boolean | string;
+  readonly wait: boolean;
   readonly timeout: string;
   readonly cascade: string;
   readonly ignoreNotFound?: boolean;
@@ -43,12 +43,10 @@ const WAIT_POLL_MS = 250;
 export const deleteVerb: Verb = {
   name: "delete",
   register(program, context) {
-    program
+    const command = program
       .command("delete")
       .description("Delete resources by file names, stdin, resources and names, or by resources and label selector")
       .argument("[type|type/name...]", "resource types and names")
-      .option("-f, --filename <names>", "files, folders, URLs or - for standard input", collect)
-      .option("-R, --recursive", "read folders with their subfolders")
       .option("-l, --selector <query>", "label selector")
       .option("--field-selector <query>", "field selector")
       .option("--all", "all objects of the given types in the namespace")
@@ -56,20 +54,27 @@ export const deleteVerb: Verb = {
       .option("--grace-period <seconds>", "seconds to end gracefully; negative leaves it to the object", "-1")
       .option("--force", "with --grace-period=0: remove at once, without waiting for the node")
       .option("--now", "same as --grace-period=1")
-      .option("--wait [bool]", "wait until the objects are gone", "true")
       .option("--timeout <duration>", "how long to wait, 0s for as long as it takes", "0s")
-      .option("--cascade <policy>", "background, orphan or foreground", "background")
+      .option("--cascade [policy]", "background, orphan or foreground", "background")
       .option("--ignore-not-found", "exit 0 when an object does not exist")
-      .option("-o, --output <format>", "name")
-      .action((words: string[], _options: unknown, command: Command) =>
-        runDelete(words, command.optsWithGlobals<DeleteOptions>(), context),
-      );
+      .option("--dry-run <mode>", 'must be "none", "server" or "client"', "none")
+      .option("-o, --output <format>", "name");
+    onByDefault(addFileFlags(command), "wait", "wait until the objects are gone");
+    command.action((words: string[], _options: unknown, self: Command) =>
+      runDelete(words, self.optsWithGlobals<DeleteOptions>(), context),
+    );
   },
 };
 
 async function runDelete(words: string[], options: DeleteOptions, context: CliContext): Promise<void> {
   const propagationPolicy = parseCascade(options.cascade);
+  const dryRun = parseDryRun(options.dryRun);
   const graceSeconds = graceOf(options);
+  if (options.force === true) {
+    context.stderr.write(
+      "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.\n",
+    );
+  }
   const connection = await connect(options, context);
   const mapper = await discover(connection.client, context.signal);
   const targets = await targetsOf(words, options, connection, mapper, context);
@@ -77,16 +82,18 @@ async function runDelete(words: string[], options: DeleteOptions, context: CliCo
   let failure: unknown;
   for (const target of targets) {
     try {
-      const answer = await connection.client.delete(target.resource, target.key, {
-        propagationPolicy,
-        ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }),
-        signal: context.signal,
-      });
+      const settings = { propagationPolicy, dryRun: dryRun === "server", signal: context.signal };
+      const grace = graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds };
+      const answer =
+        dryRun === "client"
+          ? await connection.client.get(target.resource, target.key, { signal: context.signal })
+          : await connection.client.delete(target.resource, target.key, { ...settings, ...grace });
       const shown = objectName(target.resource, target.key.name);
       const forced = options.force === true ? " force" : "";
       const scope = target.key.namespace === "" ? "" : ` from ${target.key.namespace} namespace`;
+      const suffix = { none: "", client: " (dry run)", server: " (server dry run)" }[dryRun];
       const quoted = shown.replace(/\/(.*)$/, ' "$1"');
-      context.stdout.write(options.output === "name" ? `${shown}\n` : `${quoted}${forced} deleted${scope}\n`);
+      context.stdout.write(options.output === "name" ? `${shown}\n` : `${quoted}${forced} deleted${scope}${suffix}\n`);
       waiting.push({ target, uid: uidOf(answer) });
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
@@ -95,8 +102,9 @@ async function runDelete(words: string[], options: DeleteOptions, context: CliCo
       failure = error;
     }
   }
-  if (String(options.wait) !== "false" && graceSeconds !== 0)
+  if (options.wait && graceSeconds !== 0 && dryRun === "none") {
     await waitUntilGone(waiting, options, connection, context);
+  }
   if (failure !== undefined) throw failure;
 }
 
@@ -131,11 +139,12 @@ async function targetsOf(
   mapper: ResourceMapper,
   context: CliContext,
 ): Promise<Target[]> {
-  if (options.filename !== undefined) {
-    const manifests = await readManifests(options.filename, { recursive: options.recursive === true }, context);
-    return manifests.map((manifest) => {
-      const { resource, namespace } = locate(manifest, mapper, connection);
-      return { resource, key: { namespace, name: manifest.object.metadata.name ?? "" } };
+  if (options.filename !== undefined || options.kustomize !== undefined) {
+    const recursive = options.recursive === true;
+    const manifests = await readManifests(options.filename ?? [], { ...options, recursive }, context);
+    return manifests.map(({ object }) => {
+      const { resource, namespace } = locate(object, mapper, connection);
+      return { resource, key: { namespace, name: object.metadata.name ?? "" } };
     });
   }
   const targets: Target[] = [];

@@ -1,86 +1,124 @@
 /** `knarr get`: lists and shows objects. */
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
-import { resourcePath } from "@knarr/apimachinery/resource.ts";
+import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { isNotFound, StatusError } from "@knarr/apimachinery/status-error.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
-import {
-  listOf,
-  OutputFormat,
-  objectName,
-  parseOutputFormat,
-  renderJson,
-  renderYaml,
-  withoutManagedFields,
-} from "../core/output.ts";
+import { listOf, objectName } from "../core/output.ts";
+import type { ResourceMapper } from "../core/resource-mapper.ts";
 import { parseSelection, type Selection } from "../core/selection.ts";
-import type { TableColumn } from "../core/table.ts";
+import { sortByPath } from "../core/sort-by.ts";
 import { discover } from "../discovery.ts";
 import { describeError } from "../errors.ts";
-import { fetchTable, renderServerTable, type ServerTable, TABLE_ACCEPT, type TableStyle } from "../server-table.ts";
+import { addFileFlags, collect, type FileOptions } from "../flags.ts";
+import { addPrintFlags, type PrintOptions, type Printer, printerOf } from "../print.ts";
+import { readManifests } from "../read-manifests.ts";
+import { fetchTable, renderServerTable, type ServerTable, type TableStyle } from "../server-table.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
+import { watchObjects } from "../watch-objects.ts";
 
-interface GetOptions extends GlobalOptions {
-  readonly output?: string;
+export interface GetOptions extends GlobalOptions, PrintOptions, FileOptions {
   readonly allNamespaces?: boolean;
   readonly selector?: string;
   readonly fieldSelector?: string;
   readonly watch?: boolean;
   readonly watchOnly?: boolean;
+  readonly outputWatchEvents?: boolean;
   readonly headers: boolean;
+  readonly showKind?: boolean;
   readonly showLabels?: boolean;
   readonly labelColumns?: readonly string[];
   readonly ignoreNotFound?: boolean;
-  readonly showManagedFields?: boolean;
+  readonly sortBy?: string;
+  readonly subresource?: string;
+  readonly raw?: string;
   readonly chunkSize: string;
 }
 
 export const get: Verb = {
   name: "get",
   register(program, context) {
-    program
+    const command = program
       .command("get")
       .description("Display one or many resources")
       .argument("[type|type/name...]", "resource types and names")
-      .option("-o, --output <format>", "one of: json, yaml, name, wide")
       .option("-A, --all-namespaces", "list across all namespaces")
       .option("-l, --selector <query>", "label selector, e.g. app=web,tier!=cache")
       .option("--field-selector <query>", "field selector, e.g. status.phase=Running")
       .option("-w, --watch", "after listing, watch for changes")
       .option("--watch-only", "watch without listing first")
+      .option("--output-watch-events", "print the type of each watch event")
       .option("--no-headers", "leave out the headings")
+      .option("--show-kind", "put the type before each name")
       .option("--show-labels", "show all labels as the last column")
       .option("-L, --label-columns <labels>", "labels to show as columns", collect)
       .option("--ignore-not-found", "exit 0 when a named object does not exist")
-      .option("--show-managed-fields", "keep managedFields in yaml and json")
-      .option("--chunk-size <n>", "objects per request, 0 for all at once", "500")
-      .action((words: string[], _options: unknown, command: Command) =>
-        runGet(words, command.optsWithGlobals<GetOptions>(), context),
-      );
+      .option("--sort-by <path>", "JSONPath of the field to sort by, e.g. .metadata.name")
+      .option("--subresource <name>", "status, scale or another subresource of the object")
+      .option("--server-print", "have the server make the tables (always so here)", true)
+      .option("--raw <path>", "the answer to this path, as it is")
+      .option("--chunk-size <n>", "objects per request, 0 for all at once", "500");
+    addPrintFlags(addFileFlags(command)).action((words: string[], _options: unknown, self: Command) =>
+      runGet(words, self.optsWithGlobals<GetOptions>(), context),
+    );
   },
 };
 
-export function collect(value: string, previous: readonly string[] = []): string[] {
-  return [...previous, ...value.split(",").filter((v) => v !== "")];
-}
-
 async function runGet(words: string[], options: GetOptions, context: CliContext): Promise<void> {
-  const format = parseOutputFormat(options.output);
+  // cobra's --no-headers is a flag of its own, so `--no-headers=false` means headings.
+  const printer = printerOf(options, true);
   const connection = await connect(options, context);
+  if (options.raw !== undefined) {
+    await printRaw(options.raw, words, connection, context);
+    return;
+  }
   const mapper = await discover(connection.client, context.signal);
-  const selections = parseSelection(words, mapper);
-  const isTable = format === OutputFormat.table || format === OutputFormat.wide;
+  const selections = await selectionsOf(words, options, mapper, connection, context);
   if (options.watch === true || options.watchOnly === true) {
     const [only] = selections;
-    if (selections.length !== 1 || only === undefined)
+    if (selections.length !== 1 || only === undefined) {
       throw new CliError("you may only specify a single resource type");
-    await watchObjects(only, options, connection, context);
-  } else if (isTable) await printTables(selections, options, connection, context);
-  else await printObjects(selections, options, connection, context);
+    }
+    const namespace = scopeOf(only, options, connection);
+    await watchObjects({ ...only, namespace }, printer, styleOf(only, false, options), options, connection, context);
+  } else if (printer === undefined) await printTables(selections, options, connection, context);
+  else await printObjects(selections, printer, options, connection, context);
 }
 
-function scopeOf(selection: Selection, options: GetOptions, connection: Connection): string {
+async function printRaw(path: string, words: string[], { client }: Connection, context: CliContext): Promise<void> {
+  if (words.length > 0) throw new CliError("arguments may not be passed when --raw is specified");
+  if (!path.startsWith("/")) throw new CliError(`--raw must begin with "/", got ${JSON.stringify(path)}`);
+  const stream = await client.stream({ method: "GET", path, signal: context.signal });
+  for await (const chunk of stream) context.stdout.write(chunk as Buffer);
+}
+
+interface Located extends Selection {
+  /** Where the file says; undefined for what the command line names. */
+  readonly namespace?: string | undefined;
+}
+
+async function selectionsOf(
+  words: string[],
+  options: GetOptions,
+  mapper: ResourceMapper,
+  connection: Connection,
+  context: CliContext,
+): Promise<Located[]> {
+  if (options.filename === undefined && options.kustomize === undefined) {
+    return parseSelection(words, mapper);
+  }
+  const recursive = options.recursive === true;
+  const manifests = await readManifests(options.filename ?? [], { ...options, recursive }, context);
+  return manifests.map(({ object }) => ({
+    resource: mapper.forKind(object.apiVersion, object.kind),
+    name: object.metadata.name,
+    namespace: object.metadata.namespace ?? connection.namespace,
+  }));
+}
+
+function scopeOf(selection: Located, options: GetOptions, connection: Connection): string {
   if (!selection.resource.namespaced) return "";
+  if (selection.namespace !== undefined) return selection.namespace;
   if (options.allNamespaces !== true) return connection.namespace;
   if (selection.name !== undefined) {
     throw new CliError("a resource cannot be retrieved by name across all namespaces");
@@ -95,18 +133,18 @@ function styleOf(selection: Selection, several: boolean, options: GetOptions): T
     showNamespace: options.allNamespaces === true && selection.resource.namespaced,
     showLabels: options.showLabels === true,
     labelColumns: options.labelColumns ?? [],
-    namePrefix: several ? objectName(selection.resource, "").slice(0, -1) : "",
+    namePrefix: several || options.showKind === true ? objectName(selection.resource, "").slice(0, -1) : "",
   };
 }
 
 async function printTables(
-  selections: readonly Selection[],
+  selections: readonly Located[],
   options: GetOptions,
   connection: Connection,
   context: CliContext,
 ): Promise<void> {
   const several = new Set(selections.map((s) => s.resource)).size > 1;
-  const groups: { selection: Selection; table: ServerTable }[] = [];
+  const groups: { selection: Located; table: ServerTable }[] = [];
   const failures: unknown[] = [];
   for (const selection of selections) {
     try {
@@ -115,6 +153,9 @@ async function printTables(
         name: selection.name,
         labelSelector: options.selector,
         fieldSelector: options.fieldSelector,
+        subresource: options.subresource,
+        // Sorting needs the objects, not their metadata alone.
+        includeObject: options.sortBy === undefined ? undefined : "Object",
         chunkSize: Number(options.chunkSize),
         signal: context.signal,
       });
@@ -130,7 +171,8 @@ async function printTables(
   const printed = groups.filter(({ table }) => table.rows.length > 0);
   for (const [index, { selection, table }] of printed.entries()) {
     if (index > 0) context.stdout.write("\n");
-    context.stdout.write(renderServerTable(table.columnDefinitions, table.rows, styleOf(selection, several, options)));
+    const rows = options.sortBy === undefined ? table.rows : sortByPath(table.rows, options.sortBy, (row) => row.object);
+    context.stdout.write(renderServerTable(table.columnDefinitions, rows, styleOf(selection, several, options)));
   }
   if (printed.length === 0 && failures.length === 0 && options.ignoreNotFound !== true) {
     const namespaced = selections.some((s) => s.resource.namespaced) && options.allNamespaces !== true;
@@ -148,46 +190,44 @@ function reportFailures(failures: readonly unknown[], context: CliContext): void
 }
 
 async function printObjects(
-  selections: readonly Selection[],
+  selections: readonly Located[],
+  printer: Printer,
   options: GetOptions,
   connection: Connection,
   context: CliContext,
 ): Promise<void> {
-  const objects: { selection: Selection; object: KubeObject }[] = [];
+  const objects: KubeObject[] = [];
   const failures: unknown[] = [];
   for (const selection of selections) {
     const namespace = scopeOf(selection, options, connection);
     try {
-      for await (const object of objectsOf(selection, namespace, options, connection, context)) {
-        objects.push({ selection, object: options.showManagedFields === true ? object : withoutManagedFields(object) });
-      }
+      for await (const object of objectsOf(selection, namespace, options, connection, context)) objects.push(object);
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       if (!(isNotFound(error) && options.ignoreNotFound === true)) failures.push(error);
     }
   }
   const isSingle = selections.length === 1 && selections[0]?.name !== undefined;
-  if (options.output === OutputFormat.name) {
-    for (const { selection, object } of objects) {
-      context.stdout.write(`${objectName(selection.resource, object.metadata.name ?? "")}\n`);
-    }
-  } else if (!isSingle || objects.length > 0) {
-    const value = isSingle ? objects[0]?.object : listOf(objects.map(({ object }) => object));
-    context.stdout.write(options.output === OutputFormat.yaml ? renderYaml(value) : renderJson(value));
+  const sorted = options.sortBy === undefined ? objects : sortByPath(objects, options.sortBy, (object) => object);
+  if (isSingle && objects[0] !== undefined) context.stdout.write(printer.render(objects[0]));
+  else if (!isSingle && (objects.length > 0 || failures.length === 0)) {
+    context.stdout.write(printer.render(listOf(sorted)));
   }
   reportFailures(failures, context);
 }
 
 async function* objectsOf(
-  selection: Selection,
+  { resource, name }: Selection,
   namespace: string,
   options: GetOptions,
   { client }: Connection,
   { signal }: CliContext,
 ): AsyncIterable<KubeObject> {
-  const { resource, name } = selection;
+  const typed = (object: KubeObject) => ({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind });
   if (name !== undefined) {
-    yield (await client.get(resource, { namespace, name }, { signal })) as KubeObject;
+    if (options.subresource === undefined) {
+      yield typed((await client.get(resource, { namespace, name }, { signal })) as KubeObject);
+    } else yield await client.getSubresource<KubeObject>(resource, { namespace, name }, options.subresource, { signal });
     return;
   }
   let next: string | undefined;
@@ -200,60 +240,7 @@ async function* objectsOf(
       ...(next === undefined ? {} : { continue: next }),
       signal,
     });
-    yield* page.items as KubeObject[];
+    for (const item of page.items as KubeObject[]) yield typed(item);
     next = page.metadata.continue === "" ? undefined : page.metadata.continue;
   } while (next !== undefined);
-}
-
-/** Lists, then prints each change until interrupted or the server ends the watch. */
-async function watchObjects(
-  selection: Selection,
-  options: GetOptions,
-  connection: Connection,
-  context: CliContext,
-): Promise<void> {
-  const { client } = connection;
-  const namespace = scopeOf(selection, options, connection);
-  const fieldSelector = selection.name === undefined ? options.fieldSelector : `metadata.name=${selection.name}`;
-  const first = await fetchTable(client, selection.resource, {
-    namespace,
-    labelSelector: options.selector,
-    fieldSelector,
-    chunkSize: 0,
-    signal: context.signal,
-  });
-  const style = { ...styleOf(selection, false, options), widths: [] };
-  let columns: readonly TableColumn[] = first.columnDefinitions;
-  let headings = options.headers;
-  const print = (rows: ServerTable["rows"]) => {
-    if (rows.length === 0) return;
-    context.stdout.write(renderServerTable(columns, rows, { ...style, headings }));
-    headings = false;
-  };
-  if (options.watchOnly !== true) print(first.rows);
-  const stream = await client.stream({
-    method: "GET",
-    path: resourcePath(selection.resource, namespace),
-    query: {
-      watch: true,
-      labelSelector: options.selector,
-      fieldSelector,
-      resourceVersion: first.metadata.resourceVersion,
-    },
-    headers: { accept: TABLE_ACCEPT },
-    signal: context.signal,
-  });
-  let rest = "";
-  for await (const chunk of stream.setEncoding("utf8") as AsyncIterable<string>) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines.filter((l) => l !== "")) {
-      const event = JSON.parse(line) as { type: string; object: unknown };
-      if (event.type === "ERROR") throw new StatusError(event.object as StatusError["status"]);
-      if (event.type === "BOOKMARK") continue;
-      const table = event.object as ServerTable;
-      if ((table.columnDefinitions ?? []).length > 0) columns = table.columnDefinitions;
-      print(table.rows);
-    }
-  }
 }

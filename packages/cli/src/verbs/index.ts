@@ -1,39 +1,54 @@
-/** Every verb, in the order of `knarr help`. */
-import type { Verb } from "../verb.ts";
-import { apiResources } from "./api-resources.ts";
-import { apply } from "./apply.ts";
-import { clusterInfo } from "./cluster-info.ts";
-import { create } from "./create.ts";
-import { deleteVerb } from "./delete.ts";
-import { describe } from "./describe.ts";
-import { down } from "./down.ts";
-import { exec } from "./exec.ts";
-import { get } from "./get.ts";
-import { logs } from "./logs.ts";
-import { node } from "./node.ts";
-import { rollout } from "./rollout.ts";
-import { scale } from "./scale.ts";
-import { status } from "./status.ts";
-import { up } from "./up.ts";
-import { version } from "./version.ts";
-import { why } from "./why.ts";
+/** Every verb, in the order of `knarr help`. A verb's file is read when it is asked for. */
+import type { VerbEntry } from "../verb.ts";
 
-export const verbs: readonly Verb[] = [
-  up,
-  status,
-  down,
-  node,
-  get,
-  describe,
-  apply,
-  create,
-  deleteVerb,
-  logs,
-  exec,
-  scale,
-  rollout,
-  why,
-  apiResources,
-  clusterInfo,
-  version,
+export const verbs: readonly VerbEntry[] = [
+  { name: "up", load: async () => (await import("./up.ts")).up },
+  { name: "status", load: async () => (await import("./status.ts")).status },
+  { name: "down", load: async () => (await import("./down.ts")).down },
+  { name: "node", load: async () => (await import("./node.ts")).node },
+  { name: "create", load: async () => (await import("./create.ts")).create },
+  { name: "expose", load: async () => (await import("./expose.ts")).expose },
+  { name: "run", load: async () => (await import("./run.ts")).run },
+  { name: "set", load: async () => (await import("./set.ts")).set },
+  { name: "explain", load: async () => (await import("./explain.ts")).explain },
+  { name: "get", load: async () => (await import("./get.ts")).get },
+  { name: "edit", load: async () => (await import("./edit.ts")).edit },
+  { name: "delete", load: async () => (await import("./delete.ts")).deleteVerb },
+  { name: "rollout", load: async () => (await import("./rollout.ts")).rollout },
+  { name: "scale", load: async () => (await import("./scale.ts")).scale },
+  { name: "autoscale", load: async () => (await import("./autoscale.ts")).autoscale },
+  { name: "certificate", load: async () => (await import("./certificate.ts")).certificate },
+  { name: "cluster-info", load: async () => (await import("./cluster-info.ts")).clusterInfo },
+  { name: "top", load: async () => (await import("./top.ts")).top },
+  { name: "cordon", load: async () => (await import("./cordon.ts")).cordon },
+  { name: "uncordon", load: async () => (await import("./cordon.ts")).uncordon },
+  { name: "drain", load: async () => (await import("./drain.ts")).drain },
+  { name: "taint", load: async () => (await import("./taint.ts")).taint },
+  { name: "why", load: async () => (await import("./why.ts")).why },
+  { name: "describe", load: async () => (await import("./describe.ts")).describe },
+  { name: "logs", load: async () => (await import("./logs.ts")).logs },
+  { name: "attach", load: async () => (await import("./attach.ts")).attach },
+  { name: "exec", load: async () => (await import("./exec.ts")).exec },
+  { name: "port-forward", load: async () => (await import("./port-forward.ts")).portForward },
+  { name: "proxy", load: async () => (await import("./proxy.ts")).proxy },
+  { name: "cp", load: async () => (await import("./cp.ts")).cp },
+  { name: "auth", load: async () => (await import("./auth.ts")).auth },
+  { name: "debug", load: async () => (await import("./debug.ts")).debug },
+  { name: "events", load: async () => (await import("./events.ts")).events },
+  { name: "diff", load: async () => (await import("./diff.ts")).diff },
+  { name: "apply", load: async () => (await import("./apply.ts")).apply },
+  { name: "patch", load: async () => (await import("./patch.ts")).patch },
+  { name: "replace", load: async () => (await import("./replace.ts")).replace },
+  { name: "wait", load: async () => (await import("./wait.ts")).wait },
+  { name: "kustomize", load: async () => (await import("./kustomize.ts")).kustomize },
+  { name: "label", load: async () => (await import("./label.ts")).label },
+  { name: "annotate", load: async () => (await import("./label.ts")).annotate },
+  { name: "completion", load: async () => (await import("./completion.ts")).completion },
+  { name: "__complete", load: async () => (await import("./completion.ts")).complete },
+  { name: "api-resources", load: async () => (await import("./api-resources.ts")).apiResources },
+  { name: "api-versions", load: async () => (await import("./api-versions.ts")).apiVersions },
+  { name: "config", load: async () => (await import("./config.ts")).config },
+  { name: "options", load: async () => (await import("./options.ts")).options },
+  { name: "plugin", load: async () => (await import("./plugin.ts")).plugin },
+  { name: "version", load: async () => (await import("./version.ts")).version },
 ];

@@ -1,169 +1,224 @@
-/** `knarr rollout status|history|undo|restart|pause|resume`: the rollout of Deployments. */
-
-import { apps } from "@knarr/api/generated/resources.ts";
-import type { Deployment, ReplicaSet } from "@knarr/api/generated/types/apps-v1.ts";
-import { formatLabelSelector } from "@knarr/apimachinery/label-selector.ts";
-import { controllerOf } from "@knarr/apimachinery/object.ts";
-import type { ObjectKey } from "@knarr/apimachinery/resource.ts";
+/** `knarr rollout status|history|undo|restart|pause|resume` of Deployments, StatefulSets and DaemonSets. */
+import type { DaemonSet, Deployment, StatefulSet } from "@knarr/api/generated/types/apps-v1.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
-import { deploymentRolloutStatus } from "../core/rollout-status.ts";
-import { parseSelection } from "../core/selection.ts";
+import {
+  daemonSetRolloutStatus,
+  deploymentRolloutStatus,
+  type RolloutStatus,
+  statefulSetRolloutStatus,
+} from "../core/rollout-status.ts";
 import { renderTable } from "../core/table.ts";
-import { discover } from "../discovery.ts";
+import { renderTemplate } from "../describe/pod-template.ts";
+import { type FoundObject, findObjects, forEachFound, getObject } from "../find-objects.ts";
+import { addFileFlags, onByDefault, type SelectOptions } from "../flags.ts";
+import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, printerOf, ResultPrinter } from "../print.ts";
+import { type Revision, revisionsOf, type Workload } from "../rollout-history.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 
-interface RolloutOptions extends GlobalOptions {
+interface RolloutOptions extends GlobalOptions, SelectOptions, PrintOptions {
   readonly timeout?: string;
-  readonly watch?: string | boolean;
+  readonly watch?: boolean;
+  readonly revision?: string;
   readonly toRevision?: string;
+  readonly dryRun?: string;
 }
-interface Target {
+interface Target extends FoundObject {
+  readonly workload: Workload;
   readonly connection: Connection;
-  readonly key: ObjectKey;
   readonly options: RolloutOptions;
   readonly context: CliContext;
+  readonly printer: ResultPrinter;
 }
-const REVISION = "deployment.kubernetes.io/revision";
 const POLL_MS = 500;
 
 const actions: readonly { name: string; does: string; run: (target: Target) => Promise<void> }[] = [
-  { name: "status", does: "Show the status of the rollout", run: status },
   { name: "history", does: "View rollout history", run: history },
-  { name: "undo", does: "Undo a previous rollout", run: undo },
-  { name: "restart", does: "Restart a resource", run: restart },
   { name: "pause", does: "Mark the provided resource as paused", run: (t) => setPaused(t, true) },
+  { name: "restart", does: "Restart a resource", run: restart },
   { name: "resume", does: "Resume a paused resource", run: (t) => setPaused(t, false) },
+  { name: "status", does: "Show the status of the rollout", run: status },
+  { name: "undo", does: "Undo a previous rollout", run: undo },
 ];
 
 export const rollout: Verb = {
   name: "rollout",
   register(program, context) {
-    const parent = program.command("rollout").description("Manage the rollout of a resource");
+    const parent = program.command("rollout").description("Manage the rollout of one or many resources");
     for (const action of actions) {
       const command = parent
         .command(action.name)
         .description(action.does)
-        .argument("<type|type/name...>", "deployment/NAME or deployment NAME");
+        .argument("[type|type/name...]", "deployment/NAME, statefulset NAME, ...")
+        .option("-l, --selector <query>", "label selector")
+        .option("--field-manager <name>", "who owns the changed fields", "kubectl-rollout");
       if (action.name === "status") {
         command.option("--timeout <duration>", "how long to wait, 0s for as long as it takes", "0s");
-        command.option("-w, --watch [bool]", "wait until the rollout is done", "true");
+        onByDefault(command, "watch", "wait until the rollout is done");
+        command.option("--revision <n>", "fail when another revision rolls out", "0");
       }
+      if (action.name === "history") command.option("--revision <n>", "show this revision in full", "0");
       if (action.name === "undo") command.option("--to-revision <n>", "the revision, 0 for the one before", "0");
-      command.action((words: string[], _options: unknown, self: Command) =>
-        forEachDeployment(words, self.optsWithGlobals<RolloutOptions>(), context, action.run),
+      addFileFlags(command);
+      addPrintFlags(addDryRunFlag(command)).action((words: string[], _options: unknown, self: Command) =>
+        forEachWorkload(words, self.optsWithGlobals<RolloutOptions>(), context, action.run),
       );
     }
   },
 };
 
-async function forEachDeployment(
+async function forEachWorkload(
   words: string[],
   options: RolloutOptions,
   context: CliContext,
   run: (target: Target) => Promise<void>,
 ): Promise<void> {
-  const connection = await connect(options, context);
-  const selections = parseSelection(words, await discover(connection.client, context.signal));
-  for (const { resource, name } of selections) {
-    if (resource.group !== "apps" || resource.resource !== "deployments") {
-      throw new CliError(`no rollout is known for ${resource.resource}: must be deployments.apps`);
-    }
-    if (name === undefined) throw new CliError("required resource not specified");
-    await run({ connection, key: { namespace: connection.namespace, name }, options, context });
+  if (words.length === 0 && options.filename === undefined && options.kustomize === undefined) {
+    throw new CliError("required resource not specified");
   }
+  parseDryRun(options.dryRun);
+  const printer = new ResultPrinter(options, context);
+  const connection = await connect(options, context);
+  const all = words.length === 1 && words[0]?.includes("/") !== true;
+  const found = await findObjects(words, { ...options, ...(all ? { all: true } : {}) }, connection, context);
+  await forEachFound(found, context, async (item) => {
+    const { group, kind, resource } = item.resource;
+    if (group !== "apps" || !["Deployment", "StatefulSet", "DaemonSet"].includes(kind)) {
+      throw new CliError(`no rollouter has been implemented for ${JSON.stringify(`${resource}${group === "" ? "" : `.${group}`}`)}`);
+    }
+    await run({ ...item, workload: item.object as Workload, connection, options, context, printer });
+  });
 }
 
-async function status({ connection, key, options, context }: Target): Promise<void> {
+function statusOf(workload: Workload): RolloutStatus {
+  if (workload.kind === "Deployment") return deploymentRolloutStatus(workload as Deployment);
+  if (workload.kind === "StatefulSet") return statefulSetRolloutStatus(workload as StatefulSet);
+  return daemonSetRolloutStatus(workload as DaemonSet);
+}
+
+async function status({ resource, key, connection, options, context }: Target): Promise<void> {
   const timeoutMs = parseGoDurationMs(options.timeout ?? "0s");
   const deadlineMs = timeoutMs <= 0 ? Number.POSITIVE_INFINITY : systemClock.monotonicMs() + timeoutMs;
   let last = "";
   for (;;) {
-    const deployment = await connection.client.get(apps.deployments, key, { signal: context.signal });
-    const state = deploymentRolloutStatus(deployment);
+    const workload = (await getObject(connection, resource, key, context.signal)) as Workload;
+    const state = statusOf(workload);
     if (state.kind === "failed") throw new CliError(state.message);
     if (state.message !== last) context.stdout.write(`${state.message}\n`);
     last = state.message;
-    if (state.kind === "done" || String(options.watch) === "false") return;
+    if (state.kind === "done" || options.watch === false) return;
     if (systemClock.monotonicMs() > deadlineMs) throw new CliError("timed out waiting for the condition");
     await systemClock.sleep(POLL_MS, context.signal);
   }
 }
 
-/** The Deployment's ReplicaSets by revision, oldest first. */
-async function revisionsOf({
-  connection,
-  key,
-  context,
-}: Target): Promise<{ deployment: Deployment; sets: ReplicaSet[] }> {
-  const deployment = await connection.client.get(apps.deployments, key, { signal: context.signal });
-  const { items } = await connection.client.list(apps.replicasets, {
-    namespace: key.namespace,
-    labelSelector: formatLabelSelector(deployment.spec?.selector),
-    signal: context.signal,
-  });
-  const sets = items.filter((set) => controllerOf(set)?.uid === deployment.metadata.uid);
-  return { deployment, sets: sets.sort((a, b) => revisionOf(a) - revisionOf(b)) };
+async function history({ workload, resource, key, connection, options, context }: Target): Promise<void> {
+  const revisions = await revisionsOf(workload, connection, context.signal);
+  const wanted = Number(options.revision ?? "0");
+  const printer = printerOf(options);
+  const shown = `${resource.singular}.${resource.group}/${key.name}`;
+  if (wanted > 0) {
+    const found = revisions.find((r) => r.number === wanted);
+    if (found === undefined) throw new CliError("unable to find the specified revision");
+    if (printer !== undefined) context.stdout.write(printer.render(restored(workload, found)));
+    else context.stdout.write(`${shown} with revision #${wanted}\n${renderTemplate(found.template)}\n`);
+    return;
+  }
+  if (printer !== undefined) {
+    for (const revision of revisions) context.stdout.write(printer.render(restored(workload, revision)));
+    return;
+  }
+  const rows = revisions.map((r) => [String(r.number), r.changeCause ?? "<none>"]);
+  context.stdout.write(`${shown} \n${renderTable(rows, { headings: ["REVISION", "CHANGE-CAUSE"] })}\n`);
 }
 
-const revisionOf = (set: ReplicaSet) => Number(set.metadata.annotations?.[REVISION] ?? "0");
-
-async function history(target: Target): Promise<void> {
-  const { sets } = await revisionsOf(target);
-  const rows = sets.map((set) => [
-    String(revisionOf(set)),
-    set.metadata.annotations?.["kubernetes.io/change-cause"] ?? "<none>",
-  ]);
-  target.context.stdout.write(`deployment.apps/${target.key.name} \n`);
-  target.context.stdout.write(`${renderTable(rows, { headings: ["REVISION", "CHANGE-CAUSE"] })}\n`);
+function restored(workload: Workload, revision: Revision): KubeObject {
+  return { ...workload, spec: { ...workload.spec, template: revision.template } } as KubeObject;
 }
 
 async function undo(target: Target): Promise<void> {
-  const { deployment, sets } = await revisionsOf(target);
-  if (deployment.spec?.paused === true) {
+  const { workload, resource, key, connection, options, context, printer } = target;
+  if (workload.kind === "Deployment" && (workload as Deployment).spec?.paused === true) {
     throw new CliError(
-      `you cannot rollback a paused deployment; resume it first with 'knarr rollout resume' and try again`,
+      `cannot undo a paused deployment; resume it first with 'knarr rollout resume' and try again`,
     );
   }
-  const wanted = Number(target.options.toRevision ?? "0");
-  const previous = wanted === 0 ? sets.at(-2) : sets.find((set) => revisionOf(set) === wanted);
-  if (previous === undefined) {
-    const what = wanted === 0 ? "no rollout history found" : `unable to find specified revision ${wanted} in history`;
-    throw new CliError(`${what} for deployment "${target.key.name}"`);
+  const revisions = await revisionsOf(workload, connection, context.signal);
+  const wanted = Number(options.toRevision ?? "0");
+  const found = wanted === 0 ? revisions.at(-2) : revisions.find((r) => r.number === wanted);
+  if (found === undefined) {
+    throw new CliError(
+      wanted === 0
+        ? `no rollout history found for ${resource.singular} "${key.name}"`
+        : `unable to find specified revision ${wanted} in history`,
+    );
   }
-  const template = structuredClone(previous.spec?.template);
-  delete template?.metadata?.labels?.["pod-template-hash"];
-  // Replacing the whole template takes back fields that only the newer revision has.
-  const body = [
-    { op: "test", path: "/metadata/uid", value: deployment.metadata.uid },
-    { op: "replace", path: "/spec/template", value: template },
-  ];
-  const { client } = target.connection;
-  await client.patch(
-    apps.deployments,
-    target.key,
-    { type: "json", body },
-    { fieldManager: "knarr-rollout", signal: target.context.signal },
-  );
-  target.context.stdout.write(`deployment.apps/${target.key.name} rolled back\n`);
+  const dryRun = parseDryRun(options.dryRun);
+  if (dryRun === "client") {
+    context.stdout.write(`${resource.singular}.${resource.group}/${key.name} ${renderTemplate(found.template)} (dry run)\n`);
+    return;
+  }
+  if (sameTemplate(workload, found)) {
+    printer.print(workload, `skipped rollback (current template already matches revision ${found.number})`);
+    return;
+  }
+  const settings = { dryRun: dryRun === "server", fieldManager: "kubectl-rollout", signal: context.signal };
+  if (found.patch === undefined) {
+    // Replacing the whole template takes back fields that only the newer revision has.
+    const body = [
+      { op: "test", path: "/metadata/uid", value: workload.metadata.uid },
+      { op: "replace", path: "/spec/template", value: found.template },
+    ];
+    await connection.client.patch(resource, key, { type: "json", body }, settings);
+  } else await connection.client.patch(resource, key, { type: "strategic", body: found.patch }, settings);
+  printer.print(workload, "rolled back");
+}
+
+function sameTemplate(workload: Workload, { template }: Revision): boolean {
+  const text = (value: unknown) => JSON.stringify(value, (_key, inner: unknown) => sorted(inner));
+  return text(workload.spec?.template) === text(template);
+}
+
+function sorted(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 async function restart(target: Target): Promise<void> {
+  const { workload } = target;
+  if (workload.kind === "Deployment" && (workload as Deployment).spec?.paused === true) {
+    throw new CliError("can't restart paused deployment (run rollout resume first)");
+  }
   const annotations = {
     "kubectl.kubernetes.io/restartedAt": new Date(systemClock.now()).toISOString().replace(/\.\d+/, ""),
   };
-  await patchDeployment(target, { spec: { template: { metadata: { annotations } } } });
-  target.context.stdout.write(`deployment.apps/${target.key.name} restarted\n`);
+  await patchWorkload(target, { spec: { template: { metadata: { annotations } } } }, "restarted");
 }
 
 async function setPaused(target: Target, paused: boolean): Promise<void> {
-  await patchDeployment(target, { spec: { paused } });
-  target.context.stdout.write(`deployment.apps/${target.key.name} ${paused ? "paused" : "resumed"}\n`);
+  const { workload, resource } = target;
+  const verb = paused ? "pausing" : "resuming";
+  if (workload.kind !== "Deployment") {
+    throw new CliError(`${resource.resource}.${resource.group} ${JSON.stringify(target.key.name)} ${verb} is not supported`);
+  }
+  if (((workload as Deployment).spec?.paused === true) === paused) {
+    throw new CliError(`deployments.apps ${JSON.stringify(target.key.name)} is ${paused ? "already paused" : "not paused"}`);
+  }
+  await patchWorkload(target, { spec: { paused: paused ? true : null } }, paused ? "paused" : "resumed");
 }
 
-async function patchDeployment({ connection, key, context }: Target, body: object): Promise<void> {
-  const options = { fieldManager: "knarr-rollout", signal: context.signal };
-  await connection.client.patch(apps.deployments, key, { type: "strategic", body }, options);
+async function patchWorkload(
+  { workload, resource, key, connection, context, options, printer }: Target,
+  body: object,
+  did: string,
+): Promise<void> {
+  const dryRun = parseDryRun(options.dryRun);
+  if (dryRun !== "client") {
+    const settings = { dryRun: dryRun === "server", fieldManager: "kubectl-rollout", signal: context.signal };
+    await connection.client.patch(resource, key, { type: "strategic", body }, settings);
+  }
+  printer.print(workload, did);
 }
