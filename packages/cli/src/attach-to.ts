@@ -18,12 +18,12 @@ export async function attachTo(
   const { name, note } = defaultContainer(pod);
   const chosen = container ?? name;
   if (container === undefined && note !== undefined) context.stderr.write(note);
-  const declared = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].find((c) => c.name === chosen);
+  const declared = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].find(
+    (c) => c.name === chosen,
+  );
   const tty = wanted.tty && declared?.tty === true;
   if (wanted.tty && !tty) {
-    context.stderr.write(
-      `error: Unable to use a TTY - container ${chosen} did not allocate one\n`,
-    );
+    context.stderr.write(`error: Unable to use a TTY - container ${chosen} did not allocate one\n`);
   }
   await runRemoteStreams(
     client,

@@ -1,6 +1,6 @@
 /** Errors as kubectl words them, and the exit code they mean. */
 import { StatusError } from "@knarr/apimachinery/status-error.ts";
-import { CliError, RemoteExitError } from "./verb.ts";
+import { BareError, CliError, RemoteExitError } from "./verb.ts";
 
 /** One line or a few, without a newline at the end. */
 export function describeError(error: unknown): string {
@@ -14,7 +14,7 @@ export function describeError(error: unknown): string {
       ? `Error from server: ${error.message}`
       : `Error from server (${status.reason}): ${error.message}`;
   }
-  if (error instanceof RemoteExitError) return error.message;
+  if (error instanceof RemoteExitError || error instanceof BareError) return error.message;
   // Without a message everything was told before.
   if (error instanceof CliError) return error.message === "" ? "" : `error: ${error.message}`;
   if (!(error instanceof Error)) return `error: ${String(error)}`;

@@ -20,7 +20,7 @@ export interface FoundObject {
   readonly source: string | undefined;
 }
 
-const NOTHING_NAMED =
+export const NOTHING_NAMED =
   "You must provide one or more resources by argument or filename.\n" +
   "Example resource specifications include:\n" +
   "   '-f rsrc.yaml'\n" +
@@ -45,7 +45,11 @@ export async function findObjects(
 }
 
 async function localObjects(options: SelectOptions, connection: Connection, context: CliContext) {
-  const manifests = await readManifests(options.filename ?? [], { ...options, recursive: options.recursive === true }, context);
+  const manifests = await readManifests(
+    options.filename ?? [],
+    { ...options, recursive: options.recursive === true },
+    context,
+  );
   return manifests.map(({ object, source }): FoundObject => {
     const [first = "", second] = object.apiVersion.split("/");
     const { kind } = object;
@@ -73,7 +77,11 @@ async function objectsOfFiles(
   connection: Connection,
   context: CliContext,
 ): Promise<FoundObject[]> {
-  const manifests = await readManifests(options.filename ?? [], { ...options, recursive: options.recursive === true }, context);
+  const manifests = await readManifests(
+    options.filename ?? [],
+    { ...options, recursive: options.recursive === true },
+    context,
+  );
   const found: FoundObject[] = [];
   for (const { object, source } of manifests) {
     const resource = mapper.forKind(object.apiVersion, object.kind);
@@ -97,7 +105,12 @@ async function objectsOfWords(
     const namespace = everywhere ? "" : connection.namespace;
     if (name !== undefined) {
       const key = { namespace, name };
-      found.push({ resource, key, object: await getObject(connection, resource, key, context.signal), source: undefined });
+      found.push({
+        resource,
+        key,
+        object: await getObject(connection, resource, key, context.signal),
+        source: undefined,
+      });
       continue;
     }
     const { selector, fieldSelector, all } = options;

@@ -1,5 +1,6 @@
 /** Flags that many verbs share, and what makes commander read them as cobra does. */
-import type { Command } from "commander";
+import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
+import { type Command, InvalidArgumentError } from "commander";
 
 export function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, ...value.split(",").filter((v) => v !== "")];
@@ -13,6 +14,22 @@ export function collectWhole(value: string, previous: readonly string[] = []): s
 /** A boolean flag that is on unless `--name=false` is given. */
 export function onByDefault(command: Command, name: string, description: string): Command {
   return command.option(`--${name}`, description, true).option(`--no-${name}`, `same as --${name}=false`);
+}
+
+/** A Go duration. Throws commander's error for what is none, which is told in cobra's words. */
+export function duration(text: string): string {
+  try {
+    parseGoDurationMs(text);
+    return text;
+  } catch {
+    throw new InvalidArgumentError(`time: invalid duration ${JSON.stringify(text)}`);
+  }
+}
+
+/** A whole number, kept as text. */
+export function integer(text: string): string {
+  if (/^[+-]?\d+$/.test(text)) return text;
+  throw new InvalidArgumentError(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
 export interface FileOptions {
@@ -61,14 +78,15 @@ export function cobraArguments(program: Command, argv: readonly string[]): strin
     const next = command.commands.find((c) => c.name() === word || c.aliases().includes(word));
     if (next !== undefined) command = next;
   }
-  const isBoolean = (flag: string) =>
-    [command, command.parent, program].some((c) => c?.options.some((o) => o.long === flag && o.isBoolean()) === true);
+  const all = [command, command.parent, program].flatMap((c) => c?.options ?? []);
+  const known = (flag: string) => all.some((o) => o.long === flag);
+  const isBoolean = (flag: string) => all.some((o) => o.long === flag && o.isBoolean());
   const rewritten = own.flatMap((word) => {
     const [, flag, value] = /^(--[a-z][\w-]*)=(.*)$/s.exec(word) ?? [];
     if (flag !== undefined && value !== undefined && isBoolean(flag)) {
       if (TRUE.test(value)) return [flag];
       const negative = flag.replace("--", "--no-");
-      if (FALSE.test(value)) return isBoolean(negative) ? [negative] : [];
+      if (FALSE.test(value)) return known(negative) ? [negative] : [];
     }
     const [, letter, short] = /^-([A-Za-z])=(.*)$/s.exec(word) ?? [];
     return letter !== undefined && short !== undefined ? [`-${letter}`, short] : [word];

@@ -19,7 +19,9 @@ export function parseValidation(text: string | boolean): FieldValidation {
   };
   const mode = modes[String(text)];
   if (mode === undefined) {
-    throw new CliError(`Invalid value "${text}" for --validate. Must be one of "true", "false", "strict", "warn" or "ignore"`);
+    throw new CliError(
+      `Invalid value "${text}" for --validate. Must be one of "true", "false", "strict", "warn" or "ignore"`,
+    );
   }
   return mode;
 }
@@ -44,7 +46,7 @@ export function locate(
 
 /** Runs `one` for every manifest; each failure is printed and the command fails at the end, as kubectl does. */
 export async function forEachManifest(
-  doing: string,
+  doing: string | (() => string),
   manifests: readonly Manifest[],
   context: CliContext,
   one: (manifest: Manifest) => Promise<void>,
@@ -55,7 +57,7 @@ export async function forEachManifest(
       await one(manifest);
     } catch (error) {
       if (context.signal.aborted) throw error;
-      context.stderr.write(`${manifestError(doing, manifest.source, error)}\n`);
+      context.stderr.write(`${manifestError(typeof doing === "string" ? doing : doing(), manifest.source, error)}\n`);
       failed = true;
     }
   }

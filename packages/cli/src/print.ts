@@ -80,7 +80,10 @@ function rendererOf(format: string, argument: string | undefined, options: Print
     case "kyaml":
       return renderKyaml;
     case "name":
-      return (value) => itemsOf(value).map((item) => `${nameOf(item as KubeObject)}\n`).join("");
+      return (value) =>
+        itemsOf(value)
+          .map((item) => `${nameOf(item as KubeObject)}\n`)
+          .join("");
     case "custom-columns":
     case "custom-columns-file": {
       const isFile = format === "custom-columns-file";

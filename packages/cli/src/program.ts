@@ -9,9 +9,11 @@ import { verbs } from "./verbs/index.ts";
 /** Runs one invocation and returns its exit code. */
 export async function runCli(argv: readonly string[], outer: CliContext): Promise<number> {
   const dashes = argv.indexOf("--");
-  const context = { ...outer, afterDashes: dashes < 0 ? undefined : argv.slice(dashes + 1) };
+  const afterDashes = dashes < 0 ? undefined : argv.slice(dashes + 1);
+  const context = { ...outer, afterDashes, verbNames: verbs.map((verb) => verb.name) };
   const program = newProgram(context);
   await registerVerbs(program, argv, context);
+  addGlobalFlags(program);
   try {
     await program.parseAsync(cobraArguments(program, argv), { from: "user" });
     return 0;
@@ -25,36 +27,53 @@ export async function runCli(argv: readonly string[], outer: CliContext): Promis
 }
 
 function newProgram(context: CliContext): Command {
-  return (
-    new Command("knarr")
-      .description("knarr runs and controls small Kubernetes clusters.")
-      .option("--kubeconfig <path>", "kubeconfig file (default: $KUBECONFIG, ~/.kube/config)")
-      .option("--context <name>", "context of the kubeconfig")
-      .option("--cluster <name>", "cluster of the kubeconfig")
-      .option("--user <name>", "user of the kubeconfig")
-      .option("-n, --namespace <name>", "namespace of the request")
-      .option("-s, --server <url>", "address of the API server")
-      .option("--token <token>", "bearer token")
-      .option("--as <user>", "user to impersonate")
-      .option("--as-group <group>", "group to impersonate, can be repeated", collect)
-      .option("--as-uid <uid>", "UID to impersonate")
-      .option("--as-user-extra <key=value>", "extra of the impersonated user, can be repeated", collectWhole)
-      .option("--certificate-authority <path>", "CA bundle that the server's certificate is checked with")
-      .option("--client-certificate <path>", "client certificate")
-      .option("--client-key <path>", "key of the client certificate")
-      .option("--insecure-skip-tls-verify", "don't check the server's certificate")
-      .option("--tls-server-name <name>", "name that the server's certificate is checked for")
-      .option("--request-timeout <time>", "how long one request may take, 0 for no limit", "0")
-      .option("--warnings-as-errors", "end with 1 when the server sent warnings")
-      .option("-v, --v <level>", "log level")
-      .exitOverride()
-      .configureOutput({
-        writeOut: (text) => void context.stdout.write(text),
-        // What is wrong with the flags is told below, in kubectl's words.
-        writeErr: () => {},
-      })
-      .helpCommand("help [command]", "Help about any command")
-  );
+  return new Command("knarr")
+    .description("knarr runs and controls small Kubernetes clusters.")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.stdout.write(text),
+      // What is wrong with the flags is told below, in kubectl's words.
+      writeErr: () => {},
+    })
+    .helpCommand("help [command]", "Help about any command");
+}
+
+type Flag = readonly [flags: string, description: string, parse?: (value: string, previous: string[]) => string[]];
+
+const GLOBAL_FLAGS: readonly Flag[] = [
+  ["--kubeconfig <path>", "kubeconfig file (default: $KUBECONFIG, ~/.kube/config)"],
+  ["--context <name>", "context of the kubeconfig"],
+  ["--cluster <name>", "cluster of the kubeconfig"],
+  ["--user <name>", "user of the kubeconfig"],
+  ["-n, --namespace <name>", "namespace of the request"],
+  ["-s, --server <url>", "address of the API server"],
+  ["--token <token>", "bearer token"],
+  ["--as <user>", "user to impersonate"],
+  ["--as-group <group>", "group to impersonate, can be repeated", collect],
+  ["--as-uid <uid>", "UID to impersonate"],
+  ["--as-user-extra <key=value>", "extra of the impersonated user, can be repeated", collectWhole],
+  ["--certificate-authority <path>", "CA bundle that the server's certificate is checked with"],
+  ["--client-certificate <path>", "client certificate"],
+  ["--client-key <path>", "key of the client certificate"],
+  ["--insecure-skip-tls-verify", "don't check the server's certificate"],
+  ["--tls-server-name <name>", "name that the server's certificate is checked for"],
+  ["--request-timeout <time>", "how long one request may take, 0 for no limit (default: 0)"],
+  ["--warnings-as-errors", "end with 1 when the server sent warnings"],
+  ["-v, --v <level>", "log level"],
+];
+
+/** All but those that the verb has of its own with another meaning (`create rolebinding --user`). */
+function addGlobalFlags(program: Command): void {
+  const own = new Set(descendants(program).flatMap((command) => command.options.map((option) => option.long)));
+  for (const [flags, description, parse] of GLOBAL_FLAGS) {
+    if (own.has(/--[\w-]+/.exec(flags)?.[0])) continue;
+    if (parse === undefined) program.option(flags, description);
+    else program.option(flags, description, parse);
+  }
+}
+
+function descendants(command: Command): readonly Command[] {
+  return command.commands.flatMap((inner) => [inner, ...descendants(inner)]);
 }
 
 /** Loads the verb that was asked for alone, which is what keeps the start short; all of them for the overview. */
@@ -99,7 +118,11 @@ function reportUsage(error: CommanderError, program: Command, argv: readonly str
       return error.exitCode === 1 && argv.length === 0 ? 0 : error.exitCode;
     case "commander.unknownOption": {
       const short = /^-([^-])/.exec(quoted)?.[1];
-      say(short === undefined ? `error: unknown flag: ${quoted.split("=")[0]}` : `error: unknown shorthand flag: '${short}' in ${quoted}`);
+      say(
+        short === undefined
+          ? `error: unknown flag: ${quoted.split("=")[0]}`
+          : `error: unknown shorthand flag: '${short}' in ${quoted}`,
+      );
       say(help);
       return 1;
     }
@@ -107,7 +130,16 @@ function reportUsage(error: CommanderError, program: Command, argv: readonly str
       const short = /^-(\w), /.exec(quoted)?.[1];
       const long = /(--[\w-]+)/.exec(quoted)?.[1] ?? quoted;
       const usesShort = short !== undefined && !argv.includes(long);
-      say(usesShort ? `error: flag needs an argument: '${short}' in -${short}` : `error: flag needs an argument: ${long}`);
+      say(
+        usesShort ? `error: flag needs an argument: '${short}' in -${short}` : `error: flag needs an argument: ${long}`,
+      );
+      say(help);
+      return 1;
+    }
+    case "commander.invalidArgument": {
+      const [, flag = "", value = "", why = ""] =
+        /option '(?:-\w, )?(--[\w-]+)[^']*' argument '(.*?)' is invalid\. (.*)/s.exec(error.message) ?? [];
+      say(`error: invalid argument ${JSON.stringify(value)} for "${flag}" flag: ${why}`);
       say(help);
       return 1;
     }
@@ -116,7 +148,10 @@ function reportUsage(error: CommanderError, program: Command, argv: readonly str
       return 1;
     case "commander.unknownCommand": {
       const path = pathOf(program, argv);
-      const near = suggestionsFor(quoted, verbs.map((v) => v.name));
+      const near = suggestionsFor(
+        quoted,
+        verbs.map((v) => v.name),
+      );
       say(`error: unknown command "${quoted}" for "${path}"`);
       if (near.length > 0) say(`\nDid you mean this?\n${near.map((name) => `\t${name}`).join("\n")}`);
       return 1;

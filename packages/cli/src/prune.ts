@@ -2,10 +2,11 @@
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { isNotFound } from "@knarr/apimachinery/status-error.ts";
+import type { ApplyTask } from "./apply-task.ts";
 import type { DiscoveredResource, ResourceMapper } from "./core/resource-mapper.ts";
+import { LAST_APPLIED } from "./last-applied.ts";
 import type { ResultPrinter } from "./print.ts";
 import { CliError } from "./verb.ts";
-import { type ApplyTask, LAST_APPLIED } from "./verbs/apply.ts";
 
 /** Source: kubectl/pkg/util/prune/prune.go, the default allowlist. */
 const NAMESPACED = [
@@ -44,7 +45,11 @@ export async function prune(
         if (object.metadata.annotations?.[LAST_APPLIED] === undefined || uids.has(object.metadata.uid ?? "")) continue;
         const key = { namespace: object.metadata.namespace ?? "", name: object.metadata.name ?? "" };
         if (dryRun !== "client") {
-          const settings = { dryRun: dryRun === "server", propagationPolicy: "Background" as const, signal: context.signal };
+          const settings = {
+            dryRun: dryRun === "server",
+            propagationPolicy: "Background" as const,
+            signal: context.signal,
+          };
           await connection.client.delete(resource, key, settings).catch((error: unknown) => {
             if (!isNotFound(error)) throw error;
           });

@@ -39,7 +39,9 @@ export async function readManifests(
     const only = names.length === 1 ? names[0] : undefined;
     const isFolder = only !== undefined && only !== "-" && !/^https?:/.test(only) && (await stat(only)).isDirectory();
     throw new CliError(
-      isFolder ? `error reading [${only}]: recognized file extensions are [.json .yaml .yml]` : "no objects passed to apply",
+      isFolder
+        ? `error reading [${only}]: recognized file extensions are [.json .yaml .yml]`
+        : "no objects passed to apply",
     );
   }
   return manifests;
@@ -64,7 +66,9 @@ async function filesOf(name: string, recursive: boolean): Promise<string[]> {
 async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(URL_TIMEOUT_MS)]) });
   if (!response.ok) {
-    throw new CliError(`unable to read URL ${JSON.stringify(url)}, server reported ${response.status} ${response.statusText}, status code=${response.status}`);
+    throw new CliError(
+      `unable to read URL ${JSON.stringify(url)}, server reported ${response.status} ${response.statusText}, status code=${response.status}`,
+    );
   }
   return response.text();
 }

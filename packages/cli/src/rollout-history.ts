@@ -1,6 +1,12 @@
 /** The revisions of Deployments (their ReplicaSets), StatefulSets and DaemonSets (their ControllerRevisions). */
 import { apps } from "@knarr/api/generated/resources.ts";
-import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "@knarr/api/generated/types/apps-v1.ts";
+import type {
+  ControllerRevision,
+  DaemonSet,
+  Deployment,
+  ReplicaSet,
+  StatefulSet,
+} from "@knarr/api/generated/types/apps-v1.ts";
 import type { PodTemplateSpec } from "@knarr/api/generated/types/core-v1.ts";
 import { formatLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import { controllerOf } from "@knarr/apimachinery/object.ts";
@@ -22,7 +28,11 @@ export const REVISION = "deployment.kubernetes.io/revision";
 const CHANGE_CAUSE = "kubernetes.io/change-cause";
 
 /** Oldest first. */
-export async function revisionsOf(workload: Workload, { client }: Connection, signal: AbortSignal): Promise<Revision[]> {
+export async function revisionsOf(
+  workload: Workload,
+  { client }: Connection,
+  signal: AbortSignal,
+): Promise<Revision[]> {
   const namespace = workload.metadata.namespace ?? "";
   const labelSelector = formatLabelSelector(workload.spec?.selector);
   const owned = (object: ReplicaSet | ControllerRevision) => controllerOf(object)?.uid === workload.metadata.uid;

@@ -12,6 +12,8 @@ export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborts on the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
+  /** Every verb there is, for completion. */
+  readonly verbNames?: readonly string[];
   /** The words after `--`; undefined where there was none. */
   readonly afterDashes?: readonly string[] | undefined;
 }
@@ -67,6 +69,9 @@ export class CliError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** Printed without `error: ` before it, as kubectl does in places. */
+export class BareError extends CliError {}
 
 /** A command in a container ended with a code of its own, which becomes ours: told without calling it an error. */
 export class RemoteExitError extends CliError {

@@ -99,9 +99,14 @@ async function watchPrinted(
   const list = await client.list(resource, { namespace, labelSelector, fieldSelector, signal });
   if (flags.watchOnly !== true) for (const item of list.items as KubeObject[]) print("ADDED", item);
   const { resourceVersion } = list.metadata;
-  const events = client.watch<KubeObject>(resource as never, { namespace, labelSelector, fieldSelector, resourceVersion, signal });
+  const events = client.watch<KubeObject>(resource as never, {
+    namespace,
+    labelSelector,
+    fieldSelector,
+    resourceVersion,
+    signal,
+  });
   for await (const event of events) {
     if (event.type !== "BOOKMARK") print(event.type, event.object);
   }
 }
-

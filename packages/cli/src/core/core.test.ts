@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { humanDuration } from "@knarr/api/human-duration.ts";
+import { printerOf } from "../print.ts";
 import { renderLines } from "./lines.ts";
 import { parseManifests } from "./manifests.ts";
-import { printerOf } from "../print.ts";
 import { listOf, objectName, renderJson, renderYaml } from "./output.ts";
 import { type DiscoveredResource, ResourceMapper } from "./resource-mapper.ts";
 import { deploymentRolloutStatus } from "./rollout-status.ts";

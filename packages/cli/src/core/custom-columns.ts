@@ -28,9 +28,7 @@ export function parseColumnsFile(text: string): Column[] {
     .slice(0, 2)
     .map((line) => line.split(/\s+/).filter((word) => word !== ""));
   if (headings.length !== paths.length) {
-    throw new CliError(
-      `number of headers (${headings.length}) and field specifications (${paths.length}) don't match`,
-    );
+    throw new CliError(`number of headers (${headings.length}) and field specifications (${paths.length}) don't match`);
   }
   return headings.map((heading, i) => ({ heading, path: relaxedPath(paths[i] ?? "") }));
 }

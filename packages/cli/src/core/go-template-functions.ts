@@ -132,9 +132,7 @@ export const templateFunctions: Readonly<Record<string, (...args: Argument[]) =>
     let current = value;
     for (const key of keys) {
       const found =
-        typeof current === "object" && current !== null
-          ? (current as Record<string, unknown>)[String(key)]
-          : undefined;
+        typeof current === "object" && current !== null ? (current as Record<string, unknown>)[String(key)] : undefined;
       if (found === undefined) return false;
       current = found;
     }

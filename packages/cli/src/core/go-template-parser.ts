@@ -46,7 +46,14 @@ export function parseGoTemplate(template: string): readonly Action[] {
   const open: Open[] = [];
   let body = root;
   const begin = (keyword: Open["keyword"], text: string, chained: boolean) => {
-    const block: Open = { keyword, expression: parseExpression(text), body: [], otherwise: undefined, outer: body, chained };
+    const block: Open = {
+      keyword,
+      expression: parseExpression(text),
+      body: [],
+      otherwise: undefined,
+      outer: body,
+      chained,
+    };
     open.push(block);
     body = block.body;
   };
@@ -145,7 +152,10 @@ function tokenize(text: string): Token[] {
   while (TOKEN.lastIndex < text.trimEnd().length) {
     const start = TOKEN.lastIndex;
     const found = TOKEN.exec(text);
-    if (found === null) throw new CliError(`error parsing template: unexpected ${JSON.stringify(text.slice(start).trim()[0])} in operand`);
+    if (found === null)
+      throw new CliError(
+        `error parsing template: unexpected ${JSON.stringify(text.slice(start).trim()[0])} in operand`,
+      );
     const [whole, quoted, variable, variablePath, path, number, word, mark] = found;
     if (quoted !== undefined) tokens.push({ kind: "operand", operand: { kind: "literal", value: unquote(quoted) } });
     else if (variable !== undefined) tokens.push({ kind: "variable", name: variable, path: names(variablePath) });

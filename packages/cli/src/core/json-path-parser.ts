@@ -116,7 +116,8 @@ function parseStep(text: string): [Step | undefined, number] {
   const constant = /^(true|false)\b/.exec(text);
   if (constant !== null) return [{ kind: "literal", value: constant[0] === "true" }, constant[0].length];
   const field = /^\.?((?:\\.|[^.[\]{}()\s=!<>,*|&])*)/s.exec(text);
-  if (field === null || field[0] === "") throw new CliError(`error parsing jsonpath: unrecognized character in action: ${JSON.stringify(text[0])}`);
+  if (field === null || field[0] === "")
+    throw new CliError(`error parsing jsonpath: unrecognized character in action: ${JSON.stringify(text[0])}`);
   const name = (field[1] ?? "").replace(/\\(.)/gs, "$1");
   return [name === "" ? undefined : { kind: "field", name }, field[0].length];
 }

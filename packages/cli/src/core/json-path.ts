@@ -7,8 +7,6 @@ import { CliError } from "../verb.ts";
 import { goText } from "./go-text.ts";
 import { type Filter, type Node, parseTemplate, type Step } from "./json-path-parser.ts";
 
-export { parseTemplate } from "./json-path-parser.ts";
-
 export interface JsonPathOptions {
   /** Absent keys give nothing instead of an error, as `kubectl get` has it. */
   readonly allowMissingKeys: boolean;
@@ -110,11 +108,7 @@ function descendantsOf(value: unknown): readonly unknown[] {
   return [value, ...childrenOf(value).flatMap(descendantsOf)].filter((v) => typeof v === "object" && v !== null);
 }
 
-function sliceOf(
-  step: Extract<Step, { kind: "slice" }>,
-  value: unknown,
-  options: JsonPathOptions,
-): readonly unknown[] {
+function sliceOf(step: Extract<Step, { kind: "slice" }>, value: unknown, options: JsonPathOptions): readonly unknown[] {
   if (!Array.isArray(value)) {
     if (value === undefined || value === null || options.allowMissingKeys) return [];
     throw new CliError("is not array or slice");

@@ -1,8 +1,10 @@
 /** KYAML: YAML in flow style with quoted strings, which no tool misreads. Source: KEP-5295, sigs.k8s.io/yaml/kyaml. */
 
+import { sortKeys } from "./go-text.ts";
+
 /** One document, with its leading `---`. */
 export function renderKyaml(value: unknown): string {
-  return `---\n${render(value, 0)}\n`;
+  return `---\n${render(sortKeys(value), 0)}\n`;
 }
 
 function render(value: unknown, depth: number): string {

@@ -34,7 +34,9 @@ function unfold(value: unknown, source: string, index: number): Manifest[] {
   const fields = value as Record<string, unknown>;
   for (const name of ["apiVersion", "kind"] as const) {
     if (typeof fields[name] !== "string" || fields[name] === "") {
-      throw new CliError(`error validating ${JSON.stringify(source)}: error validating data: ${name} not set`);
+      throw new CliError(
+        `error validating ${JSON.stringify(source)}: error validating data: ${name} not set; if you choose to ignore these errors, turn validation off with --validate=false`,
+      );
     }
   }
   const items = fields.items;

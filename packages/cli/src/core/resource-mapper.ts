@@ -3,7 +3,7 @@
  * "deployments.v1.apps". Pure: works on what discovery answered.
  */
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
-import { CliError } from "../verb.ts";
+import { BareError, CliError } from "../verb.ts";
 
 export interface DiscoveredResource extends ResourceRef<unknown> {
   readonly singular: string;
@@ -61,5 +61,14 @@ export class ResourceMapper {
       named.find((r) => `${r.version}.${r.group}` === suffix || (r.group === "" && r.version === suffix)) ??
       named.find((r) => r.group.startsWith(`${suffix}.`))
     );
+  }
+}
+
+/** As `resolve`, for the commands whose error kubectl prints bare. */
+export function resolveBare(mapper: ResourceMapper, word: string): DiscoveredResource {
+  try {
+    return mapper.resolve(word);
+  } catch (error) {
+    throw error instanceof CliError ? new BareError(error.message) : error;
   }
 }

@@ -1,13 +1,16 @@
 /** `--sort-by`: numbers by value, quantities and times too, everything else by its text; what lacks the field comes first. */
 import { compareQuantities, isQuantity } from "@knarr/apimachinery/quantity.ts";
-import { findValues, relaxedPath } from "./json-path.ts";
-import { goText } from "./go-text.ts";
 import { CliError } from "../verb.ts";
+import { goText } from "./go-text.ts";
+import { findValues, relaxedPath } from "./json-path.ts";
 
 /** Stable. Throws CliError when no object has the field, as kubectl does. */
 export function sortByPath<T>(items: readonly T[], path: string, objectOf: (item: T) => unknown): T[] {
   const template = relaxedPath(path);
-  const keyed = items.map((item) => ({ item, key: findValues(template, objectOf(item), { allowMissingKeys: true })[0] }));
+  const keyed = items.map((item) => ({
+    item,
+    key: findValues(template, objectOf(item), { allowMissingKeys: true })[0],
+  }));
   if (items.length > 0 && keyed.every(({ key }) => key === undefined)) {
     throw new CliError(`couldn't find any field with path "${template}" in the list of objects`);
   }

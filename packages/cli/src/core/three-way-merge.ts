@@ -49,7 +49,12 @@ interface Change {
   readonly deletions?: readonly unknown[];
 }
 
-function mergeValues(last: unknown, wanted: unknown, live: unknown, field: FieldSchema | undefined): Change | undefined {
+function mergeValues(
+  last: unknown,
+  wanted: unknown,
+  live: unknown,
+  field: FieldSchema | undefined,
+): Change | undefined {
   if (wanted === null) return live === undefined || live === null ? undefined : { value: null };
   if (isJsonObject(wanted) && isJsonObject(live)) {
     const inner = structOf(field?.type);
@@ -77,7 +82,9 @@ function mergeLists(
   const key = field.patchMergeKey;
   if (key === undefined) {
     const added = wanted.filter((item) => !live.some((other) => jsonEquals(item, other)));
-    const gone = last.filter((item) => !wanted.some((w) => jsonEquals(w, item)) && live.some((l) => jsonEquals(l, item)));
+    const gone = last.filter(
+      (item) => !wanted.some((w) => jsonEquals(w, item)) && live.some((l) => jsonEquals(l, item)),
+    );
     if (added.length === 0 && gone.length === 0) return undefined;
     return { value: added, order: wanted, ...(gone.length === 0 ? {} : { deletions: gone }) };
   }

@@ -29,7 +29,11 @@ function collectData(flags: Flags): Map<string, Buffer> {
       for (const entry of readdirSync(path, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
         if (entry.isFile() && KEY.test(entry.name)) add(entry.name, readFileSync(join(path, entry.name)));
       }
-    } else add(equals < 0 ? basename(path) : text.slice(0, equals), read(() => readFileSync(path)));
+    } else
+      add(
+        equals < 0 ? basename(path) : text.slice(0, equals),
+        read(() => readFileSync(path)),
+      );
   }
   for (const text of listOf(flags, "fromLiteral")) {
     const equals = text.indexOf("=");
@@ -53,7 +57,9 @@ function read<T>(from: () => T): T {
     return from();
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
-    throw new CliError(code === "ENOENT" ? `error reading ${path}: no such file or directory` : (error as Error).message);
+    throw new CliError(
+      code === "ENOENT" ? `error reading ${path}: no such file or directory` : (error as Error).message,
+    );
   }
 }
 
@@ -64,6 +70,7 @@ export const configmap: Generator = {
   aliases: ["cm"],
   description: "Create a config map from a local file, directory or literal value",
   namespaced: true,
+  failure: "failed to create configmap:",
   flags: sourceFlags,
   build(words, flags) {
     const data: Record<string, string> = {};
@@ -77,7 +84,10 @@ export const configmap: Generator = {
       ...(Object.keys(data).length === 0 ? {} : { data }),
       ...(Object.keys(binaryData).length === 0 ? {} : { binaryData }),
     };
-    const suffix = flags.appendHash === true ? `-${hashOf({ kind: "ConfigMap", name, data, ...(content.binaryData === undefined ? {} : { binaryData }) })}` : "";
+    const suffix =
+      flags.appendHash === true
+        ? `-${hashOf({ kind: "ConfigMap", name, data, ...(content.binaryData === undefined ? {} : { binaryData }) })}`
+        : "";
     return objectOf("v1", "ConfigMap", `${name}${suffix}`, content);
   },
 };
@@ -106,6 +116,7 @@ export const secretGenerators: readonly Generator[] = [
     name: "secret generic",
     description: "Create a secret from a local file, directory, or literal value",
     namespaced: true,
+    failure: "failed to create secret",
     flags: (command) => {
       sourceFlags(command);
       command.option("--type <type>", "type of the secret");
@@ -116,6 +127,7 @@ export const secretGenerators: readonly Generator[] = [
     name: "secret tls",
     description: "Create a TLS secret",
     namespaced: true,
+    failure: "failed to create secret",
     flags: (command) =>
       command
         .option("--cert <path>", "certificate, PEM")
@@ -140,6 +152,7 @@ export const secretGenerators: readonly Generator[] = [
     name: "secret docker-registry",
     description: "Create a secret for use with a Docker registry",
     namespaced: true,
+    failure: "failed to create secret",
     flags: (command) =>
       command
         .option("--docker-server <address>", "the registry", "https://index.docker.io/v1/")

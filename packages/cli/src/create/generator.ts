@@ -13,6 +13,8 @@ export interface Generator {
   /** Arguments in commander's notation; "<name>" when absent. */
   readonly arguments?: string;
   readonly namespaced: boolean;
+  /** What kubectl puts before a refusal of the server: "failed to create job"; nothing where it is shown as it is. */
+  readonly failure?: string;
   flags(command: Command): void;
   /** Throws CliError for flags that contradict or lack something. */
   build(words: readonly string[], flags: Flags, afterDashes: readonly string[] | undefined): KubeObject;
@@ -21,12 +23,19 @@ export interface Generator {
 /** The one name of the object. Throws in kubectl's words. */
 export function nameOf(words: readonly string[]): string {
   const [name, ...more] = words;
-  if (name === undefined || name === "") throw new CliError("exactly one NAME is required, got 0");
-  if (more.length > 0) throw new CliError(`exactly one NAME is required, got ${words.length}`);
+  if (name === undefined || name === "" || more.length > 0) {
+    throw new CliError(`exactly one NAME is required, got ${words.length}`);
+  }
   return name;
 }
 
-export function objectOf(apiVersion: string, kind: string, name: string, rest: object, labels?: Record<string, string>): KubeObject {
+export function objectOf(
+  apiVersion: string,
+  kind: string,
+  name: string,
+  rest: object,
+  labels?: Record<string, string>,
+): KubeObject {
   return { apiVersion, kind, metadata: { name, ...(labels === undefined ? {} : { labels }) }, ...rest } as KubeObject;
 }
 

@@ -60,7 +60,9 @@ export const roleGenerators = (groupOf: GroupLookup): readonly Generator[] => [
       const name = nameOf(words);
       const aggregated = listOf(flags, "aggregationRule");
       if (aggregated.length > 0) {
-        const matchLabels = Object.fromEntries(aggregated.flatMap((t) => t.split(",")).map((pair) => pair.split("=", 2)));
+        const matchLabels = Object.fromEntries(
+          aggregated.flatMap((t) => t.split(",")).map((pair) => pair.split("=", 2)),
+        );
         return objectOf(`${RBAC}/v1`, "ClusterRole", name, {
           aggregationRule: { clusterRoleSelectors: [{ matchLabels }] },
           rules: [],
@@ -103,7 +105,11 @@ function subjectFlags(command: Parameters<Generator["flags"]>[0]): void {
 function bindingOf(kind: string, name: string, flags: Flags) {
   const [role, clusterRole] = [textOf(flags, "role"), textOf(flags, "clusterrole")];
   if ((role === undefined) === (clusterRole === undefined)) {
-    throw new CliError(kind === "RoleBinding" ? "exactly one of clusterrole or role must be specified" : 'required flag(s) "clusterrole" not set');
+    throw new CliError(
+      kind === "RoleBinding"
+        ? "exactly one of clusterrole or role must be specified"
+        : 'required flag(s) "clusterrole" not set',
+    );
   }
   const roleRef = { apiGroup: RBAC, kind: role === undefined ? "ClusterRole" : "Role", name: role ?? clusterRole };
   const subjects = subjectsOf(flags);
@@ -115,6 +121,7 @@ export const bindingGenerators: readonly Generator[] = [
     name: "rolebinding",
     description: "Create a role binding for a particular role or cluster role",
     namespaced: true,
+    failure: "failed to create rolebinding:",
     flags: (command) => {
       command.option("--role <name>", "the role").option("--clusterrole <name>", "the cluster role");
       subjectFlags(command);
@@ -125,6 +132,7 @@ export const bindingGenerators: readonly Generator[] = [
     name: "clusterrolebinding",
     description: "Create a cluster role binding for a particular cluster role",
     namespaced: false,
+    failure: "failed to create clusterrolebinding:",
     flags: (command) => {
       command.option("--clusterrole <name>", "the cluster role");
       subjectFlags(command);

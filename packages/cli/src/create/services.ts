@@ -1,5 +1,5 @@
 /** Generators of Services and Ingresses. */
-import { collectWhole, collect } from "../flags.ts";
+import { collect, collectWhole } from "../flags.ts";
 import { CliError } from "../verb.ts";
 import { type Flags, type Generator, listOf, nameOf, numberOf, objectOf, textOf } from "./generator.ts";
 
@@ -42,6 +42,7 @@ const service = (name: string, type: string, description: string, nodePort = fal
   name: `service ${name}`,
   description,
   namespaced: true,
+  failure: `failed to create ${type} service:`,
   flags: (command) => {
     command.option("--tcp <port[:target]>", "port and target port, can be repeated", collect);
     if (name === "clusterip") command.option("--clusterip <address>", "the address, or None for a headless service");
@@ -58,6 +59,7 @@ export const serviceGenerators: readonly Generator[] = [
     name: "service externalname",
     description: "Create an ExternalName service",
     namespaced: true,
+    failure: "failed to create ExternalName service:",
     flags: (command) =>
       command
         .option("--external-name <name>", "the name that it stands for")
@@ -82,6 +84,7 @@ export const ingress: Generator = {
   aliases: ["ing"],
   description: "Create an ingress with the specified name",
   namespaced: true,
+  failure: "failed to create ingress:",
   flags: (command) =>
     command
       .option("--class <name>", "ingress class")
@@ -93,7 +96,9 @@ export const ingress: Generator = {
     const rules = listOf(flags, "rule").map(parseRule);
     const backend = textOf(flags, "defaultBackend");
     if (rules.length === 0 && backend === undefined) {
-      throw new CliError("not enough information provided: every ingress has to either specify a default-backend (which catches all traffic) or a list of rules (which catch specific paths)");
+      throw new CliError(
+        "not enough information provided: every ingress has to either specify a default-backend (which catches all traffic) or a list of rules (which catch specific paths)",
+      );
     }
     const annotations = Object.fromEntries(listOf(flags, "annotation").map((text) => text.split("=", 2)));
     const className = textOf(flags, "class");

@@ -1,6 +1,7 @@
 /** Generators of namespaces, service accounts, quotas, priority classes and disruption budgets. */
-import { CliError } from "../verb.ts";
+
 import { collect } from "../flags.ts";
+import { CliError } from "../verb.ts";
 import { type Generator, nameOf, numberOf, objectOf, textOf } from "./generator.ts";
 
 export const namespace: Generator = {
@@ -17,6 +18,7 @@ export const serviceaccount: Generator = {
   aliases: ["sa"],
   description: "Create a service account with the specified name",
   namespaced: true,
+  failure: "failed to create serviceaccount:",
   flags: () => {},
   build: (words) => objectOf("v1", "ServiceAccount", nameOf(words), {}),
 };
@@ -26,6 +28,7 @@ export const quota: Generator = {
   aliases: ["resourcequota"],
   description: "Create a quota with the specified name",
   namespaced: true,
+  failure: "failed to create quota:",
   flags: (command) =>
     command
       .option("--hard <resource=quantity,...>", "the limits", collect)
@@ -34,7 +37,8 @@ export const quota: Generator = {
     const name = nameOf(words);
     const pairs = ((flags.hard as string[] | undefined) ?? []).map((text) => {
       const [resource = "", value, ...more] = text.split("=");
-      if (value === undefined || more.length > 0) throw new CliError(`invalid argument syntax ${text}, expected <resource>=<value>`);
+      if (value === undefined || more.length > 0)
+        throw new CliError(`invalid argument syntax ${text}, expected <resource>=<value>`);
       return [resource, value] as const;
     });
     const scopes = (flags.scopes as string[] | undefined) ?? [];
@@ -51,6 +55,7 @@ export const priorityclass: Generator = {
   aliases: ["pc"],
   description: "Create a priority class with the specified name",
   namespaced: false,
+  failure: "failed to create priorityclass:",
   flags: (command) =>
     command
       .option("--value <n>", "the priority", "0")
@@ -73,6 +78,7 @@ export const poddisruptionbudget: Generator = {
   aliases: ["pdb"],
   description: "Create a pod disruption budget with the specified name",
   namespaced: true,
+  failure: "failed to create poddisruptionbudgets:",
   flags: (command) =>
     command
       .option("--selector <labels>", "the pods that it is about")
@@ -83,8 +89,10 @@ export const poddisruptionbudget: Generator = {
     const selector = textOf(flags, "selector");
     if (selector === undefined) throw new CliError("a selector must be specified");
     const [min, max] = [textOf(flags, "minAvailable"), textOf(flags, "maxUnavailable")];
-    if (min === undefined && max === undefined) throw new CliError("one of min-available or max-unavailable must be specified");
-    if (min !== undefined && max !== undefined) throw new CliError("min-available and max-unavailable cannot be both specified");
+    if (min === undefined && max === undefined)
+      throw new CliError("one of min-available or max-unavailable must be specified");
+    if (min !== undefined && max !== undefined)
+      throw new CliError("min-available and max-unavailable cannot be both specified");
     const count = (text: string) => (/^\d+$/.test(text) ? Number(text) : text);
     const matchLabels = Object.fromEntries(selector.split(",").map((pair) => pair.split(/==?/, 2)));
     const spec = {

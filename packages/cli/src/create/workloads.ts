@@ -14,15 +14,16 @@ export const deployment: Generator = {
   aliases: ["deploy"],
   description: "Create a deployment with the specified name",
   namespaced: true,
+  failure: "failed to create deployment:",
   flags: (command) =>
     command
       .option("--image <images>", "image, can be repeated", collect)
       .option("--replicas <n>", "how many pods", "1")
       .option("--port <n>", "port that the container exposes"),
   build(words, flags, afterDashes) {
-    const name = nameOf(words);
     const images = listOf(flags, "image");
     if (images.length === 0) throw new CliError('required flag(s) "image" not set');
+    const name = nameOf(words);
     const command = afterDashes ?? [];
     if (images.length > 1 && command.length > 0) {
       throw new CliError("cannot specify multiple --image options and command");
@@ -57,6 +58,7 @@ export const job: Generator = {
   name: "job",
   description: "Create a job with the specified name",
   namespaced: true,
+  failure: "failed to create job:",
   flags: (command) =>
     command.option("--image <image>", "image to run").option("--from <cronjob/name>", "the CronJob to run once now"),
   build(words, flags, afterDashes) {
@@ -72,15 +74,16 @@ export const cronjob: Generator = {
   aliases: ["cj"],
   description: "Create a cron job with the specified name",
   namespaced: true,
+  failure: "failed to create cronjob:",
   flags: (command) =>
     command
       .option("--image <image>", "image to run")
       .option("--schedule <cron>", "when, as cron writes it")
       .option("--restart <policy>", "OnFailure or Never"),
   build(words, flags, afterDashes) {
-    const name = nameOf(words);
     const missing = ["image", "schedule"].filter((flag) => textOf(flags, flag) === undefined);
     if (missing.length > 0) throw new CliError(`required flag(s) ${missing.map((m) => `"${m}"`).join(", ")} not set`);
+    const name = nameOf(words);
     const image = required(flags, "image");
     const restart = textOf(flags, "restart") ?? "OnFailure";
     const jobTemplate = { metadata: { name }, spec: jobSpec(name, image, afterDashes ?? [], restart) };

@@ -5,6 +5,7 @@ import type {
   ContainerState,
   ContainerStatus,
   PodSpec,
+  PodTemplateSpec,
   Probe,
   Volume,
 } from "@knarr/api/generated/types/core-v1.ts";
@@ -131,4 +132,14 @@ function volumeLines(volume: Volume): Line[] {
       ],
     ),
   ]);
+}
+
+/** A pod template by itself, as `rollout history --revision` shows it. */
+export function renderTemplate(template: PodTemplateSpec): string {
+  return [
+    "Pod Template:\n",
+    renderLines([["Labels", pairs(template.metadata?.labels)]], 1),
+    renderContainers("Containers", template.spec?.containers, undefined).replace(/^(?=.)/gm, "  "),
+    renderVolumes(template.spec).replace(/^(?=.)/gm, "  "),
+  ].join("");
 }

@@ -9,6 +9,7 @@ import { parse } from "yaml";
 import { type Manifest, parseManifests } from "../core/manifests.ts";
 import { CliError } from "../verb.ts";
 import { type GeneratorArgs, type GeneratorOptions, generateConfig } from "./generators.ts";
+import { type Item, originalName } from "./item.ts";
 import { type PatchEntry, patchObjects } from "./patches.ts";
 import {
   type ImageEntry,
@@ -20,8 +21,6 @@ import {
   setNamespace,
   setReplicas,
 } from "./transforms.ts";
-
-export type Item = Manifest["object"] & { metadata: { name?: string; namespace?: string } };
 
 interface Kustomization {
   readonly resources?: readonly string[];
@@ -79,7 +78,9 @@ function build(folder: string, above: readonly string[], given: readonly Item[])
   const { path, file } = read(folder);
   const unknown = Object.keys(file).find((key) => !KNOWN.has(key));
   if (unknown !== undefined) {
-    throw new CliError(`invalid Kustomization: ${path}: the field ${JSON.stringify(unknown)} is not supported by knarr; kustomize itself may build it`);
+    throw new CliError(
+      `invalid Kustomization: ${path}: the field ${JSON.stringify(unknown)} is not supported by knarr; kustomize itself may build it`,
+    );
   }
   let items: Item[] = [...given];
   for (const name of [...(file.resources ?? []), ...(file.bases ?? [])]) items.push(...load(folder, name, above));
@@ -99,7 +100,9 @@ function build(folder: string, above: readonly string[], given: readonly Item[])
 function read(folder: string): { path: string; file: Kustomization & Record<string, unknown> } {
   const path = FILES.map((name) => join(folder, name)).find((p) => isFile(p));
   if (path === undefined) {
-    throw new CliError(`unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '${folder}'`);
+    throw new CliError(
+      `unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '${folder}'`,
+    );
   }
   try {
     return { path, file: (parse(readFileSync(path, "utf8")) as Kustomization & Record<string, unknown>) ?? {} };
@@ -118,14 +121,18 @@ const isFile = (path: string) => {
 
 function load(folder: string, name: string, above: readonly string[]): Item[] {
   if (/^(https?:|git@|github\.com)/.test(name)) {
-    throw new CliError(`accumulating resources from '${name}': remote resources are not supported by knarr; fetch them first`);
+    throw new CliError(
+      `accumulating resources from '${name}': remote resources are not supported by knarr; fetch them first`,
+    );
   }
   const path = resolve(folder, name);
   if (isFile(path)) return parseManifests(readFileSync(path, "utf8"), path).map(({ object }) => object as Item);
   try {
     statSync(path);
   } catch {
-    throw new CliError(`accumulating resources: accumulation err='accumulating resources from '${name}': open ${path}: no such file or directory'`);
+    throw new CliError(
+      `accumulating resources: accumulation err='accumulating resources from '${name}': open ${path}: no such file or directory'`,
+    );
   }
   return build(path, [...above, folder], []);
 }
@@ -141,8 +148,10 @@ function merged(items: readonly Item[], file: Kustomization, folder: string): It
     const made = generateConfig(kind, args, file.generatorOptions ?? {}, folder);
     const at = result.findIndex((item) => item.kind === kind && originalName(item) === args.name);
     const { behavior = "create" } = args;
-    if (behavior === "create" && at >= 0) throw new CliError(`may not add resource with an already registered id: ${kind}.${args.name}`);
-    if (behavior !== "create" && at < 0) throw new CliError(`id ${kind}.${args.name} does not exist; cannot merge or replace`);
+    if (behavior === "create" && at >= 0)
+      throw new CliError(`may not add resource with an already registered id: ${kind}.${args.name}`);
+    if (behavior !== "create" && at < 0)
+      throw new CliError(`id ${kind}.${args.name} does not exist; cannot merge or replace`);
     const old = result[at] as (Item & { data?: object }) | undefined;
     if (behavior === "merge" && old !== undefined) {
       result[at] = generateConfig(kind, args, file.generatorOptions ?? {}, folder, old);
@@ -150,15 +159,6 @@ function merged(items: readonly Item[], file: Kustomization, folder: string): It
     else result.push(made);
   }
   return result;
-}
-
-/** The name in the kustomization, before the hash of the content was put behind it. */
-export function originalName(item: Item): string {
-  return originals.get(item) ?? item.metadata.name ?? "";
-}
-const originals = new WeakMap<Item, string>();
-export function rememberName(item: Item, name: string): void {
-  originals.set(item, name);
 }
 
 function patchesOf(file: Kustomization): PatchEntry[] {
@@ -170,7 +170,30 @@ function patchesOf(file: Kustomization): PatchEntry[] {
 }
 
 /** kustomize prints kinds that others depend on first. Source: its legacy order transformer. */
-const FIRST = ["Namespace", "ResourceQuota", "StorageClass", "CustomResourceDefinition", "ServiceAccount", "PodSecurityPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ConfigMap", "Secret", "Endpoints", "Service", "LimitRange", "PriorityClass", "PersistentVolume", "PersistentVolumeClaim", "Deployment", "StatefulSet", "CronJob", "PodDisruptionBudget"];
+const FIRST = [
+  "Namespace",
+  "ResourceQuota",
+  "StorageClass",
+  "CustomResourceDefinition",
+  "ServiceAccount",
+  "PodSecurityPolicy",
+  "Role",
+  "ClusterRole",
+  "RoleBinding",
+  "ClusterRoleBinding",
+  "ConfigMap",
+  "Secret",
+  "Endpoints",
+  "Service",
+  "LimitRange",
+  "PriorityClass",
+  "PersistentVolume",
+  "PersistentVolumeClaim",
+  "Deployment",
+  "StatefulSet",
+  "CronJob",
+  "PodDisruptionBudget",
+];
 const LAST = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
 function inOrder(items: readonly Item[]): Item[] {
@@ -182,4 +205,3 @@ function inOrder(items: readonly Item[]): Item[] {
   const text = (item: Item) => `${item.kind}/${item.metadata.namespace ?? ""}/${item.metadata.name ?? ""}`;
   return items.toSorted((a, b) => rank(a) - rank(b) || (text(a) < text(b) ? -1 : 1));
 }
-

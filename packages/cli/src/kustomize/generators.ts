@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { stringifyCanonical } from "@knarr/apimachinery/json.ts";
 import { CliError } from "../verb.ts";
-import { type Item, rememberName } from "./build.ts";
+import { type Item, rememberName } from "./item.ts";
 
 export interface GeneratorOptions {
   readonly disableNameSuffixHash?: boolean;

@@ -1,10 +1,15 @@
 /** What a kustomization does to every object: names, namespace, labels, annotations, images, replicas. */
-import { type Item, originalName, rememberName } from "./build.ts";
+import { type Item, originalName, rememberName } from "./item.ts";
 
 type Fields = Record<string, unknown>;
-const isFields = (value: unknown): value is Fields => typeof value === "object" && value !== null && !Array.isArray(value);
+const isFields = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
-const CLUSTER_KINDS = new Set("Namespace Node PersistentVolume ClusterRole ClusterRoleBinding CustomResourceDefinition StorageClass PriorityClass IngressClass RuntimeClass APIService CSIDriver CSINode VolumeAttachment MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding FlowSchema PriorityLevelConfiguration CertificateSigningRequest".split(" "));
+const CLUSTER_KINDS = new Set(
+  "Namespace Node PersistentVolume ClusterRole ClusterRoleBinding CustomResourceDefinition StorageClass PriorityClass IngressClass RuntimeClass APIService CSIDriver CSINode VolumeAttachment MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding FlowSchema PriorityLevelConfiguration CertificateSigningRequest".split(
+    " ",
+  ),
+);
 
 export function setNamespace(items: readonly Item[], namespace: string): void {
   for (const item of items) {
@@ -47,7 +52,9 @@ export function renameReferences(items: readonly Item[], prefix: string, suffix:
     const old = originalName(item);
     const current = item.metadata.name ?? "";
     const keeps = item.kind === "Namespace" || item.kind === "CustomResourceDefinition";
-    const next = keeps ? current : `${prefix}${current.startsWith(old) ? `${old}${suffix}${current.slice(old.length)}` : `${current}${suffix}`}`;
+    const next = keeps
+      ? current
+      : `${prefix}${current.startsWith(old) ? `${old}${suffix}${current.slice(old.length)}` : `${current}${suffix}`}`;
     if (next !== old) renamed.set(`${item.kind}/${old}`, next);
     item.metadata.name = next;
     rememberName(item, old);
@@ -68,7 +75,8 @@ function visit(value: unknown, renamed: ReadonlyMap<string, string>): void {
     const kind = NAME_FIELDS[key];
     if (kind !== undefined && typeof inner === "string") value[key] = renamed.get(`${kind}/${inner}`) ?? inner;
     if (isFields(inner) && typeof inner.name === "string") {
-      for (const target of REFERENCES[key] ?? []) inner.name = renamed.get(`${target}/${inner.name as string}`) ?? inner.name;
+      for (const target of REFERENCES[key] ?? [])
+        inner.name = renamed.get(`${target}/${inner.name as string}`) ?? inner.name;
     }
     visit(inner, renamed);
   }
@@ -91,15 +99,15 @@ export function setLabels(items: readonly Item[], { pairs, includeSelectors, inc
     if (!isFields(spec)) continue;
     if (includeSelectors === true || includeTemplates === true) {
       const job = isFields(spec.jobTemplate) ? spec.jobTemplate : undefined;
-      if (job !== undefined) add((job.metadata ??= {}) as Fields, "labels", pairs);
+      if (job !== undefined) add(inside(job, "metadata"), "labels", pairs);
       const inner = isFields(job?.spec) ? job.spec : spec;
-      if (isFields(inner.template)) add((inner.template.metadata ??= {}) as Fields, "labels", pairs);
+      if (isFields(inner.template)) add(inside(inner.template, "metadata"), "labels", pairs);
     }
     if (includeSelectors !== true) continue;
     if (item.kind === "Service" || item.kind === "ReplicationController") {
       if (spec.selector !== undefined) spec.selector = { ...(spec.selector as Fields), ...pairs };
     } else if (["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"].includes(item.kind)) {
-      add((spec.selector ??= {}) as Fields, "matchLabels", pairs);
+      add(inside(spec, "selector"), "matchLabels", pairs);
     }
   }
 }
@@ -108,8 +116,14 @@ export function setAnnotations(items: readonly Item[], pairs: Readonly<Record<st
   for (const item of items) {
     add(item.metadata as Fields, "annotations", pairs);
     const spec = (item as unknown as Fields).spec;
-    if (isFields(spec) && isFields(spec.template)) add((spec.template.metadata ??= {}) as Fields, "annotations", pairs);
+    if (isFields(spec) && isFields(spec.template)) add(inside(spec.template, "metadata"), "annotations", pairs);
   }
+}
+
+/** The field as an object; made when it is not there. */
+function inside(holder: Fields, field: string): Fields {
+  if (!isFields(holder[field])) holder[field] = {};
+  return holder[field] as Fields;
 }
 
 function add(holder: Fields, field: string, pairs: Readonly<Record<string, string>>): void {
@@ -128,7 +142,10 @@ export function setImages(items: readonly Item[], images: readonly ImageEntry[])
     if (Array.isArray(value)) for (const inner of value) change(inner);
     else if (isFields(value)) {
       for (const [key, inner] of Object.entries(value)) {
-        if ((key === "containers" || key === "initContainers" || key === "ephemeralContainers") && Array.isArray(inner)) {
+        if (
+          (key === "containers" || key === "initContainers" || key === "ephemeralContainers") &&
+          Array.isArray(inner)
+        ) {
           for (const container of inner.filter(isFields)) {
             if (typeof container.image === "string") container.image = imageOf(container.image, images);
           }
@@ -148,12 +165,14 @@ function imageOf(image: string, images: readonly ImageEntry[]): string {
   return entry.newTag === undefined ? `${base}${rest}` : `${base}:${entry.newTag}`;
 }
 
-export function setReplicas(items: readonly Item[], replicas: readonly { readonly name: string; readonly count: number }[]): void {
+export function setReplicas(
+  items: readonly Item[],
+  replicas: readonly { readonly name: string; readonly count: number }[],
+): void {
   for (const { name, count } of replicas) {
     for (const item of items.filter((i) => originalName(i) === name)) {
       if (!["Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"].includes(item.kind)) continue;
-      const spec = ((item as unknown as Fields).spec ??= {}) as Fields;
-      spec.replicas = count;
+      inside(item as unknown as Fields, "spec").replicas = count;
     }
   }
 }

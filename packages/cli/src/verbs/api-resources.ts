@@ -32,7 +32,9 @@ export const apiResources: Verb = {
 async function runApiResources(options: ApiResourcesOptions, context: CliContext): Promise<void> {
   const { client } = await connect(options, context);
   const { resources } = await discover(client, context.signal);
+  // A resource of several versions is one: the version that the server prefers comes first.
   const shown = resources
+    .filter((r, i) => resources.findIndex((o) => o.group === r.group && o.resource === r.resource) === i)
     .filter((r) => options.apiGroup === undefined || r.group === options.apiGroup)
     .filter((r) => options.namespaced === undefined || String(r.namespaced) === options.namespaced)
     .toSorted((a, b) => (a.group === b.group ? compare(a.resource, b.resource) : compare(a.group, b.group)));

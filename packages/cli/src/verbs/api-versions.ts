@@ -16,7 +16,12 @@ export const apiVersions: Verb = {
 async function run(options: GlobalOptions, context: CliContext): Promise<void> {
   const { client } = await connect(options, context);
   const get = async (path: string) => {
-    const { body } = await client.request({ method: "GET", path, headers: { accept: "application/json" }, signal: context.signal });
+    const { body } = await client.request({
+      method: "GET",
+      path,
+      headers: { accept: "application/json" },
+      signal: context.signal,
+    });
     return JSON.parse(body.toString("utf8")) as unknown;
   };
   const [core, groups] = await Promise.all([get("/api"), get("/apis")]);

@@ -3,14 +3,14 @@ import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { renderJson, renderYaml } from "../core/output.ts";
+import { discover } from "../discovery.ts";
 import { findObjects, forEachFound } from "../find-objects.ts";
 import { addFileFlags, type SelectOptions } from "../flags.ts";
+import { getIfThere, LAST_APPLIED, withLastApplied } from "../last-applied.ts";
 import { locate } from "../manifest-actions.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { readManifests } from "../read-manifests.ts";
 import { type CliContext, CliError, type GlobalOptions } from "../verb.ts";
-import { discover } from "../discovery.ts";
-import { getIfThere, LAST_APPLIED, withLastApplied } from "./apply.ts";
 
 interface Options extends GlobalOptions, SelectOptions, PrintOptions {
   readonly dryRun?: string;
@@ -26,7 +26,9 @@ export function registerLastApplied(apply: Command, context: CliContext): void {
       .option("-l, --selector <query>", "label selector")
       .option("--all", "all objects of the type")
       .option("-o, --output <format>", "yaml or json", "yaml"),
-  ).action((words: string[], _options: unknown, self: Command) => view(words, self.optsWithGlobals<Options>(), context));
+  ).action((words: string[], _options: unknown, self: Command) =>
+    view(words, self.optsWithGlobals<Options>(), context),
+  );
   addPrintFlags(
     addDryRunFlag(
       addFileFlags(
@@ -48,7 +50,8 @@ async function view(words: string[], options: Options, context: CliContext): Pro
   const found = await findObjects(words, options, connection, context);
   await forEachFound(found, context, async ({ object }) => {
     const text = object.metadata.annotations?.[LAST_APPLIED];
-    if (text === undefined) throw new CliError(`no last-applied-configuration annotation found on resource: ${object.metadata.name}`);
+    if (text === undefined)
+      throw new CliError(`no last-applied-configuration annotation found on resource: ${object.metadata.name}`);
     const value: unknown = JSON.parse(text);
     context.stdout.write(output === "yaml" ? renderYaml(value) : renderJson(value));
   });

@@ -1,43 +1,25 @@
-/**
- * `knarr apply`: brings objects to the state of manifests. As kubectl does: on the client, by a three-way merge with the
- * manifest that was applied last (an annotation keeps it), or with --server-side by the server. See docs/adr/002.
- */
-import { stringifyCanonical } from "@knarr/apimachinery/json.ts";
-import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { parseLabelSelector as selectorOf } from "@knarr/apimachinery/label-selector.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf, type ObjectKey } from "@knarr/apimachinery/resource.ts";
 import type { JsonObject } from "@knarr/apimachinery/schema.ts";
-import { isConflict, isNotFound, StatusError } from "@knarr/apimachinery/status-error.ts";
+import { isConflict, StatusError } from "@knarr/apimachinery/status-error.ts";
 import type { Command } from "commander";
+import type { ApplyOptions, ApplyTask } from "../apply-task.ts";
 import { connect } from "../connect.ts";
 import type { Manifest } from "../core/manifests.ts";
 import type { DiscoveredResource } from "../core/resource-mapper.ts";
 import { threeWayMergePatch } from "../core/three-way-merge.ts";
 import { discover } from "../discovery.ts";
-import { addFileFlags, collect, type FileOptions, onByDefault } from "../flags.ts";
+import { describeError } from "../errors.ts";
+import { addFileFlags, collect, onByDefault } from "../flags.ts";
+import { getIfThere, LAST_APPLIED, withLastApplied } from "../last-applied.ts";
 import { patchLocally, schemaOf } from "../local-patch.ts";
-import { type FieldValidation, forEachManifest, locate, parseValidation } from "../manifest-actions.ts";
-import { addDryRunFlag, addPrintFlags, type DryRun, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
+import { forEachManifest, locate, parseValidation } from "../manifest-actions.ts";
+import { addDryRunFlag, addPrintFlags, parseDryRun, ResultPrinter } from "../print.ts";
 import { prune } from "../prune.ts";
 import { readManifests } from "../read-manifests.ts";
-import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
+import { BareError, type CliContext, CliError, type Verb } from "../verb.ts";
 import { registerLastApplied } from "./apply-last-applied.ts";
-
-export interface ApplyOptions extends GlobalOptions, FileOptions, PrintOptions {
-  readonly dryRun?: string;
-  readonly serverSide?: boolean;
-  readonly forceConflicts?: boolean;
-  readonly fieldManager?: string;
-  readonly validate: string;
-  readonly overwrite: boolean;
-  readonly force?: boolean;
-  readonly prune?: boolean;
-  readonly pruneAllowlist?: readonly string[];
-  readonly selector?: string;
-  readonly all?: boolean;
-}
-
-export const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 export const apply: Verb = {
   name: "apply",
@@ -62,14 +44,6 @@ export const apply: Verb = {
   },
 };
 
-export interface ApplyTask {
-  readonly options: ApplyOptions;
-  readonly dryRun: DryRun;
-  readonly fieldValidation: FieldValidation;
-  readonly connection: Connection;
-  readonly context: CliContext;
-}
-
 async function runApply(options: ApplyOptions, context: CliContext): Promise<void> {
   if (options.filename === undefined && options.kustomize === undefined) {
     throw new CliError("must specify one of -f and -k");
@@ -79,12 +53,12 @@ async function runApply(options: ApplyOptions, context: CliContext): Promise<voi
   }
   const dryRun = parseDryRun(options.dryRun);
   if (dryRun === "client" && options.serverSide === true) {
-    throw new CliError(
-      "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
-    );
+    throw new CliError("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
   }
   if (options.prune === true && options.all !== true && options.selector === undefined) {
-    throw new CliError("all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector");
+    throw new CliError(
+      "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector",
+    );
   }
   const fieldValidation = parseValidation(options.validate);
   const printer = new ResultPrinter(options, context);
@@ -94,28 +68,34 @@ async function runApply(options: ApplyOptions, context: CliContext): Promise<voi
   );
   const connection = await connect(options, context);
   const mapper = await discover(connection.client, context.signal);
-  const task: ApplyTask = { options, dryRun, fieldValidation, connection, context };
+  const phase = { doing: "applying" };
+  const task: ApplyTask = { options, dryRun, fieldValidation, connection, context, phase };
   const applied: { uid: string; namespace: string }[] = [];
-  await forEachManifest("applying", manifests, context, async (manifest) => {
-    const { object } = manifest;
-    const { resource, namespace } = locate(object, mapper, connection);
-    const name = object.metadata.name ?? "";
-    if (name === "" && object.metadata.generateName !== undefined) {
-      throw new CliError(`from ${object.metadata.generateName}: cannot use generate name with apply`);
-    }
-    if (name === "") throw new CliError("resource name may not be empty");
-    const wanted = {
-      ...object,
-      metadata: { ...object.metadata, ...(namespace === "" ? {} : { namespace }) },
-    } as KubeObject;
-    const key = { namespace, name };
-    const { after, did } =
-      options.serverSide === true
-        ? await applyOnServer(task, resource, key, wanted)
-        : await applyOnClient(task, resource, key, wanted, manifest);
-    applied.push({ uid: after.metadata.uid ?? "", namespace });
-    printer.print({ ...after, apiVersion: apiVersionOf(resource), kind: resource.kind }, did);
-  });
+  await forEachManifest(
+    () => task.phase.doing,
+    manifests,
+    context,
+    async (manifest) => {
+      const { object } = manifest;
+      const { resource, namespace } = locate(object, mapper, connection);
+      const name = object.metadata.name ?? "";
+      if (name === "" && object.metadata.generateName !== undefined) {
+        throw new CliError(`from ${object.metadata.generateName}: cannot use generate name with apply`);
+      }
+      if (name === "") throw new CliError("resource name may not be empty");
+      const wanted = {
+        ...object,
+        metadata: { ...object.metadata, ...(namespace === "" ? {} : { namespace }) },
+      } as KubeObject;
+      const key = { namespace, name };
+      const { after, did } =
+        options.serverSide === true
+          ? await applyOnServer(task, resource, key, wanted)
+          : await applyOnClient(task, resource, key, wanted, manifest);
+      applied.push({ uid: after.metadata.uid ?? "", namespace });
+      printer.print({ ...after, apiVersion: apiVersionOf(resource), kind: resource.kind }, did);
+    },
+  );
   if (options.prune === true) await prune(task, mapper, applied, printer);
 }
 
@@ -154,27 +134,6 @@ async function applyOnServer(task: ApplyTask, resource: DiscoveredResource, key:
   }
 }
 
-/** The manifest with the annotation that remembers it. */
-export function withLastApplied(wanted: KubeObject): KubeObject {
-  const { [LAST_APPLIED]: _old, ...annotations } = wanted.metadata.annotations ?? {};
-  const remembered = `${stringifyCanonical({ ...wanted, metadata: { ...wanted.metadata, annotations } })}\n`;
-  return { ...wanted, metadata: { ...wanted.metadata, annotations: { ...annotations, [LAST_APPLIED]: remembered } } };
-}
-
-export async function getIfThere(
-  { client }: Connection,
-  resource: DiscoveredResource,
-  key: ObjectKey,
-  signal: AbortSignal,
-): Promise<KubeObject | undefined> {
-  try {
-    return (await client.get(resource, key, { signal })) as KubeObject;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
-}
-
 async function applyOnClient(
   task: ApplyTask,
   resource: DiscoveredResource,
@@ -192,6 +151,7 @@ async function applyOnClient(
   const modified = withLastApplied(wanted);
   const live = await getIfThere(connection, resource, key, context.signal);
   if (live === undefined) {
+    task.phase.doing = "creating";
     if (dryRun === "client") return { after: modified, did: "created" };
     const created = (await connection.client.create(resource, modified, settings)) as KubeObject;
     return { after: created, did: "created" };
@@ -214,10 +174,30 @@ async function applyOnClient(
     const after = await connection.client.patch(resource, key, { type, body: patch }, settings);
     return { after: after as KubeObject, did: "configured" };
   } catch (error) {
-    if (options.force !== true || !(error instanceof StatusError)) throw error;
+    task.phase.doing = "patching";
+    if (options.force !== true && error instanceof StatusError) throw patchError(error, patch, resource, key, source);
+    if (!(error instanceof StatusError)) throw error;
     await connection.client.delete(resource, key, { signal: context.signal });
     return { after: (await connection.client.create(resource, modified, settings)) as KubeObject, did: "configured" };
   }
+}
+
+/** kubectl shows what it sent, so that people see which field it was. */
+function patchError(
+  error: StatusError,
+  patch: object,
+  resource: DiscoveredResource,
+  key: ObjectKey,
+  source: string,
+): CliError {
+  const version = `${resource.group}/${resource.version}`;
+  const [kind = "", ...rest] = describeError(error).split(": ");
+  return new BareError(
+    `${kind}: error when applying patch:\n${JSON.stringify(patch)}\nto:\n` +
+      `Resource: "${version}, Resource=${resource.resource}", GroupVersionKind: "${version}, Kind=${resource.kind}"\n` +
+      `Name: ${JSON.stringify(key.name)}, Namespace: ${JSON.stringify(key.namespace)}\n` +
+      `for: ${JSON.stringify(source)}: error when patching ${JSON.stringify(source)}: ${rest.join(": ")}`,
+  );
 }
 
 const json = (object: KubeObject) => object as unknown as JsonObject;

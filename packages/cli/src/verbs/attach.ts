@@ -1,7 +1,9 @@
 /** `knarr attach`: the streams of a container that runs already. */
+
 import type { Command } from "commander";
 import { attachTo } from "../attach-to.ts";
 import { connect } from "../connect.ts";
+import { duration } from "../flags.ts";
 import { podsOf } from "../pods-of.ts";
 import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -23,7 +25,7 @@ export const attach: Verb = {
       .option("-i, --stdin", "pass standard input to the container")
       .option("-t, --tty", "standard input is a terminal")
       .option("-q, --quiet", "only what the container prints")
-      .option("--pod-running-timeout <duration>", "how long to wait for the pod", "1m0s")
+      .option("--pod-running-timeout <duration>", "how long to wait for the pod", duration, "1m0s")
       .action((word: string | undefined, _options: unknown, self: Command) =>
         runAttach(word, self.optsWithGlobals<AttachOptions>(), context),
       );

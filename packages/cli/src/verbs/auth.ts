@@ -34,16 +34,24 @@ export const auth: Verb = {
       .option("-q, --quiet", "only the exit code")
       .option("--subresource <name>", "a subresource: log, exec, ...")
       .option("--no-headers", "leave out the headings of --list")
-      .action((verb: string | undefined, type: string | undefined, name: string | undefined, _o: unknown, self: Command) => {
-        const options = self.optsWithGlobals<CanIOptions>();
-        return options.list === true ? listRules(options, context) : canI(verb, type, name, options, context);
-      });
+      .action(
+        (verb: string | undefined, type: string | undefined, name: string | undefined, _o: unknown, self: Command) => {
+          const options = self.optsWithGlobals<CanIOptions>();
+          return options.list === true ? listRules(options, context) : canI(verb, type, name, options, context);
+        },
+      );
     addPrintFlags(parent.command("whoami").description("Experimental: Check self subject attributes")).action(
       (_options: unknown, self: Command) => whoAmI(self.optsWithGlobals<GlobalOptions & PrintOptions>(), context),
     );
     addPrintFlags(
       addDryRunFlag(
-        addFileFlags(parent.command("reconcile").description("Reconciles rules for RBAC role, role binding, cluster role, and cluster role binding objects")),
+        addFileFlags(
+          parent
+            .command("reconcile")
+            .description(
+              "Reconciles rules for RBAC role, role binding, cluster role, and cluster role binding objects",
+            ),
+        ),
       )
         .option("--remove-extra-permissions", "take away what the files don't grant")
         .option("--remove-extra-subjects", "take away subjects that the files don't name"),
@@ -53,7 +61,9 @@ export const auth: Verb = {
 
 /** Verbs that kubectl knows; others are allowed, with a warning. */
 const VERBS = new Set(
-  "get list watch create update patch delete deletecollection use bind impersonate * approve sign escalate attest proxy".split(" "),
+  "get list watch create update patch delete deletecollection use bind impersonate * approve sign escalate attest proxy".split(
+    " ",
+  ),
 );
 
 async function canI(
@@ -64,7 +74,9 @@ async function canI(
   context: CliContext,
 ): Promise<void> {
   if (verb === undefined || type === undefined) {
-    throw new CliError("you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'knarr auth can-i -h' for help and examples.");
+    throw new CliError(
+      "you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'knarr auth can-i -h' for help and examples.",
+    );
   }
   const connection = await connect(options, context);
   const { client } = connection;
@@ -131,7 +143,9 @@ interface Rule {
 
 async function listRules(options: CanIOptions, context: CliContext): Promise<void> {
   const { client, namespace } = await connect(options, context);
-  const { status } = await post<{ status: { resourceRules?: Rule[]; nonResourceRules?: Rule[]; incomplete?: boolean } }>(
+  const { status } = await post<{
+    status: { resourceRules?: Rule[]; nonResourceRules?: Rule[]; incomplete?: boolean };
+  }>(
     client,
     "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
     { apiVersion: "authorization.k8s.io/v1", kind: "SelfSubjectRulesReview", metadata: {}, spec: { namespace } },
@@ -159,7 +173,11 @@ async function listRules(options: CanIOptions, context: CliContext): Promise<voi
 async function whoAmI(options: GlobalOptions & PrintOptions, context: CliContext): Promise<void> {
   const printer = printerOf(options);
   const { client } = await connect(options, context);
-  const review = await post<KubeObject & { status: { userInfo: { username?: string; uid?: string; groups?: string[]; extra?: Record<string, string[]> } } }>(
+  const review = await post<
+    KubeObject & {
+      status: { userInfo: { username?: string; uid?: string; groups?: string[]; extra?: Record<string, string[]> } };
+    }
+  >(
     client,
     "/apis/authentication.k8s.io/v1/selfsubjectreviews",
     { apiVersion: "authentication.k8s.io/v1", kind: "SelfSubjectReview", metadata: {} },
@@ -201,7 +219,10 @@ async function reconcile(options: ReconcileOptions, context: CliContext): Promis
       throw new CliError(`only rbac.authorization.k8s.io/v1 is supported: not ${object.kind} of ${object.apiVersion}`);
     }
     const key = { namespace, name: object.metadata.name ?? "" };
-    const wanted = { ...object, metadata: { ...object.metadata, ...(namespace === "" ? {} : { namespace }) } } as RbacObject;
+    const wanted = {
+      ...object,
+      metadata: { ...object.metadata, ...(namespace === "" ? {} : { namespace }) },
+    } as RbacObject;
     const settings = { dryRun: dryRun === "server", fieldManager: "kubectl-auth", signal: context.signal };
     let live: RbacObject | undefined;
     try {

@@ -5,7 +5,7 @@ import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { findObjects, forEachFound } from "../find-objects.ts";
-import { addFileFlags, type SelectOptions } from "../flags.ts";
+import { addFileFlags, integer, type SelectOptions } from "../flags.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -26,9 +26,14 @@ export const autoscale: Verb = {
       .command("autoscale")
       .description("Auto-scale a deployment, replica set, stateful set, or replication controller")
       .argument("[type|type/name...]", "what to scale")
-      .option("--min <n>", "the fewest pods", "-1")
-      .option("--max <n>", "the most pods")
-      .option("--cpu-percent <n>", "mean CPU use to keep, in percent of what the pods request (deprecated: --cpu)", "-1")
+      .option("--min <n>", "the fewest pods", integer, "-1")
+      .option("--max <n>", "the most pods", integer)
+      .option(
+        "--cpu-percent <n>",
+        "mean CPU use to keep, in percent of what the pods request (deprecated: --cpu)",
+        integer,
+        "-1",
+      )
       .option("--cpu <n%|quantity>", "mean CPU use to keep")
       .option("--memory <n%|quantity>", "mean memory use to keep")
       .option("--name <name>", "name of the autoscaler; the object's own when absent")
@@ -86,6 +91,9 @@ async function runAutoscale(words: string[], options: AutoscaleOptions, context:
     const placed = { ...object, status: undefined, metadata: { ...object.metadata, namespace: key.namespace } };
     const settings = { dryRun: dryRun === "server", fieldManager: "kubectl-autoscale", signal: context.signal };
     const made = await connection.client.create(autoscaling.horizontalpodautoscalers, placed as never, settings);
-    printer.print({ ...made, apiVersion: "autoscaling/v2", kind: "HorizontalPodAutoscaler" } as KubeObject, "autoscaled");
+    printer.print(
+      { ...made, apiVersion: "autoscaling/v2", kind: "HorizontalPodAutoscaler" } as KubeObject,
+      "autoscaled",
+    );
   });
 }

@@ -45,7 +45,10 @@ async function run(
   }
   const printer = new ResultPrinter(options, context);
   const connection = await connect(options, context);
-  const objects = words.length === 0 ? [] : ["certificatesigningrequests", ...words.map((w) => w.replace(/^(csr|certificatesigningrequests?)\//, ""))];
+  const objects =
+    words.length === 0
+      ? []
+      : ["certificatesigningrequests", ...words.map((w) => w.replace(/^(csr|certificatesigningrequests?)\//, ""))];
   const found = await findObjects(objects, options, connection, context);
   await forEachFound(found, context, async ({ object }) => {
     const request = object as CertificateSigningRequest;

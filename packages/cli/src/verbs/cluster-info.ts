@@ -1,18 +1,18 @@
 /** `knarr cluster-info`: where the control plane and the cluster's services answer. */
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Command } from "commander";
+import { registerDump } from "../cluster-dump.ts";
 import { connect } from "../connect.ts";
 import type { CliContext, GlobalOptions, Verb } from "../verb.ts";
 
 export const clusterInfo: Verb = {
   name: "cluster-info",
   register(program, context) {
-    program
-      .command("cluster-info")
-      .description("Display cluster information")
-      .action((_options: unknown, command: Command) =>
-        runClusterInfo(command.optsWithGlobals<GlobalOptions>(), context),
-      );
+    const parent = program.command("cluster-info").description("Display cluster information");
+    registerDump(parent, context);
+    parent.action((_options: unknown, command: Command) =>
+      runClusterInfo(command.optsWithGlobals<GlobalOptions>(), context),
+    );
   },
 };
 
@@ -34,5 +34,5 @@ async function runClusterInfo(options: GlobalOptions, context: CliContext): Prom
       `${shown} is running at ${server}/api/v1/namespaces/kube-system/services/${name}${portName}/proxy\n`,
     );
   }
-  context.stdout.write("\nTo see every component and its health, use 'knarr status'.\n");
+  context.stdout.write("\nTo further debug and diagnose cluster problems, use 'knarr cluster-info dump'.\n");
 }

@@ -41,9 +41,11 @@ export const completion: Verb = {
       .description("Output shell completion code for the specified shell (bash, zsh, or fish)")
       .argument("[shell]", "bash, zsh or fish")
       .action((shell: string | undefined) => {
-        if (shell === undefined) throw new CliError("shell not specified");
+        if (shell === undefined)
+          throw new CliError("Shell not specified.\nSee 'knarr completion -h' for help and examples");
         const script = SCRIPTS[shell];
-        if (script === undefined) throw new CliError(`unsupported shell type "${shell}"`);
+        if (script === undefined)
+          throw new CliError(`Unsupported shell type "${shell}".\nSee 'knarr completion -h' for help and examples`);
         context.stdout.write(script);
       });
   },
@@ -65,8 +67,7 @@ export const complete: Verb = {
       .allowUnknownOption()
       .helpOption(false)
       .action(async (_words: string[], _options: unknown, self: Command) => {
-        const { verbs } = await import("./index.ts");
-        const names = verbs.map((v) => v.name).filter((name) => !name.startsWith("_"));
+        const names = (context.verbNames ?? []).filter((name) => !name.startsWith("_"));
         const found = await candidates(self.args, names, self, context);
         const last = self.args.at(-1) ?? "";
         for (const name of found.filter((n) => n.startsWith(last)).sort()) context.stdout.write(`${name}\n`);
@@ -82,10 +83,14 @@ async function candidates(
 ): Promise<string[]> {
   const done = words.slice(0, -1);
   const previous = done.at(-1) ?? "";
-  const plain = done.filter((word, i) => !word.startsWith("-") && !["-n", "--namespace", "-o", "--context", "-f", "-l", "-c"].includes(done[i - 1] ?? ""));
+  const plain = done.filter(
+    (word, i) =>
+      !word.startsWith("-") && !["-n", "--namespace", "-o", "--context", "-f", "-l", "-c"].includes(done[i - 1] ?? ""),
+  );
   const options = optionsIn(done, command);
   if (previous === "-n" || previous === "--namespace") return namesOf("namespaces", options, context);
-  if (previous === "-o" || previous === "--output") return ["json", "yaml", "wide", "name", "jsonpath=", "custom-columns=", "go-template="];
+  if (previous === "-o" || previous === "--output")
+    return ["json", "yaml", "wide", "name", "jsonpath=", "custom-columns=", "go-template="];
   const [verb, type, ...named] = plain;
   if (verb === undefined) return [...verbs];
   if (OF_PODS.has(verb) && type === undefined) return namesOf("pods", options, context);

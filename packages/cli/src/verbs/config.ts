@@ -46,12 +46,12 @@ function readFile(path: string): File | undefined {
 function writeFile(path: string, file: File): void {
   mkdirSync(dirname(path), { recursive: true });
   const next = `${path}.${process.pid}.new`;
-  writeFileSync(next, renderYaml({ apiVersion: "v1", kind: "Config", preferences: {}, ...file }), { mode: 0o600 });
+  writeFileSync(next, renderYaml({ apiVersion: "v1", kind: "Config", ...file }), { mode: 0o600 });
   renameSync(next, path);
 }
 
 function merged(options: GlobalOptions, context: CliContext): File {
-  const all: File = { apiVersion: "v1", kind: "Config", preferences: {}, clusters: [], contexts: [], users: [], "current-context": "" };
+  const all: File = { apiVersion: "v1", kind: "Config", clusters: [], contexts: [], users: [], "current-context": "" };
   for (const path of pathsOf(options, context)) {
     const file = readFile(path);
     if (file === undefined) continue;
@@ -87,7 +87,8 @@ const has = (section: Section, name: string) => (file: File) =>
   file[section]?.some((entry) => entry.name === name) === true;
 
 function setEntry(file: File, section: Section, name: string, values: Record<string, unknown>): void {
-  const entries = (file[section] ??= []);
+  const entries = file[section] ?? [];
+  file[section] = entries;
   let entry = entries.find((e) => e.name === name);
   if (entry === undefined) {
     entry = { name, [PART[section]]: {} };
@@ -161,7 +162,10 @@ function registerViews(parent: Command, context: CliContext): void {
       const headings = ["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"];
       context.stdout.write(renderTable(rows, options.headers ? { headings } : {}));
     });
-  for (const [name, section] of [["get-clusters", "clusters"], ["get-users", "users"]] as const) {
+  for (const [name, section] of [
+    ["get-clusters", "clusters"],
+    ["get-users", "users"],
+  ] as const) {
     parent
       .command(name)
       .description(`Display ${section} defined in the kubeconfig`)
@@ -175,7 +179,8 @@ function registerViews(parent: Command, context: CliContext): void {
 function minified(file: File, options: GlobalOptions): File {
   const name = options.context ?? file["current-context"] ?? "";
   const context = file.contexts?.find((c) => c.name === name);
-  if (context === undefined) throw new CliError(name === "" ? "current-context must exist in order to minify" : `cannot locate context ${name}`);
+  if (context === undefined)
+    throw new CliError(name === "" ? "current-context must exist in order to minify" : `cannot locate context ${name}`);
   const { cluster, user } = (context.context ?? {}) as Record<string, string>;
   return {
     ...file,
@@ -229,14 +234,29 @@ function registerSetters(parent: Command, context: CliContext): void {
     .argument("<name>", "the context")
     .action((name: string, _options: unknown, self: Command) => {
       const options = self.optsWithGlobals<GlobalOptions>();
-      if (!has("contexts", name)(merged(options, context))) throw new CliError(`no context exists with the name: ${JSON.stringify(name)}`);
-      change(options, context, (file) => file["current-context"] !== undefined, (file) => {
-        file["current-context"] = name;
-      });
+      if (!has("contexts", name)(merged(options, context)))
+        throw new CliError(`no context exists with the name: ${JSON.stringify(name)}`);
+      change(
+        options,
+        context,
+        (file) => file["current-context"] !== undefined,
+        (file) => {
+          file["current-context"] = name;
+        },
+      );
       context.stdout.write(`Switched to context ${JSON.stringify(name)}.\n`);
     });
-  const setter = (name: string, section: Section, noun: string, flags: readonly [string, string][], embeds: readonly string[]) => {
-    const command = parent.command(name).description(`Set a ${noun} entry in kubeconfig`).argument("[name]", `the ${noun}`);
+  const setter = (
+    name: string,
+    section: Section,
+    noun: string,
+    flags: readonly [string, string][],
+    embeds: readonly string[],
+  ) => {
+    const command = parent
+      .command(name)
+      .description(`Set a ${noun} entry in kubeconfig`)
+      .argument("[name]", `the ${noun}`);
     for (const [flag, description] of flags) command.option(flag, description);
     if (section === "contexts") command.option("--current", "change the current context");
     if (embeds.length > 0) command.option("--embed-certs", "put the files' contents into the kubeconfig");
@@ -244,7 +264,8 @@ function registerSetters(parent: Command, context: CliContext): void {
       // A context's own --cluster, --user and --namespace are the global flags of the same names.
       const options = self.optsWithGlobals<GlobalOptions & Record<string, unknown>>();
       const target = given ?? (options.current === true ? merged(options, context)["current-context"] : undefined);
-      if (target === undefined || target === "") throw new CliError(`you must specify a non-empty ${noun} name${section === "contexts" ? " or --current" : ""}`);
+      if (target === undefined || target === "")
+        throw new CliError(`you must specify a non-empty ${noun} name${section === "contexts" ? " or --current" : ""}`);
       const existed = has(section, target)(merged(options, context));
       const values = valuesOf(section, options);
       if (options.embedCerts === true) embed(values, embeds);
@@ -253,7 +274,13 @@ function registerSetters(parent: Command, context: CliContext): void {
       else context.stdout.write(`${section === "clusters" ? "Cluster" : "User"} "${target}" set.\n`);
     });
   };
-  setter("set-cluster", "clusters", "cluster", [["--proxy-url <url>", "proxy in front of the server"]], ["certificate-authority"]);
+  setter(
+    "set-cluster",
+    "clusters",
+    "cluster",
+    [["--proxy-url <url>", "proxy in front of the server"]],
+    ["certificate-authority"],
+  );
   setter("set-context", "contexts", "context", [], []);
   setter(
     "set-credentials",
@@ -291,7 +318,14 @@ function valuesOf(section: Section, options: GlobalOptions & Record<string, unkn
     token: options.token,
     username: options.username,
     password: options.password,
-    exec: execCommand === undefined ? undefined : { command: execCommand, apiVersion: execApiVersion ?? "client.authentication.k8s.io/v1", interactiveMode: "IfAvailable" },
+    exec:
+      execCommand === undefined
+        ? undefined
+        : {
+            command: execCommand,
+            apiVersion: execApiVersion ?? "client.authentication.k8s.io/v1",
+            interactiveMode: "IfAvailable",
+          },
   });
 }
 
@@ -319,7 +353,9 @@ function registerRemovals(parent: Command, context: CliContext): void {
           found[section] = found[section]?.filter((entry) => entry.name !== name) ?? [];
         });
         if (section === "contexts" && file["current-context"] === name) {
-          context.stderr.write('warning: this removed your active context, use "knarr config use-context" to select a different one\n');
+          context.stderr.write(
+            'warning: this removed your active context, use "knarr config use-context" to select a different one\n',
+          );
         }
         context.stdout.write(`deleted ${noun} ${name} from ${path}\n`);
       });
@@ -334,8 +370,12 @@ function registerRemovals(parent: Command, context: CliContext): void {
     .action((name: string, next: string, _options: unknown, self: Command) => {
       const options = self.optsWithGlobals<GlobalOptions>();
       const file = merged(options, context);
-      if (!has("contexts", name)(file)) throw new CliError(`cannot rename the context "${name}", it's not in ${pathsOf(options, context)[0]}`);
-      if (has("contexts", next)(file)) throw new CliError(`cannot rename the context "${name}", the context "${next}" already exists in ${pathsOf(options, context)[0]}`);
+      if (!has("contexts", name)(file))
+        throw new CliError(`cannot rename the context "${name}", it's not in ${pathsOf(options, context)[0]}`);
+      if (has("contexts", next)(file))
+        throw new CliError(
+          `cannot rename the context "${name}", the context "${next}" already exists in ${pathsOf(options, context)[0]}`,
+        );
       change(options, context, has("contexts", name), (found) => {
         for (const entry of found.contexts ?? []) if (entry.name === name) entry.name = next;
         if (found["current-context"] === name) found["current-context"] = next;
@@ -364,9 +404,14 @@ function registerRemovals(parent: Command, context: CliContext): void {
 function setProperty(property: string, value: string | undefined, options: GlobalOptions, context: CliContext): void {
   const [first = "", ...rest] = property.split(".");
   if (first === "current-context") {
-    change(options, context, (file) => file["current-context"] !== undefined, (file) => {
-      file["current-context"] = value ?? "";
-    });
+    change(
+      options,
+      context,
+      (file) => file["current-context"] !== undefined,
+      (file) => {
+        file["current-context"] = value ?? "";
+      },
+    );
     return;
   }
   if (first !== "clusters" && first !== "contexts" && first !== "users") {
@@ -381,4 +426,3 @@ function setProperty(property: string, value: string | undefined, options: Globa
     else setEntry(file, first, name, { [field]: value });
   });
 }
-

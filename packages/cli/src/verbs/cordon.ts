@@ -37,9 +37,10 @@ export async function findNodes(
   options: CordonOptions,
   connection: Connection,
   context: CliContext,
+  name: string,
 ): Promise<Node[]> {
   if (words.length === 0 && options.selector === undefined) {
-    throw new CliError("USAGE: cordon NODE [flags]");
+    throw new CliError(`USAGE: ${name} NODE [flags]\nSee 'knarr ${name} -h' for help and examples`);
   }
   if (words.length > 0 && options.selector !== undefined) {
     throw new CliError("cannot specify both a node name and a --selector option");
@@ -57,7 +58,7 @@ async function run(
 ): Promise<void> {
   const dryRun = parseDryRun(options.dryRun);
   const connection = await connect(options, context);
-  const nodes = await findNodes(words, options, connection, context);
+  const nodes = await findNodes(words, options, connection, context, unschedulable ? "cordon" : "uncordon");
   const printer = new ResultPrinter(options, context);
   const found = nodes.map((object) => ({ object }));
   await forEachFound(found as never, context, async (item) => {

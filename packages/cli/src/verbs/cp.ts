@@ -9,6 +9,7 @@ import { objectPath } from "@knarr/apimachinery/resource.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { defaultContainer } from "../default-container.ts";
+import { integer } from "../flags.ts";
 import { runRemoteStreams } from "../remote-streams.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -33,7 +34,7 @@ export const cp: Verb = {
       .argument("<to>", "[[namespace/]pod:]path")
       .option("-c, --container <name>", "container of the pod")
       .option("--no-preserve", "don't keep owners and permissions")
-      .option("--retries <n>", "how often to try again", "0")
+      .option("--retries <n>", "how often to try again", integer, "0")
       .action((from: string, to: string, _options: unknown, self: Command) =>
         runCp(from, to, self.optsWithGlobals<CpOptions>(), context),
       );
@@ -57,7 +58,8 @@ async function runCp(fromText: string, toText: string, options: CpOptions, conte
   const connection = await connect(options, context);
   const [from, to] = [placeOf(fromText, connection.namespace), placeOf(toText, connection.namespace)];
   if (from.path === "" || to.path === "") throw new CliError("filepath can not be empty");
-  if (from.pod !== undefined && to.pod !== undefined) throw new CliError(`one of src or dest must be a local file specification`);
+  if (from.pod !== undefined && to.pod !== undefined)
+    throw new CliError(`one of src or dest must be a local file specification`);
   if (to.pod !== undefined) await copyIn(from.path, to as Place & { pod: object }, options, connection, context);
   else if (from.pod !== undefined) await copyOut(from, to.path, options, connection, context);
   else throw new CliError("one of src or dest must be a remote file specification");
@@ -77,31 +79,69 @@ async function inContainer(
   return runRemoteStreams(client, objectPath(core.pods, key, "exec"), query, context);
 }
 
-async function copyIn(path: string, to: Place, options: CpOptions, connection: Connection, context: CliContext): Promise<void> {
+async function copyIn(
+  path: string,
+  to: Place,
+  options: CpOptions,
+  connection: Connection,
+  context: CliContext,
+): Promise<void> {
   try {
     await stat(path);
   } catch {
     throw new CliError(`${path} doesn't exist in local filesystem`);
   }
-  const quiet = { ...context, stdout: new PassThrough(), stderr: new PassThrough(), stdin: new PassThrough() } as unknown as CliContext;
+  const quiet = {
+    ...context,
+    stdout: new PassThrough(),
+    stderr: new PassThrough(),
+    stdin: new PassThrough(),
+  } as unknown as CliContext;
   (quiet.stdin as unknown as PassThrough).end();
   const isFolder = (await inContainer(to, ["test", "-d", to.path], options, connection, quiet)) === 0;
   const target = isFolder ? posix.join(to.path, basename(resolve(path))) : to.path;
   const [folder, name] = [posix.dirname(target), posix.basename(target)];
   // One tar here, one there; the name changes on the way.
-  const tar = spawn("tar", ["cf", "-", `--transform=s,^${escapeSed(basename(resolve(path)))},${escapeSed(name)},S`, "-C", dirname(resolve(path)), basename(resolve(path))], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const command = ["tar", ...(options.preserve === false ? ["--no-same-permissions", "--no-same-owner"] : []), "-xmf", "-", "-C", folder];
+  const tar = spawn(
+    "tar",
+    [
+      "cf",
+      "-",
+      `--transform=s,^${escapeSed(basename(resolve(path)))},${escapeSed(name)},S`,
+      "-C",
+      dirname(resolve(path)),
+      basename(resolve(path)),
+    ],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  const command = [
+    "tar",
+    ...(options.preserve === false ? ["--no-same-permissions", "--no-same-owner"] : []),
+    "-xmf",
+    "-",
+    "-C",
+    folder,
+  ];
   const code = await inContainer(to, command, options, connection, { ...context, stdin: tar.stdout as never });
   if (code !== 0) throw new CliError(`command terminated with exit code ${code}`, code);
 }
 
 const escapeSed = (text: string) => text.replace(/[\\,.*[\]^$&]/g, "\\$&");
 
-async function copyOut(from: Place, path: string, options: CpOptions, connection: Connection, context: CliContext): Promise<void> {
+async function copyOut(
+  from: Place,
+  path: string,
+  options: CpOptions,
+  connection: Connection,
+  context: CliContext,
+): Promise<void> {
   const [folder, name] = [posix.dirname(from.path), posix.basename(from.path)];
-  const isFolder = await stat(path).then((s) => s.isDirectory(), () => false);
+  const isFolder = await stat(path).then(
+    (s) => s.isDirectory(),
+    () => false,
+  );
   const target = isFolder ? join(path, name) : path;
   await mkdir(dirname(resolve(target)), { recursive: true });
   // Unpacked beside the target: an archive from a container must not choose where files land.

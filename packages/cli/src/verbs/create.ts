@@ -1,19 +1,20 @@
 /** `knarr create`: objects from manifests (-f, -k), or from a few words (`create deployment web --image=nginx`). */
 import { batch, core } from "@knarr/api/generated/resources.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import { StatusError } from "@knarr/apimachinery/status-error.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import { Argument, type Command } from "commander";
 import { connect } from "../connect.ts";
-import type { ResourceMapper } from "../core/resource-mapper.ts";
+import { type ResourceMapper, resolveBare } from "../core/resource-mapper.ts";
 import type { Flags, Generator } from "../create/generator.ts";
 import { generatorsWith } from "../create/index.ts";
 import { discover } from "../discovery.ts";
-import { addFileFlags, type FileOptions } from "../flags.ts";
+import { addFileFlags, duration, type FileOptions } from "../flags.ts";
+import { withLastApplied } from "../last-applied.ts";
 import { forEachManifest, locate, parseValidation } from "../manifest-actions.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { readManifests } from "../read-manifests.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
-import { withLastApplied } from "./apply.ts";
 
 interface CreateOptions extends GlobalOptions, FileOptions, PrintOptions {
   readonly dryRun?: string;
@@ -28,7 +29,9 @@ export const create: Verb = {
   name: "create",
   register(program, context) {
     const command = program.command("create").description("Create a resource from a file or from stdin");
-    command.option("-l, --selector <query>", "only manifests with these labels").option("--edit", "edit before creating");
+    command
+      .option("-l, --selector <query>", "only manifests with these labels")
+      .option("--edit", "edit before creating");
     commonFlags(addFileFlags(command)).action((_options: unknown, self: Command) => {
       const [word] = self.args;
       if (word !== undefined) throw new CliError(`unknown command "${word}" for "knarr create"`);
@@ -40,7 +43,7 @@ export const create: Verb = {
     let mapper: ResourceMapper | undefined;
     const groupOf = (resource: string) => {
       if (mapper === undefined) return "";
-      return mapper.resolve(resource).group;
+      return resolveBare(mapper, resource).group;
     };
     for (const generator of generatorsWith(groupOf)) {
       const [first = "", second] = generator.name.split(" ");
@@ -58,12 +61,23 @@ export const create: Verb = {
         const flags = self.optsWithGlobals<Flags & CreateOptions>();
         const needsGroups = generator.name === "role" || generator.name === "clusterrole";
         if (needsGroups) mapper = await discover((await connect(flags, context)).client, context.signal);
-        await runGenerator(generator, words, flags, context);
+        await runGenerator(generator, words, flags, context).catch((error: unknown) => {
+          throw failureOf(generator, error);
+        });
       });
     }
     registerToken(command, context);
   },
 };
+
+/** kubectl names the generator in front of some refusals, and shows where the help is for wrong names. */
+function failureOf({ name, failure }: Generator, error: unknown): unknown {
+  if (error instanceof CliError && error.message.startsWith("exactly one NAME")) {
+    return new CliError(`${error.message}\nSee 'knarr create ${name} -h' for help and examples`);
+  }
+  if (!(error instanceof StatusError) || failure === undefined) return error;
+  return new CliError(`${failure} ${error.message}`);
+}
 
 function commonFlags(command: Command): Command {
   command
@@ -84,7 +98,12 @@ async function runCreate(options: CreateOptions, context: CliContext): Promise<v
   const manifests = await readManifests(options.filename ?? [], { ...options, recursive }, context);
   const connection = await connect(options, context);
   const mapper = await discover(connection.client, context.signal);
-  const settings = { dryRun: dryRun === "server", fieldManager: options.fieldManager, fieldValidation, signal: context.signal };
+  const settings = {
+    dryRun: dryRun === "server",
+    fieldManager: options.fieldManager,
+    fieldValidation,
+    signal: context.signal,
+  };
   await forEachManifest("creating", manifests, context, async ({ object }) => {
     const { resource, namespace } = locate(object, mapper, connection);
     const metadata = { ...object.metadata, ...(namespace === "" ? {} : { namespace }) };
@@ -105,7 +124,9 @@ async function runGenerator(
   const printer = new ResultPrinter(flags, context);
   const before = words.slice(0, words.length - (context.afterDashes?.length ?? 0));
   const from = generator.name === "job" ? (flags.from as string | undefined) : undefined;
-  const connection = dryRun === "client" && from === undefined ? undefined : await connect(flags, context);
+  // Bindings have a --user of their own, which is not the kubeconfig's.
+  const { user: _subject, ...global } = flags;
+  const connection = dryRun === "client" && from === undefined ? undefined : await connect(global, context);
   const built =
     from === undefined || connection === undefined
       ? generator.build(before, flags, context.afterDashes)
@@ -179,7 +200,7 @@ function registerToken(create: Command, context: CliContext): void {
     .description("Request a service account token")
     .argument("<serviceaccount>", "the service account")
     .option("--audience <names>", "who may take the token", (v: string, p: string[] = []) => [...p, v])
-    .option("--duration <duration>", "how long it lives", "0s")
+    .option("--duration <duration>", "how long it lives", duration, "0s")
     .option("--bound-object-kind <kind>", "Pod, Secret or Node that the token dies with")
     .option("--bound-object-name <name>", "that object's name")
     .option("--bound-object-uid <uid>", "that object's UID");
@@ -202,13 +223,13 @@ function registerToken(create: Command, context: CliContext): void {
       },
     };
     const key = { namespace, name };
-    const answer = await client.createSubresource<KubeObject & { status: { token: string } }>(
-      core.serviceaccounts,
-      key,
-      "token",
-      request,
-      { signal: context.signal },
-    );
+    const answer = await client
+      .createSubresource<KubeObject & { status: { token: string } }>(core.serviceaccounts, key, "token", request, {
+        signal: context.signal,
+      })
+      .catch((error: unknown) => {
+        throw error instanceof StatusError ? new CliError(`failed to create token: ${error.message}`) : error;
+      });
     if (printer === undefined) context.stdout.write(`${answer.status.token}\n`);
     else printer.print(answer, "created");
   });

@@ -64,9 +64,12 @@ export const debug: Verb = {
 };
 
 async function runDebug(word: string, words: string[], options: DebugOptions, context: CliContext): Promise<void> {
-  if (options.image === undefined && options.copyTo === undefined) throw new CliError("you must specify --image when not using --copy-to.");
-  if (!PROFILES.includes(options.profile)) throw new CliError(`unknown profile: ${options.profile}; must be one of ${PROFILES.join(", ")}`);
-  if (options.tty === true && options.stdin !== true) throw new CliError("-i/--stdin is required for containers with -t/--tty=true");
+  if (options.image === undefined && options.copyTo === undefined)
+    throw new CliError("you must specify --image when not using --copy-to.");
+  if (!PROFILES.includes(options.profile))
+    throw new CliError(`unknown profile: ${options.profile}; must be one of ${PROFILES.join(", ")}`);
+  if (options.tty === true && options.stdin !== true)
+    throw new CliError("-i/--stdin is required for containers with -t/--tty=true");
   const connection = await connect(options, context);
   const [type = "", named] = word.split("/");
   const isNode = named !== undefined && ["node", "nodes", "no"].includes(type);
@@ -78,7 +81,13 @@ async function runDebug(word: string, words: string[], options: DebugOptions, co
       : await debugPod(key, words, options, connection, context);
   if (options.attach !== true && options.stdin !== true) return;
   const pod = await untilStarted(session, connection, context);
-  await attachTo(pod, session.container, { stdin: options.stdin === true, tty: options.tty === true }, connection, context);
+  await attachTo(
+    pod,
+    session.container,
+    { stdin: options.stdin === true, tty: options.tty === true },
+    connection,
+    context,
+  );
 }
 
 interface Session {
@@ -138,7 +147,10 @@ async function debugPod(
 ): Promise<Session> {
   const container = options.container ?? `debugger-${suffix()}`;
   if (options.quiet !== true) context.stdout.write(`Defaulting debug container name to ${container}.\n`);
-  const added = { ...containerOf(container, words, options), ...(options.target === undefined ? {} : { targetContainerName: options.target }) };
+  const added = {
+    ...containerOf(container, words, options),
+    ...(options.target === undefined ? {} : { targetContainerName: options.target }),
+  };
   await client.request({
     method: "PATCH",
     path: objectPath(core.pods, key, "ephemeralcontainers"),
@@ -178,7 +190,11 @@ async function debugCopy(
     apiVersion: "v1",
     kind: "Pod",
     // Without labels: no Service and no controller takes the copy for one of its pods.
-    metadata: { name: options.copyTo ?? "", namespace: key.namespace, annotations: original.metadata.annotations ?? {} },
+    metadata: {
+      name: options.copyTo ?? "",
+      namespace: key.namespace,
+      annotations: original.metadata.annotations ?? {},
+    },
     spec: {
       ...spec,
       containers,
@@ -211,7 +227,9 @@ async function debugNode(
       metadata: { ...pod, labels: { "app.kubernetes.io/managed-by": "kubectl-debug" } },
       spec: {
         ...(options.profile === "restricted" || options.profile === "baseline" ? {} : host),
-        containers: [{ ...containerOf(container, words, options), volumeMounts: [{ mountPath: "/host", name: "host-root" }] }],
+        containers: [
+          { ...containerOf(container, words, options), volumeMounts: [{ mountPath: "/host", name: "host-root" }] },
+        ],
         nodeName: node,
         restartPolicy: "Never",
         tolerations: [{ operator: "Exists" }],
@@ -223,7 +241,11 @@ async function debugNode(
   return { pod, container };
 }
 
-async function untilStarted({ pod: key, container }: Session, { client }: Connection, context: CliContext): Promise<Pod> {
+async function untilStarted(
+  { pod: key, container }: Session,
+  { client }: Connection,
+  context: CliContext,
+): Promise<Pod> {
   const deadlineMs = systemClock.monotonicMs() + START_TIMEOUT_MS;
   for (;;) {
     const pod = await client.get(core.pods, key, { signal: context.signal });
@@ -231,7 +253,9 @@ async function untilStarted({ pod: key, container }: Session, { client }: Connec
     const state = statuses.find((s) => s.name === container)?.state;
     if (state?.running !== undefined || state?.terminated !== undefined) return pod;
     if (systemClock.monotonicMs() > deadlineMs) {
-      throw new CliError(`timed out waiting for the container ${container}: ${state?.waiting?.reason ?? "it has no status yet"}`);
+      throw new CliError(
+        `timed out waiting for the container ${container}: ${state?.waiting?.reason ?? "it has no status yet"}`,
+      );
     }
     await systemClock.sleep(POLL_MS, context.signal);
   }

@@ -12,7 +12,8 @@ import type { DiscoveredResource, ResourceMapper } from "../core/resource-mapper
 import { parseSelection } from "../core/selection.ts";
 import { discover } from "../discovery.ts";
 import { describeError } from "../errors.ts";
-import { addFileFlags, type FileOptions, onByDefault } from "../flags.ts";
+import { NOTHING_NAMED } from "../find-objects.ts";
+import { addFileFlags, duration, type FileOptions, integer, onByDefault } from "../flags.ts";
 import { locate } from "../manifest-actions.ts";
 import { parseDryRun } from "../print.ts";
 import { readManifests } from "../read-manifests.ts";
@@ -51,10 +52,10 @@ export const deleteVerb: Verb = {
       .option("--field-selector <query>", "field selector")
       .option("--all", "all objects of the given types in the namespace")
       .option("-A, --all-namespaces", "with --all or a selector: in every namespace")
-      .option("--grace-period <seconds>", "seconds to end gracefully; negative leaves it to the object", "-1")
+      .option("--grace-period <seconds>", "seconds to end gracefully; negative leaves it to the object", integer, "-1")
       .option("--force", "with --grace-period=0: remove at once, without waiting for the node")
       .option("--now", "same as --grace-period=1")
-      .option("--timeout <duration>", "how long to wait, 0s for as long as it takes", "0s")
+      .option("--timeout <duration>", "how long to wait, 0s for as long as it takes", duration, "0s")
       .option("--cascade [policy]", "background, orphan or foreground", "background")
       .option("--ignore-not-found", "exit 0 when an object does not exist")
       .option("--dry-run <mode>", 'must be "none", "server" or "client"', "none")
@@ -147,6 +148,7 @@ async function targetsOf(
       return { resource, key: { namespace, name: object.metadata.name ?? "" } };
     });
   }
+  if (words.length === 0) throw new CliError(NOTHING_NAMED);
   const targets: Target[] = [];
   for (const { resource, name } of parseSelection(words, mapper)) {
     const namespace = !resource.namespaced || options.allNamespaces === true ? "" : connection.namespace;

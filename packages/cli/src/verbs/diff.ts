@@ -13,11 +13,11 @@ import type { DiscoveredResource } from "../core/resource-mapper.ts";
 import { threeWayMergePatch } from "../core/three-way-merge.ts";
 import { discover } from "../discovery.ts";
 import { addFileFlags, type FileOptions } from "../flags.ts";
+import { getIfThere, LAST_APPLIED, withLastApplied } from "../last-applied.ts";
 import { schemaOf } from "../local-patch.ts";
 import { locate, SilentError } from "../manifest-actions.ts";
 import { readManifests } from "../read-manifests.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
-import { getIfThere, LAST_APPLIED, withLastApplied } from "./apply.ts";
 
 interface DiffOptions extends GlobalOptions, FileOptions {
   readonly serverSide?: boolean;

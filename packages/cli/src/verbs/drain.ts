@@ -8,6 +8,7 @@ import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { discover } from "../discovery.ts";
+import { duration, integer } from "../flags.ts";
 import { addDryRunFlag, type DryRun, parseDryRun, ResultPrinter } from "../print.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 import { findNodes, setUnschedulable } from "./cordon.ts";
@@ -41,10 +42,10 @@ export const drain: Verb = {
       .option("--ignore-daemonsets", "leave the pods of DaemonSets alone")
       .option("--delete-emptydir-data", "go on although pods use emptyDir: their data is lost")
       .option("--disable-eviction", "delete the pods, past disruption budgets")
-      .option("--grace-period <seconds>", "seconds for each pod to end; negative leaves it to the pod", "-1")
-      .option("--timeout <duration>", "how long to try, 0s for as long as it takes", "0s")
+      .option("--grace-period <seconds>", "seconds for each pod to end; negative leaves it to the pod", integer, "-1")
+      .option("--timeout <duration>", "how long to try, 0s for as long as it takes", duration, "0s")
       .option("--skip-wait-for-delete-timeout <seconds>", "don't wait for pods deleted longer ago than this", "0")
-      .option("--chunk-size <n>", "objects per request", "500");
+      .option("--chunk-size <n>", "objects per request", integer, "500");
     addDryRunFlag(command).action((words: string[], _options: unknown, self: Command) =>
       runDrain(words, self.optsWithGlobals<DrainOptions>(), context),
     );
@@ -52,10 +53,9 @@ export const drain: Verb = {
 };
 
 async function runDrain(words: string[], options: DrainOptions, context: CliContext): Promise<void> {
-  if (words.length === 0 && options.selector === undefined) throw new CliError("USAGE: drain NODE [flags]");
   const dryRun = parseDryRun(options.dryRun);
   const connection = await connect(options, context);
-  const nodes = await findNodes(words, options, connection, context);
+  const nodes = await findNodes(words, options, connection, context, "drain");
   const printer = new ResultPrinter(options, context);
   for (const node of nodes) await setUnschedulable(node, true, dryRun, connection, printer, context.signal);
   for (const node of nodes) {
@@ -88,9 +88,7 @@ async function drainNode(
   const timeoutMs = parseGoDurationMs(options.timeout);
   const deadlineMs = timeoutMs <= 0 ? Number.POSITIVE_INFINITY : systemClock.monotonicMs() + timeoutMs;
   const evicts = options.disableEviction !== true && (await hasEviction(connection, context.signal));
-  await Promise.all(
-    pods.map((pod) => removePod(pod, { evicts, dryRun, deadlineMs }, options, connection, context)),
-  );
+  await Promise.all(pods.map((pod) => removePod(pod, { evicts, dryRun, deadlineMs }, options, connection, context)));
 }
 
 /** What keeps pods from being drained. Source: kubectl/pkg/drain/filters.go */

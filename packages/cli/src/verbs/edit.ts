@@ -78,7 +78,9 @@ async function editOne(
     await openEditor(path, context);
     const edited = await readFile(path, "utf8");
     if (edited === shown) {
-      context.stderr.write(problem === "" ? "Edit cancelled, no changes made.\n" : "Edit cancelled, no valid changes were saved.\n");
+      context.stderr.write(
+        problem === "" ? "Edit cancelled, no changes made.\n" : "Edit cancelled, no valid changes were saved.\n",
+      );
       if (problem !== "") throw new CliError("Edit cancelled, no valid changes were saved.");
       return;
     }
@@ -124,11 +126,21 @@ function openEditor(path: string, context: CliContext): Promise<void> {
   const editor = context.env.KUBE_EDITOR ?? context.env.EDITOR ?? "vi";
   return new Promise((resolve, reject) => {
     // By a shell, as people write quoted arguments into the variable.
-    const child = spawn("/bin/sh", ["-c", `${editor} "$1"`, "editor", path], { stdio: "inherit", env: { ...context.env } });
-    child.once("error", (error) => reject(new CliError(`there was a problem with the editor ${JSON.stringify(editor)}: ${error.message}`)));
+    const child = spawn("/bin/sh", ["-c", `${editor} "$1"`, "editor", path], {
+      stdio: "inherit",
+      env: { ...context.env },
+    });
+    child.once("error", (error) =>
+      reject(new CliError(`there was a problem with the editor ${JSON.stringify(editor)}: ${error.message}`)),
+    );
     child.once("exit", (code, signal) => {
       if (code === 0) resolve();
-      else reject(new CliError(`there was a problem with the editor ${JSON.stringify(editor)}: it ended with ${signal ?? `exit status ${code}`}`));
+      else
+        reject(
+          new CliError(
+            `there was a problem with the editor ${JSON.stringify(editor)}: it ended with ${signal ?? `exit status ${code}`}`,
+          ),
+        );
     });
   });
 }

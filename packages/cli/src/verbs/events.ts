@@ -7,8 +7,8 @@ import { connect } from "../connect.ts";
 import { listOf } from "../core/output.ts";
 import { splitList } from "../core/strings.ts";
 import { renderTable } from "../core/table.ts";
-import { discover } from "../discovery.ts";
 import { ageOfEvent } from "../describe/events.ts";
+import { discover } from "../discovery.ts";
 import { addPrintFlags, type PrintOptions, printerOf } from "../print.ts";
 import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -45,7 +45,8 @@ async function runEvents(options: EventsOptions, context: CliContext): Promise<v
   const namespace = everywhere ? "" : connection.namespace;
   const fieldSelector = options.for === undefined ? undefined : await selectorFor(options.for, connection, context);
   const types = splitList(options.types);
-  const wanted = (event: Event) => types.length === 0 || types.some((t) => t.toLowerCase() === event.type?.toLowerCase());
+  const wanted = (event: Event) =>
+    types.length === 0 || types.some((t) => t.toLowerCase() === event.type?.toLowerCase());
   const list = await client.list(core.events, { namespace, fieldSelector, signal: context.signal });
   const items = list.items.filter(wanted).toSorted((a, b) => (timeOf(a) < timeOf(b) ? -1 : 1));
   if (items.length === 0 && options.watch !== true) {
@@ -68,7 +69,12 @@ async function runEvents(options: EventsOptions, context: CliContext): Promise<v
   if (items.length > 0) print(items);
   if (options.watch !== true) return;
   const { resourceVersion } = list.metadata;
-  const stream = client.watch<Event>(core.events, { namespace, fieldSelector, resourceVersion, signal: context.signal });
+  const stream = client.watch<Event>(core.events, {
+    namespace,
+    fieldSelector,
+    resourceVersion,
+    signal: context.signal,
+  });
   for await (const { type, object } of stream) {
     if (type !== "DELETED" && type !== "BOOKMARK" && wanted(object)) print([object]);
   }
@@ -89,7 +95,11 @@ function rowOf(event: Event, everywhere: boolean): string[] {
 const timeOf = (event: Event) =>
   event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "";
 
-async function selectorFor(text: string, { client }: { client: Parameters<typeof discover>[0] }, context: CliContext): Promise<string> {
+async function selectorFor(
+  text: string,
+  { client }: { client: Parameters<typeof discover>[0] },
+  context: CliContext,
+): Promise<string> {
   const [type = "", name = "", ...more] = text.split("/");
   if (name === "" || more.length > 0) {
     throw new CliError("--for must be in resource/name form");

@@ -22,18 +22,30 @@ export const exec: Verb = {
     program
       .command("exec")
       .description("Execute a command in a container")
-      .argument("<pod|type/name>", "a pod, or an object that owns pods")
-      .argument("<command...>", "the command, after --")
+      .argument("[pod|type/name]", "a pod, or an object that owns pods")
+      .argument("[command...]", "the command, after --")
       .option("-c, --container <name>", "container of the pod")
       .option("-i, --stdin", "pass standard input to the container")
       .option("-t, --tty", "standard input is a terminal")
-      .action((word: string, words: string[], _options: unknown, command: Command) =>
+      .action((word: string | undefined, words: string[], _options: unknown, command: Command) =>
         runExec(word, words, command.optsWithGlobals<ExecOptions>(), context),
       );
   },
 };
 
-async function runExec(word: string, words: string[], options: ExecOptions, context: CliContext): Promise<void> {
+async function runExec(
+  word: string | undefined,
+  words: string[],
+  options: ExecOptions,
+  context: CliContext,
+): Promise<void> {
+  if (word === undefined) throw new CliError("pod, type/name or --filename must be specified");
+  if (words.length === 0) throw new CliError("you must specify at least one command for the container");
+  if (context.afterDashes === undefined) {
+    throw new CliError(
+      "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead\nSee 'knarr exec -h' for help and examples",
+    );
+  }
   const connection = await connect(options, context);
   const [pod] = await podsOf(word, connection, context.signal);
   if (pod === undefined) throw new CliError(`no pods found for ${word}`);

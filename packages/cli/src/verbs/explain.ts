@@ -2,7 +2,7 @@
 import type { Client } from "@knarr/client/client.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
-import type { DiscoveredResource } from "../core/resource-mapper.ts";
+import { type DiscoveredResource, resolveBare } from "../core/resource-mapper.ts";
 import { discover } from "../discovery.ts";
 import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -44,20 +44,25 @@ export const explain: Verb = {
 
 async function runExplain(word: string | undefined, options: ExplainOptions, context: CliContext): Promise<void> {
   if (word === undefined) {
-    throw new CliError("You must specify the type of resource to explain. Use \"knarr api-resources\" for a complete list of supported resources.");
+    throw new CliError(
+      'You must specify the type of resource to explain. Use "knarr api-resources" for a complete list of supported resources.',
+    );
   }
   const [type = "", ...path] = word.split(".");
   const { client } = await connect(options, context);
   const mapper = await discover(client, context.signal);
-  const resource = resourceOf(type, options, mapper.resources, () => mapper.resolve(type));
+  const resource = resourceOf(type, options, mapper.resources, () => resolveBare(mapper, type));
   const schemas = await schemasOf(client, resource, context.signal);
   const root = Object.values(schemas).find((schema) =>
     schema["x-kubernetes-group-version-kind"]?.some(
       (gvk) => gvk.group === resource.group && gvk.version === resource.version && gvk.kind === resource.kind,
     ),
   );
-  if (root === undefined) throw new CliError(`couldn't find resource for "${resource.group}/${resource.version}, Kind=${resource.kind}"`);
-  context.stdout.write(explainText(resource, root, path, schemas, options.recursive === true));
+  if (root === undefined)
+    throw new CliError(`couldn't find resource for "${resource.group}/${resource.version}, Kind=${resource.kind}"`);
+  const group = resource.group === "" ? "" : `GROUP:      ${resource.group}\n`;
+  context.stdout.write(`${group}KIND:       ${resource.kind}\nVERSION:    ${resource.version}\n\n`);
+  context.stdout.write(explainText(root, path, schemas, options.recursive === true));
 }
 
 function resourceOf(
@@ -77,7 +82,13 @@ function resourceOf(
 
 async function schemasOf(client: Client, resource: DiscoveredResource, signal: AbortSignal): Promise<Schemas> {
   const get = async (path: string, query = {}) => {
-    const { body } = await client.request({ method: "GET", path, query, headers: { accept: "application/json" }, signal });
+    const { body } = await client.request({
+      method: "GET",
+      path,
+      query,
+      headers: { accept: "application/json" },
+      signal,
+    });
     return JSON.parse(body.toString("utf8")) as unknown;
   };
   const index = (await get("/openapi/v3")) as { paths: Record<string, { serverRelativeURL: string }> };
@@ -104,7 +115,8 @@ function typeText(schema: Schema, schemas: Schemas): string {
     return resolved(schema, schemas).properties === undefined && !["FieldsV1"].includes(name) ? name : name;
   }
   if (schema.type === "array") return `[]${typeText(schema.items ?? {}, schemas)}`;
-  if (typeof schema.additionalProperties === "object") return `map[string]${typeText(schema.additionalProperties, schemas)}`;
+  if (typeof schema.additionalProperties === "object")
+    return `map[string]${typeText(schema.additionalProperties, schemas)}`;
   return schema.type ?? "Object";
 }
 
@@ -115,16 +127,7 @@ function inner(schema: Schema, schemas: Schemas): Schema {
   return found;
 }
 
-function explainText(
-  resource: DiscoveredResource,
-  root: Schema,
-  path: readonly string[],
-  schemas: Schemas,
-  recursive: boolean,
-): string {
-  const head =
-    `${resource.group === "" ? "" : `GROUP:      ${resource.group}\n`}KIND:       ${resource.kind}\n` +
-    `VERSION:    ${resource.version}\n\n`;
+function explainText(root: Schema, path: readonly string[], schemas: Schemas, recursive: boolean): string {
   let schema = root;
   let field: { name: string; schema: Schema } | undefined;
   for (const name of path) {
@@ -134,18 +137,28 @@ function explainText(
     schema = next;
   }
   const found = inner(schema, schemas);
-  const title = field === undefined ? "" : `FIELD: ${field.name} <${typeText(field.schema, schemas)}>${enumText(found)}\n\n`;
-  const description = wrapped((field?.schema.description ?? found.description ?? "<empty>").trim() || "<empty>", "    ");
+  const title =
+    field === undefined ? "" : `FIELD: ${field.name} <${typeText(field.schema, schemas)}>\n${enumText(found)}\n\n`;
+  const description = wrapped(
+    (field?.schema.description ?? found.description ?? "<empty>").trim() || "<empty>",
+    "    ",
+  );
   const own = field === undefined ? found.description : resolved(field.schema, schemas).description;
   const fields = found.properties === undefined ? "" : `FIELDS:\n${fieldsText(found, schemas, recursive, 1, [])}\n`;
-  return `${head}${title}DESCRIPTION:\n${own === undefined ? "    <empty>\n" : description}    \n${fields}`;
+  return `${title}DESCRIPTION:\n${own === undefined ? "    <empty>\n" : description}${fields === "" ? "" : "    "}\n${fields}`;
 }
 
 function enumText(schema: Schema): string {
   return schema.enum === undefined ? "" : `\nENUM:\n${schema.enum.map((value) => `    ${value}\n`).join("")}`.trimEnd();
 }
 
-function fieldsText(schema: Schema, schemas: Schemas, recursive: boolean, depth: number, seen: readonly Schema[]): string {
+function fieldsText(
+  schema: Schema,
+  schemas: Schemas,
+  recursive: boolean,
+  depth: number,
+  seen: readonly Schema[],
+): string {
   const indent = "  ".repeat(depth);
   return Object.entries(schema.properties ?? {})
     .sort(([a], [b]) => (a < b ? -1 : 1))

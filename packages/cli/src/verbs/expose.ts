@@ -29,7 +29,9 @@ export const expose: Verb = {
   register(program, context) {
     const command = program
       .command("expose")
-      .description("Take a replication controller, service, deployment or pod and expose it as a new Kubernetes service")
+      .description(
+        "Take a replication controller, service, deployment or pod and expose it as a new Kubernetes service",
+      )
       .argument("[type|type/name...]", "what to expose")
       .option("--name <name>", "name of the Service; the object's own when absent")
       .option("--port <n>", "port of the Service; the container's when absent")
@@ -59,7 +61,9 @@ async function runExpose(words: string[], options: ExposeOptions, context: CliCo
   const found = await findObjects(words, files, connection, context);
   await forEachFound(found, context, async ({ resource, key, object }) => {
     if (!EXPOSABLE.includes(resource.resource)) {
-      throw new CliError(`cannot expose a ${resource.kind}.${resource.group === "" ? "" : resource.group}`.replace(/\.$/, ""));
+      throw new CliError(
+        `cannot expose a ${resource.kind}.${resource.group === "" ? "" : resource.group}`.replace(/\.$/, ""),
+      );
     }
     const service = serviceFor(object, options, key.name);
     const placed = { ...service, metadata: { ...service.metadata, namespace: key.namespace } };
@@ -125,7 +129,9 @@ function selectorOf(object: KubeObject): Record<string, string> {
   if (kind === "Pod") {
     const { labels } = object.metadata;
     if (labels === undefined || Object.keys(labels).length === 0) {
-      throw new CliError("couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and cannot be exposed");
+      throw new CliError(
+        "couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and cannot be exposed",
+      );
     }
     return labels;
   }
@@ -143,7 +149,9 @@ function selectorOf(object: KubeObject): Record<string, string> {
     matchExpressions?: unknown[];
   };
   if (matchExpressions.length > 0) {
-    throw new CliError("couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions - \"matchExpressions\" to map-based selector format");
+    throw new CliError(
+      "couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions - \"matchExpressions\" to map-based selector format",
+    );
   }
   return matchLabels;
 }

@@ -10,8 +10,8 @@ import { parseSelection, type Selection } from "../core/selection.ts";
 import { sortByPath } from "../core/sort-by.ts";
 import { discover } from "../discovery.ts";
 import { describeError } from "../errors.ts";
-import { addFileFlags, collect, type FileOptions } from "../flags.ts";
-import { addPrintFlags, type PrintOptions, type Printer, printerOf } from "../print.ts";
+import { addFileFlags, collect, type FileOptions, integer } from "../flags.ts";
+import { addPrintFlags, type Printer, type PrintOptions, printerOf } from "../print.ts";
 import { readManifests } from "../read-manifests.ts";
 import { fetchTable, renderServerTable, type ServerTable, type TableStyle } from "../server-table.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
@@ -57,7 +57,7 @@ export const get: Verb = {
       .option("--subresource <name>", "status, scale or another subresource of the object")
       .option("--server-print", "have the server make the tables (always so here)", true)
       .option("--raw <path>", "the answer to this path, as it is")
-      .option("--chunk-size <n>", "objects per request, 0 for all at once", "500");
+      .option("--chunk-size <n>", "objects per request, 0 for all at once", integer, "500");
     addPrintFlags(addFileFlags(command)).action((words: string[], _options: unknown, self: Command) =>
       runGet(words, self.optsWithGlobals<GetOptions>(), context),
     );
@@ -105,6 +105,16 @@ async function selectionsOf(
   context: CliContext,
 ): Promise<Located[]> {
   if (options.filename === undefined && options.kustomize === undefined) {
+    if (words.length === 0) {
+      context.stderr.write(
+        'You must specify the type of resource to get. Use "knarr api-resources" for a complete list of supported resources.\n\n',
+      );
+      throw new CliError(
+        "Required resource not specified.\n" +
+          'Use "knarr explain <resource>" for a detailed description of that resource (e.g. knarr explain pods).\n' +
+          "See 'knarr get -h' for help and examples",
+      );
+    }
     return parseSelection(words, mapper);
   }
   const recursive = options.recursive === true;
@@ -171,7 +181,8 @@ async function printTables(
   const printed = groups.filter(({ table }) => table.rows.length > 0);
   for (const [index, { selection, table }] of printed.entries()) {
     if (index > 0) context.stdout.write("\n");
-    const rows = options.sortBy === undefined ? table.rows : sortByPath(table.rows, options.sortBy, (row) => row.object);
+    const rows =
+      options.sortBy === undefined ? table.rows : sortByPath(table.rows, options.sortBy, (row) => row.object);
     context.stdout.write(renderServerTable(table.columnDefinitions, rows, styleOf(selection, several, options)));
   }
   if (printed.length === 0 && failures.length === 0 && options.ignoreNotFound !== true) {
@@ -227,7 +238,8 @@ async function* objectsOf(
   if (name !== undefined) {
     if (options.subresource === undefined) {
       yield typed((await client.get(resource, { namespace, name }, { signal })) as KubeObject);
-    } else yield await client.getSubresource<KubeObject>(resource, { namespace, name }, options.subresource, { signal });
+    } else
+      yield await client.getSubresource<KubeObject>(resource, { namespace, name }, options.subresource, { signal });
     return;
   }
   let next: string | undefined;

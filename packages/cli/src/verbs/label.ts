@@ -1,6 +1,7 @@
 /** `knarr label` and `knarr annotate`: set and remove labels or annotations. */
-import type { KubeObject } from "@knarr/apimachinery/object.ts";
+
 import { isLabelValue, isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { sortByName } from "../core/strings.ts";
@@ -31,7 +32,7 @@ const labels: MetadataKind = {
   field: "labels",
   noun: "label",
   did: "labeled",
-  check: (key, value) => [...isQualifiedName(key), ...isLabelValue(value)],
+  check: (_key, value) => isLabelValue(value),
 };
 const annotations: MetadataKind = {
   name: "annotate",
@@ -93,7 +94,8 @@ async function run(kind: MetadataKind, words: string[], options: MetadataOptions
   }
   for (const [key, value] of changes.set) {
     const wrong = kind.check(key, value);
-    if (wrong.length > 0) throw new CliError(`invalid ${kind.noun} ${wrong.length > 0 ? `value: "${key}=${value}": ` : ""}${wrong.join(";")}`);
+    if (wrong.length > 0)
+      throw new CliError(`invalid ${kind.noun} value: ${JSON.stringify(`${key}=${value}`)}: ${wrong.join(";")}`);
   }
   const dryRun = parseDryRun(options.dryRun);
   const printer = new ResultPrinter(options, context);

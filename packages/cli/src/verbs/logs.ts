@@ -6,10 +6,12 @@ import { core } from "@knarr/api/generated/resources.ts";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { keyOf } from "@knarr/apimachinery/object.ts";
 import { type ObjectKey, objectPath } from "@knarr/apimachinery/resource.ts";
+import { isNotFound } from "@knarr/apimachinery/status-error.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { defaultContainer } from "../default-container.ts";
+import { duration, integer } from "../flags.ts";
 import { podsOf } from "../pods-of.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -39,10 +41,10 @@ export const logs: Verb = {
       .option("-f, --follow", "go on as the container writes")
       .option("-p, --previous", "the instance before the last restart")
       .option("--timestamps", "begin each line with its time")
-      .option("--tail <lines>", "only the last lines, -1 for all", "-1")
-      .option("--since <duration>", "only what is newer, e.g. 5s, 2m, 3h")
+      .option("--tail <lines>", "only the last lines, -1 for all", integer, "-1")
+      .option("--since <duration>", "only what is newer, e.g. 5s, 2m, 3h", duration)
       .option("--since-time <time>", "only what is newer than an RFC 3339 time")
-      .option("--limit-bytes <bytes>", "at most so many bytes")
+      .option("--limit-bytes <bytes>", "at most so many bytes", integer)
       .option("-l, --selector <query>", "pods by label")
       .option("--all-containers", "all containers of the pods")
       .option("--prefix", "begin each line with pod and container")
@@ -107,8 +109,15 @@ async function selectPods(
     const list = await connection.client.list(core.pods, { namespace, labelSelector: options.selector, signal });
     return list.items;
   }
-  if (word === undefined) throw new CliError("expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'");
-  const [first] = await podsOf(word, connection, signal);
+  if (word === undefined)
+    throw new CliError(
+      "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command\nSee 'knarr logs -h' for help and examples",
+    );
+  const [first] = await podsOf(word, connection, signal).catch((error: unknown) => {
+    if (!isNotFound(error) || word.includes("/")) throw error;
+    const { message } = error as Error;
+    throw new CliError(`error from server (NotFound): ${message} in namespace ${JSON.stringify(connection.namespace)}`);
+  });
   if (first === undefined) throw new CliError(`no pods found for ${word}`);
   return [first];
 }

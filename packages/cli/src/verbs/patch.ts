@@ -5,9 +5,9 @@ import { parseYaml } from "@knarr/apimachinery/yaml.ts";
 import type { PatchType } from "@knarr/client/client.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
-import { patchLocally } from "../local-patch.ts";
 import { findObjects, forEachFound } from "../find-objects.ts";
 import { addFileFlags, type SelectOptions } from "../flags.ts";
+import { patchLocally } from "../local-patch.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -44,7 +44,9 @@ function bodyOf(options: PatchOptions): unknown {
   const { patch: inline, patchFile } = options;
   if ((inline === undefined) === (patchFile === undefined)) {
     throw new CliError(
-      inline === undefined ? "must specify --patch or --patch-file containing the contents of the patch" : "cannot specify --patch and --patch-file together",
+      inline === undefined
+        ? "must specify --patch or --patch-file containing the contents of the patch"
+        : "cannot specify --patch and --patch-file together",
     );
   }
   const text = inline ?? readFileSync(patchFile ?? "", "utf8");
@@ -55,13 +57,17 @@ function bodyOf(options: PatchOptions): unknown {
     throw new CliError(`unable to parse ${JSON.stringify(text)}: ${(error as Error).message}`);
   }
   const isRight = options.type === "json" ? Array.isArray(body) : typeof body === "object" && body !== null;
-  if (!isRight) throw new CliError(`unable to parse ${JSON.stringify(text)}: must be ${options.type === "json" ? "a list of operations" : "an object"}`);
+  if (!isRight)
+    throw new CliError(
+      `unable to parse ${JSON.stringify(text)}: must be ${options.type === "json" ? "a list of operations" : "an object"}`,
+    );
   return body;
 }
 
 async function runPatch(words: string[], options: PatchOptions, context: CliContext): Promise<void> {
   const type = TYPES.find((t) => t === options.type.toLowerCase());
-  if (type === undefined) throw new CliError(`--type must be one of [${TYPES.join(" ")}], not ${JSON.stringify(options.type)}`);
+  if (type === undefined)
+    throw new CliError(`--type must be one of [${TYPES.join(" ")}], not ${JSON.stringify(options.type)}`);
   const body = bodyOf(options);
   const dryRun = parseDryRun(options.dryRun);
   const printer = new ResultPrinter(options, context);

@@ -12,7 +12,9 @@ export const plugin: Verb = {
       .command("list")
       .description("List all visible plugin executables on a user's PATH")
       .option("--name-only", "names without folders")
-      .action((_options: unknown, self: Command) => list(self.opts<{ nameOnly?: boolean }>().nameOnly === true, context));
+      .action((_options: unknown, self: Command) =>
+        list(self.opts<{ nameOnly?: boolean }>().nameOnly === true, context),
+      );
   },
 };
 
@@ -42,7 +44,7 @@ export function findPlugins(env: CliContext["env"]): string[] {
 
 function list(nameOnly: boolean, context: CliContext): void {
   const found = findPlugins(context.env);
-  if (found.length === 0) throw new CliError("unable to find any knarr or kubectl plugins in your PATH");
+  if (found.length === 0) throw new CliError("unable to find any knarr plugins in your PATH");
   context.stdout.write("The following compatible plugins are available:\n\n");
   for (const path of found) context.stdout.write(`${nameOnly ? path.slice(path.lastIndexOf("/") + 1) : path}\n`);
 }

@@ -1,15 +1,17 @@
 /** `knarr port-forward`: ports of this machine that lead into a pod. Goes on with the next pod of the owner. */
+
+import type { AddressInfo } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Pod, Service } from "@knarr/api/generated/types/core-v1.ts";
 import { keyOf } from "@knarr/apimachinery/object.ts";
 import { objectPath } from "@knarr/apimachinery/resource.ts";
-import { createServer, type Server, type Socket } from "node:net";
-import type { AddressInfo } from "node:net";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { splitList } from "../core/strings.ts";
+import { duration } from "../flags.ts";
 import { podsOf } from "../pods-of.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -27,11 +29,11 @@ export const portForward: Verb = {
     program
       .command("port-forward")
       .description("Forward one or more local ports to a pod")
-      .argument("<pod|type/name>", "a pod, or an object that owns pods")
+      .argument("[pod|type/name]", "a pod, or an object that owns pods")
       .argument("[[local:]remote...]", "ports; :PORT takes any free one here")
       .option("--address <addresses>", "where to listen", "localhost")
-      .option("--pod-running-timeout <duration>", "how long to wait for a running pod", "1m0s")
-      .action((word: string, ports: string[], _options: unknown, self: Command) =>
+      .option("--pod-running-timeout <duration>", "how long to wait for a running pod", duration, "1m0s")
+      .action((word: string | undefined, ports: string[], _options: unknown, self: Command) =>
         runForward(word, ports, self.optsWithGlobals<ForwardOptions>(), context),
       );
   },
@@ -45,21 +47,32 @@ interface Mapping {
 
 /** `8080`, `8080:80`, `:80`, `8080:http`. Throws CliError for anything else. */
 export function parseMappings(texts: readonly string[]): Mapping[] {
-  if (texts.length === 0) throw new CliError("TYPE/NAME and list of ports are required for port-forward");
+  if (texts.length === 0)
+    throw new CliError(
+      "TYPE/NAME and list of ports are required for port-forward\nSee 'knarr port-forward -h' for help and examples",
+    );
   return texts.map((text) => {
     const [first = "", second, ...more] = text.split(":");
     if (more.length > 0) throw new CliError(`invalid port format '${text}'`);
     const local = second === undefined ? first : first === "" ? "0" : first;
     const isPort = (port: string) => /^\d+$/.test(port) && Number(port) <= 65535;
-    if (!isPort(local) && second !== undefined) throw new CliError(`error parsing local port '${local}': must be a number from 0 to 65535`);
+    if (!isPort(local) && second !== undefined)
+      throw new CliError(`error parsing local port '${local}': must be a number from 0 to 65535`);
     const remote = second ?? first;
-    if (/^\d+$/.test(remote) && (!isPort(remote) || Number(remote) === 0)) throw new CliError("remote port must be > 0");
+    if (/^\d+$/.test(remote) && (!isPort(remote) || Number(remote) === 0))
+      throw new CliError("remote port must be > 0");
     return { local: isPort(local) ? Number(local) : -1, remote };
   });
 }
 
-async function runForward(word: string, texts: string[], options: ForwardOptions, context: CliContext): Promise<void> {
+async function runForward(
+  word: string | undefined,
+  texts: string[],
+  options: ForwardOptions,
+  context: CliContext,
+): Promise<void> {
   const mappings = parseMappings(texts);
+  if (word === undefined) throw new CliError("TYPE/NAME and list of ports are required for port-forward");
   const connection = await connect(options, context);
   const finder = new PodFinder(word, connection, parseGoDurationMs(options.podRunningTimeout), context);
   const first = await finder.pod();
@@ -74,7 +87,9 @@ async function runForward(word: string, texts: string[], options: ForwardOptions
         await listen(server, local, address).catch((error: Error) => {
           // One of the two loopbacks is enough.
           if (options.address === "localhost" && address === "::1") return;
-          throw new CliError(`unable to listen on port ${local}: Listeners failed to create with the following errors: [unable to create listener: ${error.message}]`);
+          throw new CliError(
+            `unable to listen on port ${local}: Listeners failed to create with the following errors: [unable to create listener: ${error.message}]`,
+          );
         });
         if (!server.listening) continue;
         servers.push(server);
@@ -98,7 +113,11 @@ function listen(server: Server, port: number, host: string): Promise<void> {
   });
 }
 
-async function serviceOf(word: string, { client, namespace }: Connection, context: CliContext): Promise<Service | undefined> {
+async function serviceOf(
+  word: string,
+  { client, namespace }: Connection,
+  context: CliContext,
+): Promise<Service | undefined> {
   const [type = "", name] = word.split("/");
   if (name === undefined || !["service", "services", "svc"].includes(type)) return undefined;
   return client.get(core.services, { namespace, name }, { signal: context.signal });
@@ -110,7 +129,8 @@ function remotePort(text: string, pod: Pod, service: Service | undefined): numbe
     pod.spec?.containers?.flatMap((c) => c.ports ?? []).find((p) => p.name === name)?.containerPort;
   if (service !== undefined) {
     const entry = service.spec?.ports?.find((p) => String(p.port) === text || p.name === text);
-    if (entry === undefined) throw new CliError(`Service ${service.metadata.name} does not have a service port ${text}`);
+    if (entry === undefined)
+      throw new CliError(`Service ${service.metadata.name} does not have a service port ${text}`);
     const target = entry.targetPort ?? entry.port;
     const found = typeof target === "number" ? target : named(target);
     if (found === undefined) throw new CliError(`Pod '${pod.metadata.name}' does not have a named port '${target}'`);
@@ -168,9 +188,14 @@ async function forwardOne(
     const local = socket.localPort;
     context.stdout.write(`Handling connection for ${local}\n`);
     const pod = await finder.pod();
-    const remote = await client.websocket(objectPath(core.pods, keyOf(pod), "portforward"), { ports: port }, PROTOCOLS, {
-      signal: context.signal,
-    });
+    const remote = await client.websocket(
+      objectPath(core.pods, keyOf(pod), "portforward"),
+      { ports: port },
+      PROTOCOLS,
+      {
+        signal: context.signal,
+      },
+    );
     const skip = { 0: 2, 1: 2 } as Record<number, number>;
     remote.on("message", (frame: Buffer) => {
       const channel = frame[0] as number;

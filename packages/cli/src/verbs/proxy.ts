@@ -1,6 +1,7 @@
 /** `knarr proxy`: the API server on localhost, with our credentials. */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+
 import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { StatusError } from "@knarr/apimachinery/status-error.ts";
@@ -109,7 +110,14 @@ async function serveFile(path: string, response: ServerResponse): Promise<void> 
 }
 
 /** Headers that belong to one connection, and those that would speak for somebody else. */
-const DROPPED = new Set(["host", "connection", "authorization", "content-length", "transfer-encoding", "accept-encoding"]);
+const DROPPED = new Set([
+  "host",
+  "connection",
+  "authorization",
+  "content-length",
+  "transfer-encoding",
+  "accept-encoding",
+]);
 
 async function forward(
   client: Client,
@@ -151,6 +159,10 @@ async function forward(
     const status = error instanceof StatusError ? error.status : undefined;
     response
       .writeHead(status?.code ?? 502, { "content-type": "application/json" })
-      .end(JSON.stringify(status ?? { kind: "Status", apiVersion: "v1", status: "Failure", message: (error as Error).message }));
+      .end(
+        JSON.stringify(
+          status ?? { kind: "Status", apiVersion: "v1", status: "Failure", message: (error as Error).message },
+        ),
+      );
   }
 }

@@ -5,11 +5,11 @@ import { systemClock } from "@knarr/daemon/clock.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { discover } from "../discovery.ts";
-import { addFileFlags, type FileOptions } from "../flags.ts";
+import { addFileFlags, type FileOptions, integer } from "../flags.ts";
 import { forEachManifest, locate, parseValidation } from "../manifest-actions.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { readManifests } from "../read-manifests.ts";
-import { CliError, type CliContext, type GlobalOptions, type Verb } from "../verb.ts";
+import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
 
 interface ReplaceOptions extends GlobalOptions, FileOptions, PrintOptions {
   readonly force?: boolean;
@@ -30,7 +30,7 @@ export const replace: Verb = {
       .command("replace")
       .description("Replace a resource by file name or stdin")
       .option("--force", "delete what is there, and make it anew")
-      .option("--grace-period <seconds>", "with --force: seconds to end", "-1")
+      .option("--grace-period <seconds>", "with --force: seconds to end", integer, "-1")
       .option("--cascade <policy>", "with --force: background, orphan or foreground", "background")
       .option("--subresource <name>", "status or scale")
       .option("--save-config", "keep the manifest in the annotation of kubectl apply")
@@ -54,7 +54,12 @@ async function runReplace(options: ReplaceOptions, context: CliContext): Promise
   const connection = await connect(options, context);
   const mapper = await discover(connection.client, context.signal);
   const { client } = connection;
-  const settings = { dryRun: dryRun === "server", fieldManager: options.fieldManager, fieldValidation, signal: context.signal };
+  const settings = {
+    dryRun: dryRun === "server",
+    fieldManager: options.fieldManager,
+    fieldValidation,
+    signal: context.signal,
+  };
   await forEachManifest("replacing", manifests, context, async ({ object }) => {
     const { resource, namespace } = locate(object, mapper, connection);
     const metadata = { ...object.metadata, ...(namespace === "" ? {} : { namespace }) };
@@ -71,7 +76,10 @@ async function runReplace(options: ReplaceOptions, context: CliContext): Promise
     const key = { namespace, name: object.metadata.name ?? "" };
     const grace = Number(options.gracePeriod);
     try {
-      await client.delete(resource, key, { ...(grace >= 0 ? { gracePeriodSeconds: grace } : {}), signal: context.signal });
+      await client.delete(resource, key, {
+        ...(grace >= 0 ? { gracePeriodSeconds: grace } : {}),
+        signal: context.signal,
+      });
       context.stdout.write(`${resource.singular} "${key.name}" deleted\n`);
       while (await exists(() => client.get(resource, key, { signal: context.signal }))) {
         await systemClock.sleep(POLL_MS, context.signal);

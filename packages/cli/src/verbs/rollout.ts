@@ -14,7 +14,8 @@ import {
 import { renderTable } from "../core/table.ts";
 import { renderTemplate } from "../describe/pod-template.ts";
 import { type FoundObject, findObjects, forEachFound, getObject } from "../find-objects.ts";
-import { addFileFlags, onByDefault, type SelectOptions } from "../flags.ts";
+import { addFileFlags, duration, integer, onByDefault, type SelectOptions } from "../flags.ts";
+import { LAST_APPLIED } from "../last-applied.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, printerOf, ResultPrinter } from "../print.ts";
 import { type Revision, revisionsOf, type Workload } from "../rollout-history.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
@@ -56,15 +57,16 @@ export const rollout: Verb = {
         .option("-l, --selector <query>", "label selector")
         .option("--field-manager <name>", "who owns the changed fields", "kubectl-rollout");
       if (action.name === "status") {
-        command.option("--timeout <duration>", "how long to wait, 0s for as long as it takes", "0s");
+        command.option("--timeout <duration>", "how long to wait, 0s for as long as it takes", duration, "0s");
         onByDefault(command, "watch", "wait until the rollout is done");
-        command.option("--revision <n>", "fail when another revision rolls out", "0");
+        command.option("--revision <n>", "fail when another revision rolls out", integer, "0");
       }
-      if (action.name === "history") command.option("--revision <n>", "show this revision in full", "0");
-      if (action.name === "undo") command.option("--to-revision <n>", "the revision, 0 for the one before", "0");
+      if (action.name === "history") command.option("--revision <n>", "show this revision in full", integer, "0");
+      if (action.name === "undo")
+        command.option("--to-revision <n>", "the revision, 0 for the one before", integer, "0");
       addFileFlags(command);
       addPrintFlags(addDryRunFlag(command)).action((words: string[], _options: unknown, self: Command) =>
-        forEachWorkload(words, self.optsWithGlobals<RolloutOptions>(), context, action.run),
+        forEachWorkload(words, self.optsWithGlobals<RolloutOptions>(), context, action),
       );
     }
   },
@@ -74,7 +76,7 @@ async function forEachWorkload(
   words: string[],
   options: RolloutOptions,
   context: CliContext,
-  run: (target: Target) => Promise<void>,
+  { name, run }: (typeof actions)[number],
 ): Promise<void> {
   if (words.length === 0 && options.filename === undefined && options.kustomize === undefined) {
     throw new CliError("required resource not specified");
@@ -85,12 +87,22 @@ async function forEachWorkload(
   const all = words.length === 1 && words[0]?.includes("/") !== true;
   const found = await findObjects(words, { ...options, ...(all ? { all: true } : {}) }, connection, context);
   await forEachFound(found, context, async (item) => {
-    const { group, kind, resource } = item.resource;
+    const { group, kind } = item.resource;
     if (group !== "apps" || !["Deployment", "StatefulSet", "DaemonSet"].includes(kind)) {
-      throw new CliError(`no rollouter has been implemented for ${JSON.stringify(`${resource}${group === "" ? "" : `.${group}`}`)}`);
+      throw new CliError(notImplemented(name, item.resource, item.key.name));
     }
     await run({ ...item, workload: item.object as Workload, connection, options, context, printer });
   });
+}
+
+/** What kubectl says of kinds that don't roll out, by action. */
+function notImplemented(action: string, { group, kind, resource }: FoundObject["resource"], name: string): string {
+  const full = `${resource}${group === "" ? "" : `.${group}`}`;
+  const doing = { pause: "pausing", resume: "resuming", restart: "restarting" }[action];
+  if (doing !== undefined) return `${full} ${JSON.stringify(name)} ${doing} is not supported`;
+  if (action === "status") return `no status viewer has been implemented for ${kind}`;
+  const what = action === "history" ? "history" : "rollbacker";
+  return `error retrieving ${what} for "${kind}${group === "" ? "" : `.${group}`}", no visitor method exists for {${group} ${kind}}`;
 }
 
 function statusOf(workload: Workload): RolloutStatus {
@@ -131,19 +143,26 @@ async function history({ workload, resource, key, connection, options, context }
     for (const revision of revisions) context.stdout.write(printer.render(restored(workload, revision)));
     return;
   }
+  if (revisions.length === 0) {
+    context.stdout.write(`${shown} \nNo rollout history found.\n`);
+    return;
+  }
   const rows = revisions.map((r) => [String(r.number), r.changeCause ?? "<none>"]);
   context.stdout.write(`${shown} \n${renderTable(rows, { headings: ["REVISION", "CHANGE-CAUSE"] })}\n`);
 }
 
 function restored(workload: Workload, revision: Revision): KubeObject {
-  return { ...workload, spec: { ...workload.spec, template: revision.template } } as KubeObject;
+  return { ...workload, spec: { ...workload.spec, template: revision.template } } as unknown as KubeObject;
 }
 
 async function undo(target: Target): Promise<void> {
   const { workload, resource, key, connection, options, context, printer } = target;
   if (workload.kind === "Deployment" && (workload as Deployment).spec?.paused === true) {
-    throw new CliError(
-      `cannot undo a paused deployment; resume it first with 'knarr rollout resume' and try again`,
+    throw new CliError(`cannot undo a paused deployment; resume it first with 'knarr rollout resume' and try again`);
+  }
+  if (workload.metadata.annotations?.[LAST_APPLIED] !== undefined) {
+    context.stderr.write(
+      `Warning: resource ${resource.resource}/${key.name} was previously managed with 'knarr apply'. Rolling back will not update the ${LAST_APPLIED} annotation, which may cause unexpected behavior on future 'knarr apply' operations. Consider using 'knarr apply' with your previous configuration file instead.\n`,
     );
   }
   const revisions = await revisionsOf(workload, connection, context.signal);
@@ -158,7 +177,9 @@ async function undo(target: Target): Promise<void> {
   }
   const dryRun = parseDryRun(options.dryRun);
   if (dryRun === "client") {
-    context.stdout.write(`${resource.singular}.${resource.group}/${key.name} ${renderTemplate(found.template)} (dry run)\n`);
+    context.stdout.write(
+      `${resource.singular}.${resource.group}/${key.name} ${renderTemplate(found.template)} (dry run)\n`,
+    );
     return;
   }
   if (sameTemplate(workload, found)) {
@@ -202,10 +223,14 @@ async function setPaused(target: Target, paused: boolean): Promise<void> {
   const { workload, resource } = target;
   const verb = paused ? "pausing" : "resuming";
   if (workload.kind !== "Deployment") {
-    throw new CliError(`${resource.resource}.${resource.group} ${JSON.stringify(target.key.name)} ${verb} is not supported`);
+    throw new CliError(
+      `${resource.resource}.${resource.group} ${JSON.stringify(target.key.name)} ${verb} is not supported`,
+    );
   }
   if (((workload as Deployment).spec?.paused === true) === paused) {
-    throw new CliError(`deployments.apps ${JSON.stringify(target.key.name)} is ${paused ? "already paused" : "not paused"}`);
+    throw new CliError(
+      `deployments.apps ${JSON.stringify(target.key.name)} is ${paused ? "already paused" : "not paused"}`,
+    );
   }
   await patchWorkload(target, { spec: { paused: paused ? true : null } }, paused ? "paused" : "resumed");
 }

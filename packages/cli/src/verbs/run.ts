@@ -8,7 +8,7 @@ import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
 import { attachTo } from "../attach-to.ts";
 import { connect } from "../connect.ts";
-import { collectWhole } from "../flags.ts";
+import { collectWhole, duration } from "../flags.ts";
 import { patchLocally } from "../local-patch.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, RemoteExitError, type Verb } from "../verb.ts";
@@ -62,7 +62,7 @@ export const run: Verb = {
       .option("--attach", "attach to the container")
       .option("--rm", "delete the pod when it has ended")
       .option("-q, --quiet", "say nothing of its own")
-      .option("--pod-running-timeout <duration>", "how long to wait for the pod", "1m0s")
+      .option("--pod-running-timeout <duration>", "how long to wait for the pod", duration, "1m0s")
       .option("--field-manager <name>", "who owns the fields", "kubectl-run");
     addPrintFlags(addDryRunFlag(command)).action(
       (name: string | undefined, words: string[], _options: unknown, self: Command) =>
@@ -71,7 +71,12 @@ export const run: Verb = {
   },
 };
 
-async function runRun(name: string | undefined, words: string[], options: RunOptions, context: CliContext): Promise<void> {
+async function runRun(
+  name: string | undefined,
+  words: string[],
+  options: RunOptions,
+  context: CliContext,
+): Promise<void> {
   if (name === undefined) throw new CliError("NAME is required for run");
   if (options.image === undefined) throw new CliError('required flag(s) "image" not set');
   if (!["Always", "OnFailure", "Never"].includes(options.restart)) {
@@ -79,16 +84,21 @@ async function runRun(name: string | undefined, words: string[], options: RunOpt
   }
   const attaches = options.attach === true || options.stdin === true;
   const dryRun = parseDryRun(options.dryRun);
-  if (options.tty === true && options.stdin !== true) throw new CliError("-i/--stdin is required for containers with -t/--tty=true");
+  if (options.tty === true && options.stdin !== true)
+    throw new CliError("-i/--stdin is required for containers with -t/--tty=true");
   if (options.rm === true && !attaches) throw new CliError("--rm should only be used for attached containers");
-  if (attaches && dryRun !== "none") throw new CliError("--dry-run=client can't be used with attached containers options (--attach, --stdin, or --tty)");
-  if (options.expose === true && options.port === undefined) throw new CliError("--port must be set when exposing a service");
+  if (attaches && dryRun !== "none")
+    throw new CliError("--dry-run=client can't be used with attached containers options (--attach, --stdin, or --tty)");
+  if (options.expose === true && options.port === undefined)
+    throw new CliError("--port must be set when exposing a service");
   const printer = new ResultPrinter(options, context);
   const pod = podOf(name, words, options);
   const service = options.expose === true ? serviceOf(name, options) : undefined;
   if (dryRun === "client") {
     const placed = (object: KubeObject) =>
-      options.namespace === undefined ? object : { ...object, metadata: { ...object.metadata, namespace: options.namespace } };
+      options.namespace === undefined
+        ? object
+        : { ...object, metadata: { ...object.metadata, namespace: options.namespace } };
     if (service !== undefined) printer.print(placed(service), "created");
     printer.print(placed(pod), "created");
     return;
@@ -157,13 +167,19 @@ function serviceOf(name: string, options: RunOptions) {
   };
 }
 
-async function attachAndWait(made: Pod, options: RunOptions, connection: Connection, context: CliContext): Promise<void> {
+async function attachAndWait(
+  made: Pod,
+  options: RunOptions,
+  connection: Connection,
+  context: CliContext,
+): Promise<void> {
   const { client } = connection;
   const key = { namespace: made.metadata.namespace ?? "", name: made.metadata.name ?? "" };
   const ended = (pod: Pod) => pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
   const deadlineMs = systemClock.monotonicMs() + parseGoDurationMs(options.podRunningTimeout);
   try {
-    const runs = (pod: Pod) => ended(pod) || pod.status?.containerStatuses?.some((c) => c.state?.running !== undefined) === true;
+    const runs = (pod: Pod) =>
+      ended(pod) || pod.status?.containerStatuses?.some((c) => c.state?.running !== undefined) === true;
     let pod = await pollPod(connection, key, runs, deadlineMs, context);
     if (ended(pod)) {
       const stream = await client.stream({
@@ -174,7 +190,9 @@ async function attachAndWait(made: Pod, options: RunOptions, connection: Connect
       for await (const chunk of stream) context.stdout.write(chunk as Buffer);
     } else {
       if (options.quiet !== true && options.stdin === true) {
-        context.stderr.write("All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt.\nIf you don't see a command prompt, try pressing enter.\n");
+        context.stderr.write(
+          "All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt.\nIf you don't see a command prompt, try pressing enter.\n",
+        );
       }
       await attachTo(pod, undefined, { stdin: options.stdin === true, tty: options.tty === true }, connection, context);
     }

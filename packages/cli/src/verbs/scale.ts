@@ -7,7 +7,7 @@ import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { type FoundObject, findObjects, forEachFound } from "../find-objects.ts";
-import { addSelectFlags, type SelectOptions } from "../flags.ts";
+import { addSelectFlags, duration, integer, type SelectOptions } from "../flags.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -28,10 +28,10 @@ export const scale: Verb = {
       .command("scale")
       .description("Set a new size for a deployment, replica set, or replication controller")
       .argument("[type|type/name...]", "the objects")
-      .requiredOption("--replicas <n>", "how many replicas")
-      .option("--current-replicas <n>", "only when there are so many now", "-1")
+      .requiredOption("--replicas <n>", "how many replicas", integer)
+      .option("--current-replicas <n>", "only when there are so many now", integer, "-1")
       .option("--resource-version <version>", "only when the object has this version")
-      .option("--timeout <duration>", "how long to wait for the new size, 0s for not at all", "0s");
+      .option("--timeout <duration>", "how long to wait for the new size, 0s for not at all", duration, "0s");
     addPrintFlags(addDryRunFlag(addSelectFlags(command))).action((words: string[], _options: unknown, self: Command) =>
       runScale(words, self.optsWithGlobals<ScaleOptions>(), context),
     );
@@ -41,9 +41,12 @@ export const scale: Verb = {
 async function runScale(words: string[], options: ScaleOptions, context: CliContext): Promise<void> {
   const replicas = Number(options.replicas);
   if (!/^-?\d+$/.test(options.replicas)) {
-    throw new CliError(`invalid argument ${JSON.stringify(options.replicas)} for "--replicas" flag: strconv.ParseInt: parsing ${JSON.stringify(options.replicas)}: invalid syntax`);
+    throw new CliError(
+      `invalid argument ${JSON.stringify(options.replicas)} for "--replicas" flag: strconv.ParseInt: parsing ${JSON.stringify(options.replicas)}: invalid syntax`,
+    );
   }
-  if (replicas < 0) throw new CliError("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0");
+  if (replicas < 0)
+    throw new CliError("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0");
   const dryRun = parseDryRun(options.dryRun);
   const printer = new ResultPrinter(options, context);
   const connection = await connect(options, context);
@@ -62,9 +65,6 @@ async function scaleOne(
   { client }: Connection,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!resource.subresources.includes("scale")) {
-    throw new CliError(`could not find scale subresource for ${resource.group}/${resource.version}, Resource=${resource.resource} in discovery information`);
-  }
   const path = objectPath(resource, key, "scale");
   const current = Number(options.currentReplicas);
   for (let tries = 1; ; tries++) {

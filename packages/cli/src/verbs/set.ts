@@ -61,7 +61,10 @@ export function podSpecOf(object: KubeObject): PodSpec {
 
 /** `*` and `?` wildcards, as --containers has them. */
 function matchesName(pattern: string, name: string): boolean {
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
   return new RegExp(`^${source}$`).test(name);
 }
 
@@ -80,7 +83,8 @@ const image: Setting = {
     const spec = podSpecOf(object);
     for (const [pattern, wanted] of values.map((value) => value.split("=", 2) as [string, string])) {
       const found = containersOf(spec, pattern);
-      if (found.length === 0 && pattern !== "*") throw new CliError(`unable to find container named ${JSON.stringify(pattern)}`);
+      if (found.length === 0 && pattern !== "*")
+        throw new CliError(`unable to find container named ${JSON.stringify(pattern)}`);
       for (const container of found) container.image = wanted;
     }
     return object;
@@ -113,13 +117,16 @@ const env: Setting = {
       else throw new CliError(`environment variables must be of the form key=value: ${pair}`);
     }
     set.push(...variablesFrom(source, options));
-    if (set.length === 0 && remove.length === 0) throw new CliError("at least one environment variable must be provided");
+    if (set.length === 0 && remove.length === 0)
+      throw new CliError("at least one environment variable must be provided");
     for (const container of containersOf(podSpecOf(object), options.containers ?? "*")) {
       const kept = (container.env ?? []).filter((v) => !remove.includes(v.name));
       for (const variable of set) {
         const at = kept.findIndex((v) => v.name === variable.name);
         if (at >= 0 && options.overwrite === false) {
-          throw new CliError(`'${variable.name}' already has a value (${kept[at]?.value ?? ""}), and --overwrite is false`);
+          throw new CliError(
+            `'${variable.name}' already has a value (${kept[at]?.value ?? ""}), and --overwrite is false`,
+          );
         }
         if (at >= 0) kept[at] = variable;
         else kept.push(variable);
@@ -287,7 +294,11 @@ function listVariables({ resource, key, object }: FoundObject, context: CliConte
   }
 }
 
-async function sourceOf(text: string | undefined, { client, namespace }: Connection, context: CliContext): Promise<Source> {
+async function sourceOf(
+  text: string | undefined,
+  { client, namespace }: Connection,
+  context: CliContext,
+): Promise<Source> {
   if (text === undefined) return { data: {}, kind: undefined, name: "" };
   const [type = "", name = ""] = text.split("/");
   const key = { namespace, name };

@@ -1,9 +1,9 @@
 /** `knarr taint`: `key=value:effect` sets, `key-` and `key:effect-` remove. */
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Node, Taint } from "@knarr/api/generated/types/core-v1.ts";
+import { isLabelValue, isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
-import { isLabelValue, isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
 import { findObjects, forEachFound } from "../find-objects.ts";
 import { addDryRunFlag, addPrintFlags, type PrintOptions, parseDryRun, ResultPrinter } from "../print.ts";
 import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";
@@ -21,7 +21,7 @@ export const taint: Verb = {
     const command = program
       .command("taint")
       .description("Update the taints on one or more nodes")
-      .argument("<node|taint...>", "nodes, then taints to set or remove")
+      .argument("[node|taint...]", "nodes, then taints to set or remove")
       .option("-l, --selector <query>", "nodes by label")
       .option("--all", "all nodes")
       .option("--overwrite", "change the value of taints that are set already");
@@ -54,7 +54,10 @@ export function parseTaints(words: readonly string[]): { set: Taint[]; remove: R
     if (parts.length !== 2 || more.length > 0) throw new CliError(`invalid taint spec: ${word}`);
     const wrong = [...isQualifiedName(key), ...(value === undefined ? [] : isLabelValue(value))];
     if (wrong.length > 0) throw new CliError(`invalid taint spec: ${word}, ${wrong.join("; ")}`);
-    if (!EFFECTS.includes(effect)) throw new CliError(`invalid taint effect: ${effect}, unsupported taint effect`);
+    if (!EFFECTS.includes(effect))
+      throw new CliError(
+        `invalid taint effect: ${effect}, unsupported taint effect\nSee 'knarr taint -h' for help and examples`,
+      );
     if (set.some((t) => t.key === key && t.effect === effect)) {
       throw new CliError(`duplicated taints with the same key and effect: {${key} ${value ?? ""} ${effect} <nil>}`);
     }
@@ -66,6 +69,7 @@ export function parseTaints(words: readonly string[]): { set: Taint[]; remove: R
 async function runTaint(words: string[], options: TaintOptions, context: CliContext): Promise<void> {
   const isTaint = (word: string) => /[=:]/.test(word) || word.endsWith("-");
   const first = words.findIndex((word, i) => i > 0 && isTaint(word));
+  if (words.length === 0) throw new CliError("one or more resources must be specified as <resource> <name>");
   if (first < 0) throw new CliError("at least one taint update is required");
   const { set, remove } = parseTaints(words.slice(first));
   const dryRun = parseDryRun(options.dryRun);
@@ -99,9 +103,9 @@ function changedTaints(
   const same = (a: Taint, b: Taint) => a.key === b.key && a.effect === b.effect;
   const existing = set.filter((t) => old.some((o) => same(o, t)));
   if (existing.length > 0 && !overwrite) {
-    const shown = existing.map((t) => `${t.key}=${t.value ?? ""}:${t.effect}`);
+    const shown = existing.map((t) => t.key);
     throw new CliError(
-      `node ${node} already has ${shown.length === 1 ? shown[0] : shown.join(", ")} taint(s) with same effect(s) and --overwrite is false`,
+      `node ${node} already has ${shown.join(", ")} taint(s) with same effect(s) and --overwrite is false`,
     );
   }
   for (const { key, effect } of remove) {
@@ -110,7 +114,8 @@ function changedTaints(
   }
   const kept = old.filter(
     (t) =>
-      !set.some((s) => same(s, t)) && !remove.some((r) => r.key === t.key && (r.effect === undefined || r.effect === t.effect)),
+      !set.some((s) => same(s, t)) &&
+      !remove.some((r) => r.key === t.key && (r.effect === undefined || r.effect === t.effect)),
   );
   if (set.length > 0) {
     return { taints: [...set, ...kept], did: existing.length > 0 ? "modified" : "tainted" };

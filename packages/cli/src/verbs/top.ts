@@ -31,8 +31,20 @@ interface PodMetrics extends KubeObject {
   readonly containers: readonly { readonly name: string; readonly usage: Usage }[];
 }
 
-const nodeMetrics: ResourceRef<NodeMetrics> = { group: "metrics.k8s.io", version: "v1beta1", resource: "nodes", kind: "NodeMetrics", namespaced: false };
-const podMetrics: ResourceRef<PodMetrics> = { group: "metrics.k8s.io", version: "v1beta1", resource: "pods", kind: "PodMetrics", namespaced: true };
+const nodeMetrics: ResourceRef<NodeMetrics> = {
+  group: "metrics.k8s.io",
+  version: "v1beta1",
+  resource: "nodes",
+  kind: "NodeMetrics",
+  namespaced: false,
+};
+const podMetrics: ResourceRef<PodMetrics> = {
+  group: "metrics.k8s.io",
+  version: "v1beta1",
+  resource: "pods",
+  kind: "PodMetrics",
+  namespaced: true,
+};
 
 export const top: Verb = {
   name: "top",
@@ -43,15 +55,31 @@ export const top: Verb = {
         .option("-l, --selector <query>", "label selector")
         .option("--sort-by <what>", "cpu or memory")
         .option("--no-headers", "leave out the headings");
-    common(parent.command("node").aliases(["nodes", "no"]).description("Display resource (CPU/memory) usage of nodes").argument("[name]"))
+    common(
+      parent
+        .command("node")
+        .aliases(["nodes", "no"])
+        .description("Display resource (CPU/memory) usage of nodes")
+        .argument("[name]"),
+    )
       .option("--show-capacity", "percentages of the capacity instead of what is allocatable")
-      .action((name: string | undefined, _o: unknown, self: Command) => topNodes(name, self.optsWithGlobals<TopOptions>(), context));
-    common(parent.command("pod").aliases(["pods", "po"]).description("Display resource (CPU/memory) usage of pods").argument("[name]"))
+      .action((name: string | undefined, _o: unknown, self: Command) =>
+        topNodes(name, self.optsWithGlobals<TopOptions>(), context),
+      );
+    common(
+      parent
+        .command("pod")
+        .aliases(["pods", "po"])
+        .description("Display resource (CPU/memory) usage of pods")
+        .argument("[name]"),
+    )
       .option("-A, --all-namespaces", "across all namespaces")
       .option("--containers", "each container by itself")
       .option("--field-selector <query>", "field selector")
       .option("--sum", "the sum below")
-      .action((name: string | undefined, _o: unknown, self: Command) => topPods(name, self.optsWithGlobals<TopOptions>(), context));
+      .action((name: string | undefined, _o: unknown, self: Command) =>
+        topPods(name, self.optsWithGlobals<TopOptions>(), context),
+      );
   },
 };
 
@@ -95,8 +123,12 @@ async function topNodes(name: string | undefined, options: TopOptions, context: 
   const connection = await connect(options, context);
   const metrics = await read(nodeMetrics, name, "", options, connection, context.signal);
   if (metrics.length === 0) throw new CliError("metrics not available yet");
-  const { items } = await connection.client.list(core.nodes, { labelSelector: options.selector, signal: context.signal });
-  const whole = (node: Node | undefined) => (options.showCapacity === true ? node?.status?.capacity : node?.status?.allocatable) ?? {};
+  const { items } = await connection.client.list(core.nodes, {
+    labelSelector: options.selector,
+    signal: context.signal,
+  });
+  const whole = (node: Node | undefined) =>
+    (options.showCapacity === true ? node?.status?.capacity : node?.status?.allocatable) ?? {};
   const percent = (used: number, of: number) => (of === 0 ? "<unknown>" : `${Math.floor((used / of) * 100)}%`);
   const rows = metrics.map((entry): Row & { percents: string[] } => {
     const node = items.find((n) => n.metadata.name === entry.metadata.name);

@@ -2,8 +2,8 @@
 import { bringUp, type UpProgress } from "@knarr/cluster/up.ts";
 import type { Command } from "commander";
 import { dataDirOf } from "../data-dir.ts";
-import { type CliContext, CliError, type Verb } from "../verb.ts";
 import { collect } from "../flags.ts";
+import { type CliContext, CliError, type Verb } from "../verb.ts";
 
 interface UpOptions {
   readonly nodes?: string;

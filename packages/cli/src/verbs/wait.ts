@@ -12,7 +12,7 @@ import type { DiscoveredResource } from "../core/resource-mapper.ts";
 import { parseSelection } from "../core/selection.ts";
 import { discover } from "../discovery.ts";
 import { findObjects } from "../find-objects.ts";
-import { addSelectFlags, type SelectOptions } from "../flags.ts";
+import { addSelectFlags, duration, type SelectOptions } from "../flags.ts";
 import { addPrintFlags, type PrintOptions, ResultPrinter } from "../print.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
 
@@ -32,7 +32,7 @@ export const wait: Verb = {
       .description("Wait for a specific condition on one or many resources")
       .argument("[type|type/name...]", "the objects")
       .option("--for <condition>", "create, delete, condition=NAME[=VALUE] or jsonpath=EXPRESSION[=VALUE]")
-      .option("--timeout <duration>", "how long; 0 looks once, negative waits a week", "30s");
+      .option("--timeout <duration>", "how long; 0 looks once, negative waits a week", duration, "30s");
     addPrintFlags(addSelectFlags(command)).action((words: string[], _options: unknown, self: Command) =>
       runWait(words, self.optsWithGlobals<WaitOptions>(), context),
     );
@@ -45,7 +45,7 @@ type Condition =
 
 /** Throws CliError for what is no condition. */
 function parseCondition(text: string | undefined): Condition {
-  if (text === undefined) throw new CliError('required flag(s) "for" not set');
+  if (text === undefined) throw new CliError("unrecognized condition: []");
   const lower = text.toLowerCase();
   if (lower === "delete" || lower === "create") return { kind: lower };
   if (text.startsWith("condition=")) {
@@ -55,7 +55,10 @@ function parseCondition(text: string | undefined): Condition {
   if (text.startsWith("jsonpath=")) {
     const found = /^jsonpath='?(\{.*?\}|[^=]*)'?(?:=(.*))?$/s.exec(text);
     const [, path = "", value] = found ?? [];
-    if (path === "") throw new CliError("jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or --for=jsonpath='{.status.readyReplicas}'");
+    if (path === "")
+      throw new CliError(
+        "jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or --for=jsonpath='{.status.readyReplicas}'",
+      );
     if (value === "") throw new CliError("jsonpath wait has to have a value after equal sign");
     const template = relaxedPath(path);
     return { kind: "field", holds: (object) => pathHolds(object, template, value) };
@@ -65,7 +68,10 @@ function parseCondition(text: string | undefined): Condition {
 
 function conditionHolds(object: KubeObject, name: string, value: string): boolean {
   const { status, metadata } = object as KubeObject & {
-    status?: { observedGeneration?: number; conditions?: { type: string; status: string; observedGeneration?: number }[] };
+    status?: {
+      observedGeneration?: number;
+      conditions?: { type: string; status: string; observedGeneration?: number }[];
+    };
   };
   const condition = status?.conditions?.find((c) => c.type.toLowerCase() === name.toLowerCase());
   if (condition === undefined) return false;
@@ -101,7 +107,7 @@ async function runWait(words: string[], options: WaitOptions, context: CliContex
   const targets = await targetsOf(words, options, condition, connection, context, deadlineMs);
   if (targets.length === 0 && condition.kind !== "delete") throw new CliError("no matching resources found");
   for (const target of targets) {
-    await waitFor(target, condition, deadlineMs, connection, context, printer);
+    await waitFor(target, condition, deadlineMs, connection, context, printer, timeoutMs === 0);
   }
 }
 
@@ -142,13 +148,18 @@ async function waitFor(
   { client }: Connection,
   context: CliContext,
   printer: ResultPrinter,
+  looksOnce: boolean,
 ): Promise<void> {
   let last: KubeObject | undefined;
   for (;;) {
     let object: KubeObject | undefined;
     try {
       object = (await client.get(resource, key, { signal: context.signal })) as KubeObject;
-      object = { ...object, kind: resource.kind, apiVersion: resource.group === "" ? resource.version : `${resource.group}/${resource.version}` } as KubeObject;
+      object = {
+        ...object,
+        kind: resource.kind,
+        apiVersion: resource.group === "" ? resource.version : `${resource.group}/${resource.version}`,
+      } as KubeObject;
       last = object;
     } catch (error) {
       if (!isNotFound(error) || (condition.kind === "field" && uid === undefined)) throw error;
@@ -159,12 +170,16 @@ async function waitFor(
       printer.print(gone, "condition met");
       return;
     }
-    if (object !== undefined && (condition.kind === "create" || (condition.kind === "field" && condition.holds(object)))) {
+    if (
+      object !== undefined &&
+      (condition.kind === "create" || (condition.kind === "field" && condition.holds(object)))
+    ) {
       printer.print(object, "condition met");
       return;
     }
     if (systemClock.monotonicMs() >= deadlineMs) {
-      throw new CliError(`timed out waiting for the condition on ${resource.resource}/${key.name}`);
+      const what = looksOnce ? "condition not met for" : "timed out waiting for the condition on";
+      throw new CliError(`${what} ${resource.resource}/${key.name}`);
     }
     await systemClock.sleep(POLL_MS, context.signal);
   }
