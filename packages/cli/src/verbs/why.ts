@@ -9,7 +9,7 @@ import { humanDuration } from "@knarr/api/human-duration.ts";
 import { isNotFound } from "@knarr/apimachinery/status-error.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
-import { OutputFormat, renderJson, renderYaml } from "../core/output.ts";
+import { renderJson, renderYaml } from "../core/output.ts";
 import { type PodDecision, renderDecision } from "../core/render-decision.ts";
 import { pinnedGet } from "../pinned-get.ts";
 import { type CliContext, CliError, type Connection, type GlobalOptions, type Verb } from "../verb.ts";
@@ -75,7 +75,7 @@ async function runWhy(name: string, options: WhyOptions, context: CliContext): P
     throw new CliError(`the scheduler at ${address} answered ${answer.status}: ${answer.body}`);
   const decision = JSON.parse(answer.body) as PodDecision;
   if (output === undefined) context.stdout.write(renderDecision(decision, Date.now(), humanDuration));
-  else context.stdout.write(output === OutputFormat.yaml ? renderYaml(decision) : renderJson(decision));
+  else context.stdout.write(output === "yaml" ? renderYaml(decision) : renderJson(decision));
 }
 
 async function findScheduler(
