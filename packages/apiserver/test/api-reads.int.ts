@@ -62,6 +62,27 @@ test("resourceVersionMatch is checked", async () => {
   assert.equal((await h.call("GET", `${CMS}?resourceVersion=0&resourceVersionMatch=Exact`)).status, 422);
   assert.equal((await h.call("GET", `${CMS}?resourceVersion=0&resourceVersionMatch=NotOlderThan`)).status, 200);
   assert.equal((await h.call("GET", `${CMS}?resourceVersion=abc`)).status, 400);
+  const message = async (query: string) => (await h.call("GET", `${CMS}?${query}`)).body.message as string;
+  const forbidden = /resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden/;
+  assert.match(
+    await message("resourceVersionMatch=Exact&resourceVersion=5&continue=x"),
+    /is forbidden when continue is provided/,
+  );
+  assert.match(
+    await message("resourceVersionMatch=Foo&resourceVersion=5"),
+    /supported values: "Exact", "NotOlderThan", ""/,
+  );
+  assert.match(await message("sendInitialEvents=true"), /sendInitialEvents is forbidden for list/);
+  assert.match(await message("watch=1&resourceVersionMatch=NotOlderThan"), forbidden);
+  assert.match(
+    await message("watch=1&sendInitialEvents=true"),
+    /sendInitialEvents requires setting resourceVersionMatch to NotOlderThan/,
+  );
+  assert.match(
+    await message("watch=1&sendInitialEvents=true&resourceVersionMatch=Exact"),
+    /Unsupported value: "Exact": supported values: "NotOlderThan"/,
+  );
+  assert.match(await message("resourceVersion=999999999"), /Too large resource version: 999999999, current: \d+/);
 });
 
 test("Accept chooses Table, metadata only, YAML; what cannot be served is 406", async () => {

@@ -122,3 +122,17 @@ test("allocations survive kill -9 of the server", async () => {
   });
   assert.equal(port.status, 422);
 });
+
+test("a dry run shows an address and ports that would do, takes none, and refuses what is taken", async () => {
+  const held = async () => (await h.call("GET", IPS)).body.items.length;
+  const before = await held();
+  const dry = await h.call("POST", `${SVCS}?dryRun=All`, { body: service("dry", { type: "NodePort" }) });
+  assert.equal(dry.status, 201);
+  assert.match(dry.body.spec.clusterIP, /^10\.99\.0\.\d+$/);
+  assert.ok(dry.body.spec.ports[0].nodePort >= 30000);
+  assert.equal(await held(), before);
+  const taken = await h.call("POST", `${SVCS}?dryRun=All`, { body: service("dry", { clusterIP: "10.99.0.1" }) });
+  assert.equal(taken.status, 422);
+  const kept = await h.create(SVCS, service("after-dry", { type: "NodePort", ports: dry.body.spec.ports }));
+  assert.equal(kept.spec.ports[0].nodePort, dry.body.spec.ports[0].nodePort);
+});

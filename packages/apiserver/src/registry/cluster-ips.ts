@@ -61,6 +61,17 @@ export class ClusterIps {
     return undefined;
   }
 
+  /** An address that is free now, without taking it: what a dry run shows. */
+  async anyFree(): Promise<string | undefined> {
+    const { first, band, size } = this.#layout();
+    const taken = await this.#takenAddresses();
+    for (let i = 0; i < size; i += 1) {
+      const address = addressAt(this.cidr, BigInt(first + ((band + i) % size)));
+      if (!taken.has(address)) return address;
+    }
+    return undefined;
+  }
+
   /** Gives an address back, if this Service holds it; idempotent. */
   async release(address: string, service: ObjectKey): Promise<void> {
     const name = { namespace: "", name: address };

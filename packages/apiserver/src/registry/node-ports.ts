@@ -62,6 +62,18 @@ export class NodePorts {
     return found === undefined ? undefined : this.#range.min + found;
   }
 
+  /** A port that is free now and none of `besides`, without taking it: what a dry run shows. */
+  async anyFree(besides: ReadonlySet<number>): Promise<number | undefined> {
+    const taken = await this.taken();
+    const size = this.#range.max - this.#range.min + 1;
+    const band = staticBand(size);
+    for (let i = 0; i < size; i += 1) {
+      const port = this.#range.min + ((band + i) % size);
+      if (!taken.has(port) && !besides.has(port)) return port;
+    }
+    return undefined;
+  }
+
   /** Gives ports back; idempotent. */
   async release(ports: readonly number[]): Promise<void> {
     if (ports.length === 0) return;

@@ -133,26 +133,23 @@ async function takeClusterIp(
     return;
   }
   const key = keyOf(service);
-  if (scope.dryRun) {
-    // Nothing is taken: the address shown is only what was asked for.
-    if (spec.clusterIP !== undefined && spec.clusterIP !== "") spec.clusterIPs = [spec.clusterIP];
-    return;
-  }
   const asked = spec.clusterIP ?? "";
   if (asked === "") {
-    const address = await ips.takeAny(key);
+    // A dry run takes nothing; it shows an address that would have done.
+    const address = await (scope.dryRun ? ips.anyFree() : ips.takeAny(key));
     if (address === undefined) {
       throw statusErrors.internal("failed to allocate a serviceIP: range is full");
     }
-    scope.onRollback(() => ips.release(address, key));
+    if (!scope.dryRun) scope.onRollback(() => ips.release(address, key));
     spec.clusterIP = address;
   } else if (!ips.contains(asked)) {
     throw invalidIp(service, asked, `the provided network (${formatCidr(ips.cidr)}) does not contain ${asked}`);
   } else {
-    const held = (await ips.ownerOf(asked)) === `${key.namespace}/${key.name}`;
-    if (!held) {
-      if (!(await ips.take(asked, key))) throw invalidIp(service, asked, "provided IP is already allocated");
-      scope.onRollback(() => ips.release(asked, key));
+    const owner = await ips.ownerOf(asked);
+    if (owner !== `${key.namespace}/${key.name}`) {
+      const free = scope.dryRun ? owner === undefined : await ips.take(asked, key);
+      if (!free) throw invalidIp(service, asked, "provided IP is already allocated");
+      if (!scope.dryRun) scope.onRollback(() => ips.release(asked, key));
     }
   }
   spec.clusterIPs = [spec.clusterIP ?? ""];
@@ -183,15 +180,15 @@ async function takeNodePorts(
   }
   if (!needsNodePorts(spec)) return;
   for (const port of list) {
-    if ((port.nodePort ?? 0) > 0 || scope.dryRun) continue;
+    if ((port.nodePort ?? 0) > 0) continue;
     const shared = list.find(
       (p) => p !== port && p.port === port.port && p.protocol !== port.protocol && (p.nodePort ?? 0) > 0,
     );
-    port.nodePort = shared?.nodePort ?? (await takeOne(scope, ports));
+    port.nodePort = shared?.nodePort ?? (await takeOne(now, scope, ports));
     now.add(port.nodePort);
   }
-  if (spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local" && !scope.dryRun) {
-    if ((spec.healthCheckNodePort ?? 0) === 0) spec.healthCheckNodePort = await takeOne(scope, ports);
+  if (spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local") {
+    if ((spec.healthCheckNodePort ?? 0) === 0) spec.healthCheckNodePort = await takeOne(now, scope, ports);
   }
 }
 
@@ -214,15 +211,16 @@ async function takeAsked(
       `provided port is not in the valid range. The range of valid ports is ${ports.rangeText}`,
     );
   }
-  if (scope.dryRun) return;
-  if (!(await ports.take(asked))) throw invalid(service, field, String(asked), "provided port is already allocated");
+  const free = scope.dryRun ? !(await ports.taken()).has(asked) : await ports.take(asked);
+  if (!free) throw invalid(service, field, String(asked), "provided port is already allocated");
   now.add(asked);
-  scope.onRollback(() => ports.release([asked]));
+  if (!scope.dryRun) scope.onRollback(() => ports.release([asked]));
 }
 
-async function takeOne(scope: WriteScope, ports: NodePorts): Promise<number> {
-  const port = await ports.takeAny();
+/** `held` are numbers that this write has already: a dry run marks none of them. */
+async function takeOne(held: ReadonlySet<number>, scope: WriteScope, ports: NodePorts): Promise<number> {
+  const port = await (scope.dryRun ? ports.anyFree(held) : ports.takeAny());
   if (port === undefined) throw statusErrors.internal("failed to allocate a nodePort: range is full");
-  scope.onRollback(() => ports.release([port]));
+  if (!scope.dryRun) scope.onRollback(() => ports.release([port]));
   return port;
 }

@@ -122,7 +122,9 @@ async function planFor(
 
 /** Source: rest.BeforeDelete: the wording that clients see for failed preconditions. */
 function checkPreconditions(request: ResourceRequest, object: KubeObject, options: DeleteRequestOptions): void {
-  const of = qualifiedOf(request.resource.descriptor);
+  // Upstream names the kind here, where it names the resource elsewhere.
+  const { group, kind } = request.resource.descriptor.ref;
+  const of = { group, resource: kind };
   const { uid = "", resourceVersion = "" } = object.metadata;
   if (options.uid !== undefined && options.uid !== uid) {
     throw statusErrors.conflict(

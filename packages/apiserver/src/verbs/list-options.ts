@@ -2,8 +2,11 @@
  * Query parameters of list, watch and deletecollection as the store's options. Pure.
  * Source: k8s.io/apimachinery/pkg/apis/meta/v1 ListOptions and its validation.
  */
+import type { KindDescriptor } from "@knarr/api/descriptor.ts";
 import { type FieldSelector, parseFieldSelector } from "@knarr/apimachinery/field-selector.ts";
+import { quoteGo } from "@knarr/apimachinery/go-text.ts";
 import { parseLabelSelector } from "@knarr/apimachinery/label-selector.ts";
+import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { Resource } from "../registry/resource.ts";
@@ -76,12 +79,13 @@ function parseSelector(query: URLSearchParams, resource: Resource, namespace: st
   }
   const known = [
     "metadata.name",
-    ...(descriptor.ref.namespaced ? ["metadata.namespace"] : []),
+    // Of kinds without fields of their own, upstream does not ask whether they have a namespace.
+    ...(descriptor.ref.namespaced || descriptor.selectableFields.length === 0 ? ["metadata.namespace"] : []),
     ...descriptor.selectableFields,
   ];
   for (const requirement of fields?.requirements ?? []) {
     if (!known.includes(requirement.field)) {
-      throw statusErrors.badRequest(`field label not supported: ${requirement.field}`);
+      throw statusErrors.badRequest(unknownFieldText(descriptor, requirement.field));
     }
   }
   const named = fields?.requirements.find((r) => r.field === "metadata.name" && r.op === "=")?.value;
@@ -96,25 +100,35 @@ function parseSelector(query: URLSearchParams, resource: Resource, namespace: st
   };
 }
 
+/** Source: runtime.DefaultMetaV1FieldSelectorConversion; the conversion functions of kinds with fields of their own. */
+function unknownFieldText({ ref, selectableFields }: KindDescriptor, field: string): string {
+  if (selectableFields.length === 0) {
+    return `${quoteGo(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`;
+  }
+  if (ref.kind === "Job") return `field label ${quoteGo(field)} not supported for Job`;
+  if (ref.kind !== "ResourceSlice") return `field label not supported: ${field}`;
+  return `field label not supported for ${apiVersionOf(ref)}, Kind=${ref.kind}: ${field}`;
+}
+
 const forbiddenMatch = (why: string): FieldError => ({
   type: "FieldValueForbidden",
   field: "resourceVersionMatch",
   message: `Forbidden: ${why}`,
 });
 
-function checkMatchValue(match: string): FieldError[] {
-  if (["", "Exact", "NotOlderThan"].includes(match)) return [];
+function checkMatchValue(match: string, supported: readonly string[]): FieldError[] {
+  if (supported.includes(match)) return [];
   return [
     {
       type: "FieldValueNotSupported",
       field: "resourceVersionMatch",
-      message: `Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan", ""`,
+      message: `Unsupported value: ${quoteGo(match)}: supported values: ${supported.map(quoteGo).join(", ")}`,
     },
   ];
 }
 
 function checkList(options: ListQuery, match: string): FieldError[] {
-  const errors = checkMatchValue(match);
+  const errors = match === "" ? [] : checkListMatch(options, match);
   if (options.sendInitialEvents !== undefined) {
     errors.push({
       type: "FieldValueForbidden",
@@ -122,31 +136,36 @@ function checkList(options: ListQuery, match: string): FieldError[] {
       message: "Forbidden: sendInitialEvents is forbidden for list",
     });
   }
-  if (match === "") return errors;
+  return errors;
+}
+
+function checkListMatch(options: ListQuery, match: string): FieldError[] {
+  const errors: FieldError[] = [];
   if (options.resourceVersion === undefined) {
     errors.push(forbiddenMatch("resourceVersionMatch is forbidden unless resourceVersion is provided"));
   }
   if (options.continueToken !== undefined) {
     errors.push(forbiddenMatch("resourceVersionMatch is forbidden when continue is provided"));
   }
+  errors.push(...checkMatchValue(match, ["Exact", "NotOlderThan", ""]));
   if (match === "Exact" && options.resourceVersion === "0") {
-    errors.push(forbiddenMatch(`resourceVersionMatch "Exact" is forbidden for resourceVersion "0"`));
+    errors.push(forbiddenMatch(`resourceVersionMatch "exact" is forbidden for resourceVersion "0"`));
   }
   return errors;
 }
 
 function checkWatch(options: ListQuery, match: string): FieldError[] {
-  if (options.sendInitialEvents === undefined) {
-    return match === ""
-      ? []
-      : [forbiddenMatch("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")];
+  const errors: FieldError[] = [];
+  if (options.sendInitialEvents !== undefined && match !== "NotOlderThan") {
+    errors.push(forbiddenMatch("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
   }
-  if (match === "NotOlderThan") return [];
-  return [
-    {
-      type: "FieldValueForbidden",
-      field: "resourceVersionMatch",
-      message: "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-    },
-  ];
+  if (match === "") return errors;
+  if (options.sendInitialEvents === undefined) {
+    errors.push(forbiddenMatch("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+  }
+  errors.push(...checkMatchValue(match, ["NotOlderThan"]));
+  if (options.continueToken !== undefined) {
+    errors.push(forbiddenMatch("resourceVersionMatch is forbidden when continue is provided"));
+  }
+  return errors;
 }

@@ -184,46 +184,6 @@ export function validatePodStatusUpdate(errors: FieldErrors, pod: Pod, old: Pod)
   validateIps(errors, pod);
 }
 
-function withOldResources(containers: Container[] | undefined, old: Container[] | undefined): Container[] | undefined {
-  return containers?.map((container, i) => ({ ...container, resources: old?.[i]?.resources }));
-}
-
-/** Source: core/validation ValidatePodResize */
-export function validatePodResize(errors: FieldErrors, pod: Pod, previous: Pod): void {
-  const { spec } = pod;
-  const old = previous.spec;
-  if (spec === undefined || old === undefined) return;
-  validatePodSpec(errors, "spec", spec);
-  if (spec.containers.length !== old.containers.length) {
-    errors.forbidden("spec", "containers may not be added, removed, re-ordered, or renamed");
-    return;
-  }
-  const same = (list: readonly Container[] | undefined, was: readonly Container[] | undefined) =>
-    (list?.length ?? 0) === (was?.length ?? 0) && (list ?? []).every((c, i) => c.name === was?.[i]?.name);
-  if (!same(spec.containers, old.containers) || !same(spec.initContainers, old.initContainers)) {
-    errors.forbidden("spec.containers", "containers may not be renamed or reordered on resize");
-    return;
-  }
-  const undone: PodSpec = {
-    ...spec,
-    containers: withOldResources(spec.containers, old.containers) ?? [],
-    initContainers: withOldResources(spec.initContainers, old.initContainers),
-  };
-  if (!deepEqual(undone, old)) errors.forbidden("spec", "only cpu and memory resources are mutable");
-  for (const [i, container] of spec.containers.entries()) {
-    const before = old.containers[i]?.resources;
-    for (const list of ["requests", "limits"] as const) {
-      const names = new Set([...Object.keys(before?.[list] ?? {}), ...Object.keys(container.resources?.[list] ?? {})]);
-      for (const name of names) {
-        if (name === "cpu" || name === "memory") continue;
-        if (before?.[list]?.[name] !== container.resources?.[list]?.[name]) {
-          errors.forbidden(`spec.containers[${i}].resources.${list}`, "only cpu and memory resources are mutable");
-        }
-      }
-    }
-  }
-}
-
 /** They may be added, never changed or taken away. */
 export function validateEphemeralContainersUpdate(errors: FieldErrors, pod: Pod, old: Pod): void {
   if (pod.spec === undefined) return;

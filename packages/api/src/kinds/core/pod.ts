@@ -6,15 +6,11 @@ import type { Container, Pod } from "../../generated/types/core-v1.ts";
 import { subdomainName } from "../../validation/names.ts";
 import { podColumns } from "./pod-columns.ts";
 import { podQosClass } from "./pod-qos.ts";
+import { validatePodResize } from "./pod-resize.ts";
 import { defaultPodSpec } from "./pod-spec/defaults.ts";
 import { defaultPodOnly } from "./pod-spec/pod-defaults.ts";
 import { validatePod } from "./pod-spec/validate.ts";
-import {
-  validateEphemeralContainersUpdate,
-  validatePodResize,
-  validatePodStatusUpdate,
-  validatePodUpdate,
-} from "./pod-update.ts";
+import { validateEphemeralContainersUpdate, validatePodStatusUpdate, validatePodUpdate } from "./pod-update.ts";
 import { podWarnings } from "./pod-warnings.ts";
 
 const changes: readonly Verb[] = ["get", "patch", "update"];
