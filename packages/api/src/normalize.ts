@@ -92,15 +92,12 @@ function normalizeValue(value: unknown, type: TypeSchema): unknown {
       if (typeof value === "object" && value !== null) normalizeStruct(value as Fields, type.struct);
       return value;
     case "list":
-      if (Array.isArray(value) && !isPlain(type.items)) {
-        for (let i = 0; i < value.length; i++) value[i] = normalizeValue(value[i], type.items);
+      if (Array.isArray(value) && (!isPlain(type.items) || value.includes(null))) {
+        for (let i = 0; i < value.length; i++) value[i] = normalizeItem(value[i], type.items);
       }
       return value;
     case "map":
-      if (typeof value === "object" && value !== null && !isPlain(type.values)) {
-        const map = value as Fields;
-        for (const key of Object.keys(map)) map[key] = normalizeValue(map[key], type.values);
-      }
+      if (typeof value === "object" && value !== null) normalizeMap(value as Fields, type.values);
       return value;
     case "quantity":
       // What is no quantity is left for validation to name.
@@ -108,6 +105,25 @@ function normalizeValue(value: unknown, type: TypeSchema): unknown {
       return typeof value === "string" && isQuantity(value) ? canonicalQuantity(value) : value;
     default:
       return value;
+  }
+}
+
+/** null in a list or map is Go's zero value of the type; types whose zero value is null keep it. */
+function normalizeItem(value: unknown, type: TypeSchema): unknown {
+  return value === null ? (zeroValue(type) ?? null) : normalizeValue(value, type);
+}
+
+function normalizeMap(map: Fields, type: TypeSchema): void {
+  const plain = isPlain(type);
+  for (const key of Object.keys(map)) {
+    const value = map[key];
+    if (plain && value !== null) continue;
+    Object.defineProperty(map, key, {
+      value: normalizeItem(value, type),
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
   }
 }
 

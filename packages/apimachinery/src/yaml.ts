@@ -52,6 +52,7 @@ export function parseYaml(text: string): YamlResult {
 
 /** Every document that is not empty. Throws YamlError as parseYaml does. */
 export function parseYamlDocuments(text: string): YamlResult[] {
+  refuseDeepFlow(text);
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, {
     version: "1.1",
@@ -71,9 +72,23 @@ export function parseYamlDocuments(text: string): YamlResult[] {
         if (error.message.includes("call stack")) throw failure("exceeded max depth");
         throw failure(`line ${lines.linePos(error.pos[0]).line}: ${error.message.split("\n")[0]}`);
       }
-      const converter = new Converter(document, lines);
+      const converter = new Converter(lines);
       return { value: converter.convert(document.contents), duplicates: converter.duplicates };
     });
+}
+
+/** Brackets open at once beyond which the package takes seconds to give up; no honest text comes near. */
+const MAX_OPEN_BRACKETS = 10_000;
+
+function refuseDeepFlow(text: string): void {
+  if (text.length <= MAX_OPEN_BRACKETS) return;
+  let open = 0;
+  for (let i = 0; i < text.length; i++) {
+    const char = text.charCodeAt(i);
+    if (char === 0x5b || char === 0x7b) {
+      if (++open > MAX_OPEN_BRACKETS) throw failure("exceeded max depth");
+    } else if ((char === 0x5d || char === 0x7d) && open > 0) open--;
+  }
 }
 
 function isEmpty({ contents }: Document.Parsed): boolean {
@@ -84,14 +99,16 @@ type Node = ParsedNode | null | undefined;
 
 class Converter {
   readonly duplicates: string[] = [];
-  readonly #document: Document.Parsed;
+  /** By name, the last one before the place that is being read. Looked up: to search the document for each alias takes its square. */
+  readonly #anchors = new Map<string, ParsedNode>();
+  /** What is being read: an alias to one of these would contain itself. */
+  readonly #open = new Set<ParsedNode>();
   readonly #lines: LineCounter;
   #aliasDepth = 0;
   #aliasedNodes = 0;
   #depth = 0;
 
-  constructor(document: Document.Parsed, lines: LineCounter) {
-    this.#document = document;
+  constructor(lines: LineCounter) {
     this.#lines = lines;
   }
 
@@ -101,22 +118,25 @@ class Converter {
       throw failure("document contains excessive aliasing");
     }
     if (isAlias(node)) return this.#convertAlias(node);
+    // Inside an alias the anchors are what they were.
+    if (node.anchor !== undefined && this.#aliasDepth === 0) this.#anchors.set(node.anchor, node);
     if (isScalar(node)) return scalarValue(node);
     if (this.#depth >= MAX_DEPTH) throw failure("exceeded max depth");
     this.#depth++;
+    this.#open.add(node);
     const value = isMap(node) ? this.#convertMap(node) : this.#convertList(node);
+    this.#open.delete(node);
     this.#depth--;
     return value;
   }
 
   #convertAlias(node: Alias): unknown {
     const { source } = node;
-    const target = node.resolve(this.#document);
+    const target = this.#anchors.get(source);
     if (target === undefined) throw failure(`unknown anchor '${source}' referenced`);
-    // An anchor around its own alias has no end; its depth has one.
-    if (this.#aliasDepth >= MAX_DEPTH) throw failure(`anchor '${source}' value contains itself`);
+    if (this.#open.has(target)) throw failure(`anchor '${source}' value contains itself`);
     this.#aliasDepth++;
-    const value = this.convert(target as ParsedNode);
+    const value = this.convert(target);
     this.#aliasDepth--;
     return value;
   }

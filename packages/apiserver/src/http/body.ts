@@ -2,6 +2,7 @@
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { prepareYaml } from "./large-yaml.ts";
 import type { RequestContext } from "./request-context.ts";
 
 /** Source: k8s.io/apiserver MaxRequestBodyBytes. */
@@ -13,11 +14,16 @@ export async function readBody(context: RequestContext): Promise<Buffer> {
   if (declared > MAX_BODY_BYTES) throw statusErrors.tooLarge(MAX_BODY_BYTES);
   const gzipped = context.header("content-encoding").trim().toLowerCase() === "gzip";
   const { body } = context;
-  if (!gzipped) return await collect(body, body);
+  if (!gzipped) return await prepared(context, await collect(body, body));
   const gunzip = createGunzip();
   // A pipe does not tell its end of a source that broke off.
   body.once("close", () => void (body.readableEnded || gunzip.destroy()));
-  return await collect(body.pipe(gunzip), body);
+  return await prepared(context, await collect(body.pipe(gunzip), body));
+}
+
+async function prepared(context: RequestContext, body: Buffer): Promise<Buffer> {
+  await prepareYaml(body, context.header("content-type"));
+  return body;
 }
 
 /** Events cost a fraction of an async iterator, and nearly every body is one chunk. */

@@ -30,14 +30,14 @@ export interface RequestInfo {
   readonly rest: string;
 }
 
-const VERB_OF_METHOD: Readonly<Record<string, string>> = {
-  POST: "create",
-  GET: "get",
-  HEAD: "get",
-  PUT: "update",
-  PATCH: "patch",
-  DELETE: "delete",
-};
+const VERB_OF_METHOD: ReadonlyMap<string, string> = new Map([
+  ["POST", "create"],
+  ["GET", "get"],
+  ["HEAD", "get"],
+  ["PUT", "update"],
+  ["PATCH", "patch"],
+  ["DELETE", "delete"],
+]);
 
 /** Below namespaces/NAME these are subresources of the namespace, anything else is a resource inside it. */
 const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
@@ -53,7 +53,7 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
   const group = isLegacy ? "" : decode(parts[1]);
   const version = decode(isLegacy ? parts[1] : parts[2]);
   let rest = parts.slice(isLegacy ? 2 : 3);
-  let verb = VERB_OF_METHOD[method] ?? method.toLowerCase();
+  let verb = VERB_OF_METHOD.get(method) ?? method.toLowerCase();
   // The deprecated form of a watch: /api/v1/watch/namespaces/NS/pods.
   if (rest[0] === "watch" && rest.length > 1) {
     verb = "watch";

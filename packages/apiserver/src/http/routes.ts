@@ -68,7 +68,7 @@ async function serveHealth(
     const { ok, text } = await renderHealth(endpoint, checks, options);
     return sendText(context, ok ? 200 : 500, text);
   }
-  const check = checks[checkName];
+  const check = Object.hasOwn(checks, checkName) ? checks[checkName] : undefined;
   if (check === undefined) throw statusErrors.pathNotFound();
   const { ok, text } = await renderHealth(endpoint, { [checkName]: check }, { verbose: false });
   await sendText(context, ok ? 200 : 500, ok ? "ok" : `internal server error: ${text}`);

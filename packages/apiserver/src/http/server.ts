@@ -27,6 +27,8 @@ const IDLE_TIMEOUT_MS = 120_000;
 /** Source: k8s.io/apiserver secure_serving.go, MaxConcurrentStreams. */
 const MAX_CONCURRENT_STREAMS = 250;
 const MAX_HEADER_BYTES = 128 * 1024;
+/** TLS handshakes and request heads that take longer are cut. Source: k8s.io/apiserver secure_serving.go, ReadHeaderTimeout. */
+const HEAD_TIMEOUT_MS = 32_000;
 /** Upload window per stream: a 3 MB body should not wait for window updates every 64 KiB. */
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 
@@ -38,9 +40,16 @@ export interface HttpServerOptions {
   readonly clientCas: readonly Buffer[];
   readonly clock: Clock;
   readonly log: Logger;
+  /** How long a handshake, and a request's head, may take; 32 s when absent. */
+  readonly headTimeoutMs?: number;
   /** Answers a request; must not reject. */
   readonly handle: (context: RequestContext) => Promise<void>;
 }
+
+const CLIENT_ERRORS: ReadonlyMap<string, string> = new Map([
+  ["HPE_HEADER_OVERFLOW", "431 Request Header Fields Too Large"],
+  ["ERR_HTTP_REQUEST_TIMEOUT", "408 Request Timeout"],
+]);
 
 /** Paths on which an `Upgrade` header is heeded; elsewhere the request is answered as plain HTTP, as upstream does. */
 const UPGRADE_PATH = /\/(exec|attach|portforward|log|proxy)(\/|\?|$)|[?&]watch=|\/watch\//;
@@ -123,8 +132,9 @@ export class HttpServer {
     });
     server.on("sessionError", (error) => this.#options.log.debug({ err: error }, "http2 session error"));
     server.on("tlsClientError", (error) => this.#options.log.debug({ err: error }, "TLS handshake error"));
-    server.on("clientError", (_error: Error, socket: Duplex) => {
-      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+      const status = CLIENT_ERRORS.get(error.code ?? "") ?? "400 Bad Request";
+      if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`, () => socket.destroy());
       else socket.destroy();
     });
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -187,8 +197,17 @@ function refuse(response: RawResponse, text: string): void {
 }
 
 function createServer(options: HttpServerOptions): Http2SecureServer {
-  const shouldUpgradeCallback = (request: IncomingMessage) => UPGRADE_PATH.test(request.url ?? "");
-  return createSecureServer({
+  const headTimeoutMs = options.headTimeoutMs ?? HEAD_TIMEOUT_MS;
+  // Of node:http's options, which the types of node:http2 do not list.
+  const http1Options: object = {
+    keepAliveTimeout: IDLE_TIMEOUT_MS,
+    headersTimeout: headTimeoutMs,
+    // Bodies are limited by --request-timeout; streams may take for ever.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
+    maxHeaderSize: MAX_HEADER_BYTES,
+  };
+  const server = createSecureServer({
     cert: options.tls.cert,
     key: options.tls.key,
     ca: [...options.clientCas],
@@ -197,11 +216,11 @@ function createServer(options: HttpServerOptions): Http2SecureServer {
     rejectUnauthorized: false,
     minVersion: "TLSv1.2",
     allowHTTP1: true,
-    ...{ shouldUpgradeCallback },
+    handshakeTimeout: headTimeoutMs,
     settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
-    http1Options: {
-      keepAliveTimeout: IDLE_TIMEOUT_MS,
-      ...{ shouldUpgradeCallback, maxHeaderSize: MAX_HEADER_BYTES },
-    },
+    http1Options,
   });
+  // Not an option: the constructor sets its own.
+  const shouldUpgradeCallback = (request: IncomingMessage) => UPGRADE_PATH.test(request.url ?? "");
+  return Object.assign(server, { shouldUpgradeCallback });
 }

@@ -42,7 +42,7 @@ async function send(request: ResourceRequest, objects: readonly ComponentStatus[
 }
 
 async function componentStatus(request: ResourceRequest, name: string): Promise<ComponentStatus> {
-  const port = PORTS[name];
+  const port = Object.hasOwn(PORTS, name) ? PORTS[name] : undefined;
   const failure = port === undefined ? await request.env.checkStore() : await askHealth(port);
   const condition =
     failure === undefined

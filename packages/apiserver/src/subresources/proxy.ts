@@ -8,6 +8,7 @@ import type { Service } from "@knarr/api/generated/types/core-v1.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { type Headers, writeHead } from "../http/respond.ts";
 import { type ForwardTarget, forward, type ResponseChange } from "../proxy/forward.ts";
+import { isProxyableHost } from "../proxy/proxyable.ts";
 import { rewriteLinks } from "../proxy/rewrite-links.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { findNode, findPod } from "./pod-target.ts";
@@ -123,7 +124,7 @@ async function pass(request: ResourceRequest, to: ProxyName, at: { host: string;
   if (!Number.isInteger(at.port) || at.port < 1 || at.port > 65535) {
     throw statusErrors.badRequest(`invalid port ${JSON.stringify(to.port)}`);
   }
-  if (isForbiddenAddress(at.host)) throw statusErrors.badRequest("address not allowed");
+  if (!(await isProxyableHost(at.host))) throw statusErrors.badRequest("address not allowed");
   const secure = to.scheme === "https";
   const target: ForwardTarget = {
     protocol: secure ? "https:" : "http:",
@@ -134,11 +135,6 @@ async function pass(request: ResourceRequest, to: ProxyName, at: { host: string;
     ...(secure ? { tls: { skipVerify: true } } : {}),
   };
   await forward(request.context, withRewriting(request, target));
-}
-
-/** Our own network must not be reachable through a pod's or an endpoint's address. Source: proxyutil.IsProxyableIP */
-function isForbiddenAddress(host: string): boolean {
-  return /^(127\.|169\.254\.|0\.)/.test(host) || /^(::1|fe80:.*|::)$/i.test(host) || /^2(2[4-9]|3\d)\./.test(host);
 }
 
 function withRewriting(request: ResourceRequest, target: ForwardTarget): ForwardTarget {

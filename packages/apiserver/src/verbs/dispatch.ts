@@ -71,7 +71,7 @@ function mainHandler(request: ResourceRequest): VerbHandler {
 function virtualHandler(request: ResourceRequest): VerbHandler | undefined {
   const { ref } = request.resource.descriptor;
   const handlers = subresources[`${ref.group}/${ref.resource}`];
-  return handlers?.[request.context.info.verb];
+  return ownHandler(handlers, request.context.info.verb);
 }
 
 function subresourceHandler(request: ResourceRequest): VerbHandler {
@@ -85,9 +85,17 @@ function subresourceHandler(request: ResourceRequest): VerbHandler {
   }
   const handlers =
     subresources[`${ref.group}/${ref.resource}/${request.subresource}`] ?? subresources[`*/${request.subresource}`];
-  const handler = handlers?.[verb] ?? handlers?.["*"];
+  const handler = ownHandler(handlers, verb) ?? handlers?.["*"];
   if (handler === undefined) throw notAllowed(request);
   return handler;
+}
+
+/** HTTP/2 lets any word be a method: "constructor" is no handler. */
+function ownHandler(
+  handlers: Readonly<Record<string, VerbHandler>> | undefined,
+  verb: string,
+): VerbHandler | undefined {
+  return handlers !== undefined && Object.hasOwn(handlers, verb) ? handlers[verb] : undefined;
 }
 
 function notAllowed(request: ResourceRequest): StatusError {

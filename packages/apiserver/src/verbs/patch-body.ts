@@ -21,7 +21,7 @@ const TYPES: Readonly<Record<string, PatchType>> = {
 /** Throws 415 for anything that is no patch type. */
 export function patchTypeOf(contentType: string): PatchType {
   const { type } = parseMediaType(contentType);
-  const found = TYPES[type];
+  const found = Object.hasOwn(TYPES, type) ? TYPES[type] : undefined;
   if (found === undefined) throw statusErrors.unsupportedMediaType(type, Object.keys(TYPES).sort());
   return found;
 }

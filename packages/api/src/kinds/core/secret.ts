@@ -37,7 +37,8 @@ function validateType(errors: FieldErrors, secret: Secret): void {
     errors.required("data[username]");
     errors.required("data[password]");
   }
-  for (const key of requiredKeys[secret.type ?? ""] ?? []) {
+  const type = secret.type ?? "";
+  for (const key of Object.hasOwn(requiredKeys, type) ? (requiredKeys[type] ?? []) : []) {
     const value = data[key];
     if (value === undefined || (value === "" && secret.type === "kubernetes.io/ssh-auth"))
       errors.required(`data[${key}]`);
