@@ -12,6 +12,7 @@ import { csrCleanerController } from "./csr-cleaner.ts";
 import { csrSigningController } from "./csr-signing.ts";
 import { daemonsetController } from "./daemonset.ts";
 import { deploymentController } from "./deployment.ts";
+import { disruptionController } from "./disruption.ts";
 import { endpointsController } from "./endpoints.ts";
 import { endpointsliceController } from "./endpointslice.ts";
 import { endpointsliceMirroringController } from "./endpointslice-mirroring.ts";
@@ -65,6 +66,7 @@ export const controllers: readonly Controller[] = [
   jobController,
   ttlAfterFinishedController,
   cronjobController,
+  disruptionController,
   persistentVolumeBinderController,
   attachDetachController,
   persistentVolumeExpanderController,
