@@ -98,6 +98,7 @@ export const flags = {
   concurrentCronJobSyncs: workers("CronJobs at once", 5),
   concurrentStatefulsetSyncs: workers("StatefulSets at once", 5),
   concurrentDaemonsetSyncs: workers("DaemonSets at once", 2),
+  concurrentRcSyncs: workers("ReplicationControllers at once", 5),
   concurrentServiceEndpointSyncs: workers("Services at once, for EndpointSlices", 5),
   concurrentEndpointSyncs: workers("Services at once, for Endpoints", 5),
   concurrentNamespaceSyncs: workers("namespaces at once", 10),

@@ -28,7 +28,7 @@ import { persistentVolumeExpanderController } from "./persistentvolume-expander.
 import { persistentVolumeProtectionController } from "./persistentvolume-protection.ts";
 import { persistentVolumeClaimProtectionController } from "./persistentvolumeclaim-protection.ts";
 import { podGarbageCollectorController } from "./pod-garbage-collector.ts";
-import { replicasetController } from "./replicaset.ts";
+import { replicasetController, replicationcontrollerController } from "./replicaset.ts";
 import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisherController } from "./root-ca-publisher.ts";
 import { serviceCidrController } from "./service-cidr.ts";
@@ -60,6 +60,7 @@ export const controllers: readonly Controller[] = [
   endpointsliceController,
   endpointsliceMirroringController,
   replicasetController,
+  replicationcontrollerController,
   deploymentController,
   statefulsetController,
   daemonsetController,

@@ -1,13 +1,14 @@
 /**
- * ReplicaSets: as many pods as they ask for.
- * Inputs: ReplicaSets, Pods. Writes: Pods (create, delete, adopt, release), ReplicaSet status, Events.
+ * ReplicaSets, and ReplicationControllers, which are the same in older clothes: as many pods as they ask for.
+ * Inputs: ReplicaSets or ReplicationControllers, Pods. Writes: Pods (create, delete, adopt, release), their status, Events.
  */
 import { apps, core } from "@knarr/api/generated/resources.ts";
 import type { ReplicaSet, ReplicaSetStatus } from "@knarr/api/generated/types/apps-v1.ts";
-import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type { Pod, ReplicationController } from "@knarr/api/generated/types/core-v1.ts";
+import type { OwnerReference } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { matchesLabelSelector } from "@knarr/apimachinery/label-selector.ts";
-import { controllerOf, keyOf } from "@knarr/apimachinery/object.ts";
-import { keyString, parseKeyString } from "@knarr/apimachinery/resource.ts";
+import { controllerOf, type KubeObject, keyOf } from "@knarr/apimachinery/object.ts";
+import { keyString, parseKeyString, type ResourceRef } from "@knarr/apimachinery/resource.ts";
 import type { EventRecorder } from "@knarr/client/event-recorder.ts";
 import type { Informer } from "@knarr/client/informer.ts";
 import { Expectations } from "@knarr/controller/expectations.ts";
@@ -40,27 +41,76 @@ export const replicasetController: Controller = {
   name: "replicaset-controller",
   aliases: ["replicaset"],
   start: async (context) => {
-    const controller = new ReplicaSetController(context);
+    const controller = new ReplicaSetController(context, {
+      ref: apps.replicasets,
+      isOwner: ({ kind, apiVersion }) => kind === "ReplicaSet" && apiVersion.startsWith("apps/"),
+      workers: context.config.concurrentReplicasetSyncs,
+      asReplicaSet: (replicaSet: ReplicaSet) => replicaSet,
+      withStatus: (replicaSet, status) => ({ ...replicaSet, status }),
+    });
     return (signal) => controller.run(signal);
   },
 };
 
-class ReplicaSetController {
+export const replicationcontrollerController: Controller = {
+  name: "replicationcontroller-controller",
+  aliases: ["replicationcontroller"],
+  serviceAccount: "replication-controller",
+  start: async (context) => {
+    const controller = new ReplicaSetController(context, {
+      ref: core.replicationcontrollers,
+      isOwner: ({ kind, apiVersion }) => kind === "ReplicationController" && apiVersion === "v1",
+      workers: context.config.concurrentRcSyncs,
+      asReplicaSet: replicaSetOf,
+      withStatus: (controller, { terminatingReplicas: _none, ...status }) => ({ ...controller, status }),
+    });
+    return (signal) => controller.run(signal);
+  },
+};
+
+/** A ReplicationController's selector is a plain map, and by default its template's labels. */
+function replicaSetOf({ spec, ...rest }: ReplicationController): ReplicaSet {
+  if (spec === undefined) return rest;
+  const { selector, template, ...counts } = spec;
+  const matchLabels = selector ?? template?.metadata?.labels;
+  return {
+    ...rest,
+    spec: {
+      ...counts,
+      selector: matchLabels === undefined ? {} : { matchLabels },
+      ...(template === undefined ? {} : { template }),
+    },
+  };
+}
+
+/** What tells the two kinds apart. */
+interface Variant<T extends KubeObject> {
+  readonly ref: ResourceRef<T>;
+  readonly workers: number;
+  isOwner(owner: OwnerReference): boolean;
+  /** Keeps apiVersion, kind and metadata: pods are owned by what they are owned by. */
+  asReplicaSet(object: T): ReplicaSet;
+  withStatus(object: T, status: ReplicaSetStatus): T;
+}
+
+class ReplicaSetController<T extends KubeObject> {
   readonly #context: ControllerContext;
-  readonly #replicaSets: Informer<ReplicaSet>;
+  readonly #variant: Variant<T>;
+  readonly #objects: Informer<T>;
   readonly #pods: Informer<Pod>;
   readonly #queue: WorkQueue;
   readonly #expectations: Expectations;
   readonly #recorder: EventRecorder;
 
-  constructor(context: ControllerContext) {
+  constructor(context: ControllerContext, variant: Variant<T>) {
     this.#context = context;
-    this.#replicaSets = context.informers.informer(apps.replicasets, { indexers: ownerIndexers });
+    this.#variant = variant;
+    this.#objects = context.informers.informer(variant.ref, { indexers: ownerIndexers });
     this.#pods = context.informers.informer(core.pods, { indexers: ownerIndexers });
     this.#queue = makeQueue(context);
     this.#expectations = new Expectations(context.clock);
     this.#recorder = makeRecorder(context);
-    this.#replicaSets.subscribe({
+    this.#objects.subscribe({
       added: (rs) => this.#queue.add(keyString(keyOf(rs))),
       updated: (_old, rs) => this.#queue.add(keyString(keyOf(rs))),
       deleted: (rs) => {
@@ -76,13 +126,12 @@ class ReplicaSetController {
   }
 
   run(signal: AbortSignal): Promise<void> {
-    const { concurrentReplicasetSyncs: workers } = this.#context.config;
     return runLoop(
       this.#context,
       {
         queue: this.#queue,
-        workers,
-        needs: needs(this.#replicaSets, this.#pods),
+        workers: this.#variant.workers,
+        needs: needs(this.#objects, this.#pods),
         reconcile: (key, abort) => this.#reconcile(key, abort),
       },
       signal,
@@ -120,28 +169,31 @@ class ReplicaSetController {
 
   #ownerKey(pod: Pod): string | undefined {
     const owner = controllerOf(pod);
-    if (owner?.kind !== "ReplicaSet" || !owner.apiVersion.startsWith("apps/")) return undefined;
+    if (owner === undefined || !this.#variant.isOwner(owner)) return undefined;
     return keyString({ namespace: pod.metadata.namespace ?? "", name: owner.name });
   }
 
   /** An orphan: whoever selects it may want it. */
   #enqueueAdopters(pod: Pod): void {
-    for (const rs of this.#replicaSets.list(pod.metadata.namespace)) {
-      if (matchesLabelSelector(rs.spec?.selector, pod.metadata.labels)) this.#queue.add(keyString(keyOf(rs)));
+    if (controllerOf(pod) !== undefined) return;
+    for (const object of this.#objects.list(pod.metadata.namespace)) {
+      const { selector } = this.#variant.asReplicaSet(object).spec ?? {};
+      if (matchesLabelSelector(selector, pod.metadata.labels)) this.#queue.add(keyString(keyOf(object)));
     }
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<Result> {
-    const replicaSet = this.#replicaSets.get(parseKeyString(key));
-    if (replicaSet === undefined) {
+    const object = this.#objects.get(parseKeyString(key));
+    if (object === undefined) {
       this.#expectations.forget(key);
       return done;
     }
+    const replicaSet = this.#variant.asReplicaSet(object);
     // Judged before the cache is read: whatever arrives afterwards only makes the cache newer.
     const settled = this.#expectations.satisfied(key);
     const { client, clock } = this.#context;
     const pods = await claimObjects(
-      { client, ref: core.pods, ownerRef: apps.replicasets, signal },
+      { client, ref: core.pods, ownerRef: this.#variant.ref, signal },
       {
         owner: replicaSet,
         selector: replicaSet.spec?.selector,
@@ -152,7 +204,7 @@ class ReplicaSetController {
     );
     const view: ReplicaSetView = { replicaSet, pods, related: this.#relatedPods(replicaSet), nowMs: clock.now() };
     const outcome = settled ? await this.#manage(key, view, signal) : {};
-    await this.#writeStatus(view, outcome.failure, signal);
+    await this.#writeStatus(object, replicaSetStatus(view, outcome.failure), signal);
     if (outcome.error !== undefined) throw outcome.error;
     const waitMs = nextAvailabilityMs(view);
     return waitMs === undefined ? done : after(waitMs);
@@ -160,7 +212,7 @@ class ReplicaSetController {
 
   #relatedPods(replicaSet: ReplicaSet): readonly Pod[] {
     const owner = controllerOf(replicaSet);
-    const siblings = owner === undefined ? [replicaSet] : ownedBy(this.#replicaSets, owner.uid);
+    const siblings: readonly KubeObject[] = owner === undefined ? [replicaSet] : ownedBy(this.#objects, owner.uid);
     return siblings.flatMap((sibling) => ownedBy(this.#pods, sibling.metadata.uid ?? ""));
   }
 
@@ -235,11 +287,9 @@ class ReplicaSetController {
     }
   }
 
-  async #writeStatus(view: ReplicaSetView, failure: ReplicaFailure | undefined, signal: AbortSignal): Promise<void> {
-    const { replicaSet } = view;
-    // While pods couldn't be managed (expectations open), an old failure condition stays.
-    const status: ReplicaSetStatus = replicaSetStatus(view, failure);
-    if (sameJson(status, replicaSet.status)) return;
-    await this.#context.client.update(apps.replicasets, { ...replicaSet, status }, { subresource: "status", signal });
+  async #writeStatus(object: T, status: ReplicaSetStatus, signal: AbortSignal): Promise<void> {
+    const next = this.#variant.withStatus(object, status);
+    if (sameJson(next, object)) return;
+    await this.#context.client.update(this.#variant.ref, next, { subresource: "status", signal });
   }
 }
