@@ -1,0 +1,59 @@
+/**
+ * What the controllers' benchmark runs on: a real etcd, a real API server and a real controller manager as child
+ * processes, and nodes without containers that the benchmark plays: it binds pods, says that they run, and lets them go.
+ */
+import { fileURLToPath } from "node:url";
+import { Client } from "../../../packages/client/src/client.ts";
+import { ChildDaemon, freePort } from "../../../packages/testkit/src/child-daemon.ts";
+import { startApiserver, type TestApiserver } from "../../../packages/testkit/src/start-apiserver.ts";
+import { startEtcd } from "../../../packages/testkit/src/start-etcd.ts";
+import { PlayedNodes } from "./played-nodes.ts";
+
+const MANAGER = fileURLToPath(new URL("../../../packages/controller-manager/src/main.ts", import.meta.url));
+
+export interface ControllersBench {
+  readonly client: Client;
+  readonly api: TestApiserver;
+  readonly manager: ChildDaemon;
+  readonly nodes: PlayedNodes;
+  stop(): Promise<void>;
+}
+
+export async function startControllersBench(): Promise<ControllersBench> {
+  const etcd = await startEtcd();
+  const api = await startApiserver({ etcd });
+  const client = new Client(api.admin);
+  const identity = await api.user("system:kube-controller-manager");
+  const port = await freePort();
+  const manager = await ChildDaemon.start({
+    command: process.execPath,
+    args: [
+      MANAGER,
+      `--kubeconfig=${identity.kubeconfig}`,
+      "--leader-elect=false",
+      "--use-service-account-credentials=true",
+      "--bind-address=127.0.0.1",
+      `--secure-port=${port}`,
+      `--root-ca-file=${api.pki.path("ca.crt")}`,
+      `--service-account-private-key-file=${api.pki.path("sa.key")}`,
+      // The share of the figures that is waiting by design is the same every time, and short.
+      "--node-monitor-grace-period=12s",
+      "--node-monitor-period=1s",
+    ],
+    ready: async () => true,
+  });
+  const nodes = new PlayedNodes(client);
+  return {
+    client,
+    api,
+    manager,
+    nodes,
+    stop: async () => {
+      await nodes.stop();
+      await manager.stop();
+      client.close();
+      await api.stop();
+      await etcd.stop();
+    },
+  };
+}
