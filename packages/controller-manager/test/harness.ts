@@ -183,6 +183,8 @@ class KeptNode implements TestNode {
       }
       const ready = pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true;
       if (ready || pod.metadata.annotations?.["test/never-ready"] !== undefined) return;
+      // It has ended; only its conditions say otherwise.
+      if (pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") return;
       await this.#client.patch(
         core.pods,
         keyOf(pod),

@@ -100,7 +100,8 @@ export class PlayedNodes {
     const nodeName = pod.spec?.nodeName ?? "";
     if (nodeName === "") {
       if (pod.metadata.deletionTimestamp !== undefined) return;
-      const name = this.only ?? this.#names[this.#turn++ % this.#names.length] ?? "";
+      const awake = this.#names.filter((each) => !this.#silent.has(each));
+      const name = this.only ?? awake[this.#turn++ % awake.length] ?? "";
       const target = { apiVersion: "v1", kind: "Node", name };
       const body = { apiVersion: "v1", kind: "Binding", metadata: { name: pod.metadata.name }, target };
       await this.#client.createSubresource(core.pods, keyOf(pod), "binding", body);
