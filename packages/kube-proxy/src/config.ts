@@ -15,6 +15,7 @@ import {
   UsageError,
 } from "@knarr/daemon/flags.ts";
 import { familyOf, type IpFamily, parsePrefix } from "@knarr/netfilter/ip.ts";
+import { type ProxyMode, proxyModes } from "./adapters/backend.ts";
 import { configFileFlags } from "./config-file.ts";
 
 export const flags = {
@@ -22,7 +23,11 @@ export const flags = {
   kubeconfig: stringFlag({ help: "path to the kubeconfig file with the API server's address", placeholder: "path" }),
   master: stringFlag({ help: "the API server's URL, instead of the kubeconfig's" }),
   hostnameOverride: stringFlag({ help: "this node's name, instead of the host name" }),
-  proxyMode: stringFlag({ help: "how Services are implemented: iptables", default: "" }),
+  proxyMode: stringFlag({
+    help: "how Services are implemented; nftables where kernel and nft can do it when empty, iptables elsewhere",
+    default: "",
+    oneOf: ["", ...proxyModes],
+  }),
   clusterCidr: stringFlag({ help: "range of the cluster's pods, or an IPv4 and an IPv6 range with a comma" }),
   detectLocalMode: stringFlag({
     help: "how to tell local pods' traffic",
@@ -102,6 +107,8 @@ export type DetectLocal =
   | { readonly kind: "interface"; readonly name: string };
 
 export interface Config {
+  /** undefined for the best that works here. */
+  readonly proxyMode: ProxyMode | undefined;
   readonly kubeconfig: string;
   readonly master: string;
   readonly nodeName: string;
@@ -128,12 +135,13 @@ export interface Config {
 /** Reads --config if it is given. Throws UsageError naming the flag. */
 export function loadConfig(given: FlagValues<typeof flags>): Config {
   const values = given.config === "" ? given : { ...valuesOfFile(given.config), ...overriding(given) };
-  if (values.proxyMode !== "" && values.proxyMode !== "iptables") {
-    // Differs from upstream: ipvs and nftables are not there yet, so the choice is refused instead of ignored.
-    throw new UsageError(`invalid value ${JSON.stringify(values.proxyMode)} for --proxy-mode: must be "iptables"`);
+  if (values.proxyMode === "ipvs") {
+    // Differs from upstream: not there (yet), so the choice is refused instead of being taken for another.
+    throw new UsageError('invalid value "ipvs" for --proxy-mode: must be "nftables" or "iptables"');
   }
   if (values.iptablesSyncPeriodMs <= 0) throw new UsageError("--iptables-sync-period must be greater than 0");
   return Object.freeze({
+    proxyMode: values.proxyMode === "" ? undefined : (values.proxyMode as ProxyMode),
     kubeconfig: values.kubeconfig,
     master: values.master,
     nodeName: (values.hostnameOverride.trim() || hostname()).toLowerCase(),

@@ -13,9 +13,10 @@ import { Informer } from "@knarr/client/informer.ts";
 import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
+import { removeOtherModes } from "./adapters/clean-up.ts";
 import { serveProxyHealth, serveProxyMetrics } from "./adapters/http-servers.ts";
 import { ProxyMetrics } from "./adapters/metrics.ts";
-import { openBackends } from "./adapters/open-backends.ts";
+import { chooseMode, openBackends } from "./adapters/open-backends.ts";
 import { ServiceHealthServers } from "./adapters/service-health.ts";
 import { applySysctls } from "./adapters/sysctls.ts";
 import type { Config } from "./config.ts";
@@ -61,7 +62,9 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     pending.nodeChanged();
   };
   nodes.subscribe({ added: nodeChanged, updated: (_old, node) => nodeChanged(node), deleted: nodeChanged });
-  await applySysctls(config, log);
+  const mode = await chooseMode(config.proxyMode, { signal, log });
+  const backends = await openBackends(mode, signal, log);
+  await applySysctls(config, mode, log);
   const serviceHealth = new ServiceHealthServers(() => health.isHealthy(clock.now()), log);
   const loop = new SyncLoop({
     config,
@@ -71,7 +74,8 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     health,
     pending,
     serviceHealth,
-    backends: await openBackends(signal, log),
+    backends,
+    removeOtherModes: (s) => removeOtherModes(mode, { signal: s, log }),
     isSynced: () => services.synced && slices.synced && nodes.synced,
     view: () => ({
       services: services.list().map((service) => ({
@@ -84,7 +88,7 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
   const listeners = { signal, log, clock, metrics };
   const { healthz, metrics: metricsAt } = config;
   const tasks: Record<string, Task> = {};
-  if (metricsAt !== undefined) tasks.metrics = (s) => serveProxyMetrics(metricsAt, { ...listeners, signal: s });
+  if (metricsAt !== undefined) tasks.metrics = (s) => serveProxyMetrics(metricsAt, mode, { ...listeners, signal: s });
   if (healthz !== undefined) tasks.healthz = (s) => serveProxyHealth(healthz, health, { ...listeners, signal: s });
   tasks.services = (s) => services.run(s);
   tasks.slices = (s) => slices.run(s);

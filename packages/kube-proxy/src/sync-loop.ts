@@ -9,15 +9,14 @@ import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import { deleteFlows, listFlows } from "@knarr/netfilter/conntrack.ts";
 import { familyOf, type IpFamily, prefixContains } from "@knarr/netfilter/ip.ts";
-import { countRules } from "@knarr/netfilter/ruleset.ts";
 import { CommandError } from "@knarr/netfilter/run-command.ts";
-import type { IptablesBackend, SyncOutcome } from "./adapters/iptables-backend.ts";
+import type { Backend, ProxyMode, SyncOutcome } from "./adapters/backend.ts";
 import type { ProxyMetrics } from "./adapters/metrics.ts";
 import type { ServiceHealth, ServiceHealthServers } from "./adapters/service-health.ts";
 import { readSysctl } from "./adapters/sysctls.ts";
 import type { Config } from "./config.ts";
-import type { PlannedPort, ServiceView } from "./core/plan-ruleset.ts";
 import type { LocalDetector, PlanOptions } from "./core/plan-service.ts";
+import type { PlannedPort, ServiceView } from "./core/planned-port.ts";
 import type { ProxyHealth } from "./core/proxy-health.ts";
 import { findStaleFlows } from "./core/stale-flows.ts";
 import type { PendingChanges } from "./pending-changes.ts";
@@ -40,7 +39,9 @@ export interface SyncLoopOptions {
   readonly health: ProxyHealth;
   readonly pending: PendingChanges;
   readonly serviceHealth: ServiceHealthServers;
-  readonly backends: readonly IptablesBackend[];
+  readonly backends: readonly Backend[];
+  /** Called once, when this mode's rules stand: until then the old mode's rules keep Services reachable. */
+  readonly removeOtherModes: (signal: AbortSignal) => Promise<void>;
   readonly isSynced: () => boolean;
   readonly view: () => ClusterView;
 }
@@ -49,6 +50,7 @@ export class SyncLoop {
   readonly #o: SyncLoopOptions;
   readonly #backoff: Backoff;
   #nextCompareMs = 0;
+  #isAlone = false;
   #conntrackMissing = false;
 
   constructor(options: SyncLoopOptions) {
@@ -65,6 +67,8 @@ export class SyncLoop {
       const { triggerTimesMs } = pending.take();
       try {
         await this.#syncAll(compare, signal);
+        if (!this.#isAlone) await this.#o.removeOtherModes(signal);
+        this.#isAlone = true;
         this.#backoff.reset();
         for (const at of triggerTimesMs) {
           metrics.programmingSeconds.observe({ ip_family: "IPv4" }, Math.max(0, clock.now() - at) / 1000);
@@ -106,7 +110,7 @@ export class SyncLoop {
     const begun = clock.monotonicMs();
     for (const backend of backends) {
       const outcome = await this.#syncBackend(backend, services, cluster.node, compare, signal);
-      if (backend === backends[0]) serviceHealth.sync(healthChecks(outcome.plan.ports));
+      if (backend === backends[0]) serviceHealth.sync(healthChecks(outcome.ports));
     }
     if (compare) {
       const spentMs = clock.monotonicMs() - begun;
@@ -116,31 +120,30 @@ export class SyncLoop {
   }
 
   async #syncBackend(
-    backend: IptablesBackend,
+    backend: Backend,
     services: readonly ServiceView[],
     node: Node | undefined,
     compare: boolean,
     signal: AbortSignal,
   ): Promise<SyncOutcome> {
     const { clock, log, metrics } = this.#o;
-    const family = { ip_family: backend.tool.family === "ipv4" ? "IPv4" : "IPv6" };
+    const family = { ip_family: backend.family === "ipv4" ? "IPv4" : "IPv6" };
     const begun = clock.monotonicMs();
     try {
-      const options = await this.#planOptions(backend.tool.family, node);
+      const options = await this.#planOptions(backend, node);
       const outcome = await backend.sync(services, options, { full: compare, signal });
       const seconds = (clock.monotonicMs() - begun) / 1000;
       metrics.syncSeconds.observe(family, seconds);
       (outcome.full ? metrics.fullSyncSeconds : metrics.partialSyncSeconds).observe(family, seconds);
       this.#report(outcome, family);
-      const { changedChains, deletedChains } = outcome;
-      if (changedChains + deletedChains > 0) {
-        log.debug({ ...family, seconds, full: outcome.full, changedChains, deletedChains }, "rules written");
+      const { full, changedChains, deletedChains, changedElements } = outcome;
+      if (changedChains + deletedChains + changedElements > 0) {
+        log.debug({ ...family, seconds, full, changedChains, deletedChains, changedElements }, "rules written");
       }
-      await this.#removeStaleFlows(backend.tool.family, outcome, signal);
+      await this.#removeStaleFlows(backend.family, outcome, signal);
       return outcome;
     } catch (error) {
-      if (error instanceof CommandError)
-        (compare ? metrics.restoreFailures : metrics.partialRestoreFailures).inc(family);
+      if (error instanceof CommandError) metrics.countFailure(backend, compare);
       throw error;
     }
   }
@@ -149,16 +152,14 @@ export class SyncLoop {
     const { clock, metrics } = this.#o;
     metrics.lastSync.set(family, clock.now() / 1000);
     metrics.rulesLastSync.set(family, outcome.ruleLines);
-    for (const table of ["nat", "filter"] as const) {
-      metrics.rules.set({ ...family, table }, countRules(outcome.plan.ruleset, table));
-    }
+    for (const [table, count] of Object.entries(outcome.rules)) metrics.rules.set({ ...family, table }, count);
     for (const policy of ["internal", "external"] as const) {
-      const count = outcome.plan.ports.filter(({ plan }) => plan.withoutLocal[policy]).length;
+      const count = outcome.ports.filter(({ plan }) => plan.withoutLocal[policy]).length;
       metrics.withoutLocalEndpoints.set({ ...family, traffic_policy: policy }, count);
     }
   }
 
-  async #planOptions(family: IpFamily, node: Node | undefined): Promise<PlanOptions> {
+  async #planOptions({ mode, family }: Backend, node: Node | undefined): Promise<PlanOptions> {
     const { config } = this.#o;
     const nodeIps = (node?.status?.addresses ?? [])
       .filter((address) => address.type === "InternalIP" && familyOf(address.address) === family)
@@ -173,7 +174,7 @@ export class SyncLoop {
       masqueradeMark: config.masqueradeMark,
       randomFully: true,
       localhostNodePorts: config.localhostNodePorts,
-      nodePortIps: this.#nodePortIps(family, nodeIps),
+      nodePortIps: this.#nodePortIps(mode, family, nodeIps),
       dropInvalid: (await readSysctl("netfilter/nf_conntrack_tcp_be_liberal")) !== 1,
     };
   }
@@ -196,9 +197,11 @@ export class SyncLoop {
     }
   }
 
-  #nodePortIps(family: IpFamily, nodeIps: readonly string[]): readonly string[] | undefined {
-    const { nodePortAddresses, localhostNodePorts } = this.#o.config;
-    if (nodePortAddresses === undefined) return undefined;
+  #nodePortIps(mode: ProxyMode, family: IpFamily, nodeIps: readonly string[]): readonly string[] | undefined {
+    const { nodePortAddresses } = this.#o.config;
+    const localhostNodePorts = this.#o.config.localhostNodePorts && mode === "iptables";
+    // Source: KEP-3866, which made the node's own addresses the default of the new mode only.
+    if (nodePortAddresses === undefined) return mode === "nftables" ? nodeIps : undefined;
     if (nodePortAddresses === "primary") return nodeIps;
     const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
     return own
@@ -214,7 +217,7 @@ export class SyncLoop {
     if (this.#conntrackMissing || !outcome.changedPorts.some(({ port }) => port.protocol === "udp")) return;
     try {
       const flows = await listFlows("udp", family, signal);
-      for (const stale of findStaleFlows(flows, outcome.plan.ports)) {
+      for (const stale of findStaleFlows(flows, outcome.ports)) {
         const deleted = await deleteFlows(stale, family, signal);
         metrics.deletedFlows.inc({ ip_family: family === "ipv4" ? "IPv4" : "IPv6" }, deleted);
       }

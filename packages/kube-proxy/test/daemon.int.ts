@@ -1,7 +1,7 @@
 /** The daemon itself: a real API server, a kernel, pods in namespaces of its own; killed, cut off, restarted. Needs root. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { core, discovery } from "@knarr/api/generated/resources.ts";
@@ -19,10 +19,16 @@ const health = "http://127.0.0.1:10256";
 const metrics = "http://127.0.0.1:10249";
 
 if (await isolatedTest(import.meta)) {
+  for (const mode of ["nftables", "iptables"] as const) describe(mode, () => describeDaemon(mode));
+}
+
+/** Built once, for both. */
+let network: FlowNetwork;
+
+function describeDaemon(mode: "nftables" | "iptables"): void {
   let etcd: TestEtcd;
   let api: TestApiserver;
   let client: Client;
-  let network: FlowNetwork;
   let proxy: ChildDaemon;
   let args: string[];
   let clusterIp = "";
@@ -39,7 +45,8 @@ if (await isolatedTest(import.meta)) {
           () => false,
         ),
     });
-  const save = () => execFileSync("iptables-save", { encoding: "utf8" });
+  const run = (command: string, ...rest: string[]) => execFileSync(command, rest, { encoding: "utf8" });
+  const save = () => (mode === "nftables" ? run("nft", "list", "ruleset") : run("iptables-save"));
   const rules = () => save().replace(/^#.*$|\[\d+:\d+\]/gm, "");
   const putSlice = async (on: readonly ("podA" | "podB" | "remote")[]) => {
     const key = { namespace: "default", name: "web-1" };
@@ -59,11 +66,13 @@ if (await isolatedTest(import.meta)) {
   };
 
   before(async () => {
-    network = await FlowNetwork.create();
+    network ??= await FlowNetwork.create();
     etcd = await startEtcd();
     api = await startApiserver({ etcd });
     client = new Client(api.admin);
-    await client.create(core.nodes, { metadata: { name: "node-1" } });
+    const node = await client.create(core.nodes, { metadata: { name: "node-1" } });
+    const addresses = [{ type: "InternalIP", address: net.node }];
+    await client.update(core.nodes, { ...node, status: { ...node.status, addresses } }, { subresource: "status" });
     const service = await client.create(core.services, {
       metadata: { namespace: "default", name: "web" },
       spec: { type: "NodePort", ports: [{ name: "http", port: 80, targetPort: podPort }] },
@@ -83,6 +92,8 @@ if (await isolatedTest(import.meta)) {
       "--hostname-override=node-1",
       `--cluster-cidr=${net.podPrefix}`,
       "-v=4",
+      // The best mode is the default.
+      ...(mode === "nftables" ? [] : [`--proxy-mode=${mode}`]),
     ];
     proxy = await start();
   });
@@ -90,7 +101,7 @@ if (await isolatedTest(import.meta)) {
     await proxy?.stop();
     await api?.stop();
     await etcd?.stop();
-    network?.stop();
+    if (mode === "iptables") network?.stop();
   });
 
   test("a Service answers on its cluster IP and node port", async () => {
@@ -106,7 +117,11 @@ if (await isolatedTest(import.meta)) {
     const text = await (await fetch(`${metrics}/metrics`)).text();
     assert.match(text, /kubeproxy_sync_partial_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} [1-9]/);
     assert.match(text, /kubeproxy_sync_proxy_rules_endpoint_changes_total [1-9]/);
-    assert.match(text, /kubeproxy_sync_proxy_rules_iptables_total\{ip_family="IPv4",table="nat"\} [1-9]/);
+    const table = mode === "nftables" ? "kube-proxy" : "nat";
+    assert.match(
+      text,
+      new RegExp(`kubeproxy_sync_proxy_rules_iptables_total\\{ip_family="IPv4",table="${table}"\\} [1-9]`),
+    );
   });
 
   test("a Service that loses its endpoints refuses, one that is deleted leaves no rule", async () => {
@@ -116,9 +131,10 @@ if (await isolatedTest(import.meta)) {
       metadata: { namespace: "default", name: "other" },
       spec: { ports: [{ port: 80 }] },
     });
-    await eventually("rules for default/other", async () => save().includes("default/other"));
+    const otherIp = other.spec?.clusterIP ?? "none";
+    await eventually("rules for default/other", async () => save().includes(otherIp));
     await client.delete(core.services, { namespace: "default", name: "other" });
-    await eventually("no rules for default/other", async () => !save().includes(other.spec?.clusterIP ?? ""));
+    await eventually("no rules for default/other", async () => !save().includes(otherIp));
     await putSlice(["podB"]);
     await eventually("podB answers", async () => (await answeredBy("podA", `${clusterIp}:80`)) === "podB");
   });
@@ -182,7 +198,7 @@ if (await isolatedTest(import.meta)) {
     const response = await fetch(`${health}/healthz`);
     assert.equal(response.status, 200);
     assert.equal(((await response.json()) as { nodeEligible: boolean }).nodeEligible, true);
-    assert.equal(await (await fetch(`${metrics}/proxyMode`)).text(), "iptables");
+    assert.equal(await (await fetch(`${metrics}/proxyMode`)).text(), mode);
     assert.equal((await fetch(`${metrics}/healthz`)).status, 200);
   });
 
@@ -200,7 +216,8 @@ if (await isolatedTest(import.meta)) {
     assert.equal(await answeredBy("podA", `${clusterIp}:80`), "podB");
     proxy = await start();
     assert.equal(rules(), before);
-    assert.doesNotMatch(proxy.output, /rules written/);
+    assert.doesNotMatch(proxy.output, /"changedElements":[1-9]/);
+    if (mode === "iptables") assert.doesNotMatch(proxy.output, /rules written/);
   });
 
   test("without the API server the last rules stay, and changes are caught up with afterwards", async () => {
@@ -226,9 +243,28 @@ if (await isolatedTest(import.meta)) {
     await eventually("podA answers", async () => (await answeredBy("outside", `${clusterIp}:80`)) === "podA");
   });
 
+  test("another mode takes over, and removes the old one's rules once its own stand", async () => {
+    await proxy.stop();
+    const other = mode === "nftables" ? "iptables" : "nftables";
+    const own = args;
+    args = [...own.filter((arg) => !arg.startsWith("--proxy-mode")), `--proxy-mode=${other}`];
+    proxy = await start();
+    await eventually("only one mode's rules", async () => {
+      const chains = run("iptables-save").includes("KUBE-SERVICES");
+      const table = run("nft", "list", "tables").includes("ip kube-proxy");
+      return other === "iptables" ? chains && !table : table && !chains;
+    });
+    assert.equal(await answeredBy("outside", `${net.node}:${nodePort}`), "podA");
+    await proxy.stop();
+    args = own;
+    proxy = await start();
+    await eventually("podA answers", async () => (await answeredBy("outside", `${net.node}:${nodePort}`)) === "podA");
+  });
+
   test("--cleanup removes every rule", async () => {
     await proxy.stop();
     execFileSync(process.execPath, [main, "--cleanup"], { stdio: "ignore" });
-    assert.doesNotMatch(save(), /KUBE-/);
+    assert.doesNotMatch(run("iptables-save"), /KUBE-/);
+    assert.doesNotMatch(run("nft", "list", "tables"), /kube-proxy/);
   });
 }

@@ -220,7 +220,7 @@ function interfaceMatches(pattern: string, name: string | undefined): boolean {
 }
 
 /** Branches that differ in nothing but how they came about are one fate. */
-function mergeFates(fates: readonly Fate[]): Fate[] {
+export function mergeFates(fates: readonly Fate[]): Fate[] {
   const merged = new Map<string, Fate>();
   for (const fate of fates) {
     const key = JSON.stringify([fate.verdict, fate.destination, fate.masqueraded, fate.noted]);

@@ -2,9 +2,26 @@
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { planRemoval } from "@knarr/netfilter/iptables-state.ts";
 import { toolsWithRules } from "@knarr/netfilter/iptables-tool.ts";
+import { NftTool } from "@knarr/netfilter/nft-tool.ts";
+import { CommandError } from "@knarr/netfilter/run-command.ts";
 import { chains, isProxyChain } from "../core/chain-names.ts";
+import { TABLE } from "../core/nft/layout.ts";
+import type { ProxyMode } from "./backend.ts";
 
-export async function cleanUp({ signal, log }: Pick<DaemonContext, "signal" | "log">): Promise<void> {
+type Context = Pick<DaemonContext, "signal" | "log">;
+
+export async function cleanUp(context: Context): Promise<void> {
+  await removeIptables(context);
+  await removeNftables(context);
+}
+
+/** What another mode left when the mode was changed. */
+export async function removeOtherModes(mode: ProxyMode, context: Context): Promise<void> {
+  if (mode !== "iptables") await removeIptables(context);
+  if (mode !== "nftables") await removeNftables(context);
+}
+
+async function removeIptables({ signal, log }: Context): Promise<void> {
   for (const tool of await toolsWithRules(signal)) {
     const { family, mode } = tool;
     const actual = await tool.read(signal);
@@ -16,5 +33,16 @@ export async function cleanUp({ signal, log }: Pick<DaemonContext, "signal" | "l
     if (input === "") continue;
     await tool.restore(input, signal);
     log.info({ family, mode }, "removed the rules of kube-proxy");
+  }
+}
+
+async function removeNftables({ signal, log }: Context): Promise<void> {
+  for (const family of ["ipv4", "ipv6"] as const) {
+    try {
+      if (await new NftTool(family, TABLE).remove(signal)) log.info({ family }, "removed the table of kube-proxy");
+    } catch (error) {
+      // Where there is no nft there are no rules that it made.
+      if (!(error instanceof CommandError && error.reason === "missing")) throw error;
+    }
   }
 }

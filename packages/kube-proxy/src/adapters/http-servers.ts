@@ -5,6 +5,7 @@ import { serveHealth } from "@knarr/daemon/health-server.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { HostPort } from "../config.ts";
 import type { ProxyHealth } from "../core/proxy-health.ts";
+import type { ProxyMode } from "./backend.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 
 interface ListenerContext {
@@ -30,12 +31,12 @@ export async function serveProxyHealth(at: HostPort, health: ProxyHealth, contex
   await server.closed;
 }
 
-export async function serveProxyMetrics(at: HostPort, context: ListenerContext): Promise<void> {
+export async function serveProxyMetrics(at: HostPort, mode: ProxyMode, context: ListenerContext): Promise<void> {
   const { signal, log, metrics } = context;
   const handlers = {
     "/proxyMode": (_request: unknown, response: ServerResponse) => {
       response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
-      response.end("iptables");
+      response.end(mode);
     },
   };
   const server = await serveHealth({ ...at, checks: noChecks, registry: metrics.registry, handlers, signal, log });

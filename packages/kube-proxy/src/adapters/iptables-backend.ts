@@ -5,39 +5,32 @@
  */
 import { planRestore, renderChains, stateAfter, type TableTexts } from "@knarr/netfilter/iptables-state.ts";
 import type { IptablesTool } from "@knarr/netfilter/iptables-tool.ts";
+import { countRules } from "@knarr/netfilter/ruleset.ts";
 import { isProxyChain } from "../core/chain-names.ts";
-import { type PlannedPort, type RulesetPlan, RulesetPlanner, type ServiceView } from "../core/plan-ruleset.ts";
+import { RulesetPlanner } from "../core/plan-ruleset.ts";
 import type { PlanOptions } from "../core/plan-service.ts";
+import type { PlannedPort, ServiceView } from "../core/planned-port.ts";
+import type { Backend, SyncOutcome, SyncRequest } from "./backend.ts";
 import { sha256 } from "./sha256.ts";
 
-export interface SyncOutcome {
-  readonly plan: RulesetPlan;
-  readonly full: boolean;
-  /** Chains rewritten and deleted in the kernel; 0 when it was as wanted. */
-  readonly changedChains: number;
-  readonly deletedChains: number;
-  readonly ruleLines: number;
-  /** Ports whose rules or endpoints are not those of the sync before. */
-  readonly changedPorts: readonly PlannedPort[];
-}
-
-export class IptablesBackend {
+export class IptablesBackend implements Backend {
+  readonly mode = "iptables";
   readonly tool: IptablesTool;
   readonly #planner = new RulesetPlanner(sha256);
   #known: TableTexts | undefined;
   #ports: ReadonlySet<PlannedPort> = new Set();
 
+  get family(): IptablesTool["family"] {
+    return this.tool.family;
+  }
+
   constructor(tool: IptablesTool) {
     this.tool = tool;
   }
 
-  /** Rejects with a CommandError when the kernel's tool fails; nothing half-written stays then, tables are atomic. */
-  async sync(
-    views: readonly ServiceView[],
-    options: PlanOptions,
-    request: { readonly full: boolean; readonly signal: AbortSignal },
-  ): Promise<SyncOutcome> {
-    const { family } = this.tool;
+  /** Nothing half-written stays after a failure: tables are atomic. */
+  async sync(views: readonly ServiceView[], options: PlanOptions, request: SyncRequest): Promise<SyncOutcome> {
+    const { family } = this;
     const plan = this.#planner.plan(views, options);
     const full = request.full || this.#known === undefined;
     const actual = full ? await this.tool.read(request.signal) : (this.#known as TableTexts);
@@ -53,6 +46,8 @@ export class IptablesBackend {
     this.#ports = new Set(plan.ports);
     const { changedChains, deletedChains, ruleLines } = restore;
     const changedPorts = plan.ports.filter((port) => !before.has(port));
-    return { plan, full, changedChains, deletedChains, ruleLines, changedPorts };
+    const rules = { nat: countRules(plan.ruleset, "nat"), filter: countRules(plan.ruleset, "filter") };
+    const { ports } = plan;
+    return { ports, changedPorts, full, changedChains, deletedChains, changedElements: 0, ruleLines, rules };
   }
 }

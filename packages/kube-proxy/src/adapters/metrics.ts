@@ -1,5 +1,7 @@
 /** kube-proxy's metrics under upstream's names. */
+
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Backend } from "./backend.ts";
 
 const prefix = "kubeproxy_";
 const buckets = Array.from({ length: 15 }, (_, i) => 0.001 * 2 ** i);
@@ -70,6 +72,16 @@ export class ProxyMetrics {
     "Cumulative proxy iptables partial restore failures",
     ["ip_family"],
   );
+  readonly nftFailures = this.#counter(
+    "sync_proxy_rules_nftables_sync_failures_total",
+    "Cumulative proxy nftables sync failures",
+    ["ip_family"],
+  );
+  readonly nftCleanupFailures = this.#counter(
+    "sync_proxy_rules_nftables_cleanup_failures_total",
+    "Cumulative proxy nftables cleanup failures",
+    ["ip_family"],
+  );
   readonly withoutLocalEndpoints = this.#gauge(
     "sync_proxy_rules_no_local_endpoints_total",
     "Number of services with a Local traffic policy and no endpoints",
@@ -85,6 +97,13 @@ export class ProxyMetrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** A sync failed; `full` when it was one that compares with the kernel. */
+  countFailure({ mode, family }: Pick<Backend, "mode" | "family">, full: boolean): void {
+    const labels = { ip_family: family === "ipv4" ? "IPv4" : "IPv6" };
+    if (mode === "nftables") this.nftFailures.inc(labels);
+    else (full ? this.restoreFailures : this.partialRestoreFailures).inc(labels);
   }
 
   #histogram(name: string, help: string): Histogram {

@@ -6,6 +6,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { Config } from "../config.ts";
+import type { ProxyMode } from "./backend.ts";
 
 const ROOT = "/proc/sys/net";
 
@@ -35,9 +36,9 @@ function isUnavailable(error: unknown): boolean {
   return ["ENOENT", "EACCES", "EPERM", "EROFS", "EINVAL"].includes(code);
 }
 
-export async function applySysctls(config: Config, log: Logger): Promise<void> {
+export async function applySysctls(config: Config, mode: ProxyMode, log: Logger): Promise<void> {
   const { conntrack } = config;
-  if (config.localhostNodePorts) await ensureSysctl("ipv4/conf/all/route_localnet", 1, log);
+  if (config.localhostNodePorts && mode === "iptables") await ensureSysctl("ipv4/conf/all/route_localnet", 1, log);
   if (conntrack.maxPerCore > 0) {
     const max = Math.max(conntrack.maxPerCore * availableParallelism(), conntrack.min);
     await ensureSysctl("netfilter/nf_conntrack_max", max, log, true);

@@ -51,6 +51,11 @@ function base32Start(bytes: Uint8Array, length: number): string {
   return text;
 }
 
+/** 16 characters for a text of any length. */
+export function hashName(text: string, sha256: Sha256): string {
+  return base32Start(sha256(text), 16);
+}
+
 export interface ServiceChains {
   /** Endpoints under policy Cluster. */
   readonly cluster: string;
@@ -62,7 +67,7 @@ export interface ServiceChains {
 }
 
 export function chainsOf(port: ServicePort, sha256: Sha256): ServiceChains {
-  const hash = base32Start(sha256(port.name + port.protocol), 16);
+  const hash = hashName(port.name + port.protocol, sha256);
   return {
     cluster: `KUBE-SVC-${hash}`,
     local: `KUBE-SVL-${hash}`,
@@ -70,7 +75,7 @@ export function chainsOf(port: ServicePort, sha256: Sha256): ServiceChains {
     firewall: `KUBE-FW-${hash}`,
     endpoint: (endpoint) => {
       const target = joinHostPort(endpoint.address, endpoint.port);
-      return `KUBE-SEP-${base32Start(sha256(port.name + port.protocol + target), 16)}`;
+      return `KUBE-SEP-${hashName(port.name + port.protocol + target, sha256)}`;
     },
   };
 }

@@ -6,8 +6,9 @@ import { tracePacket } from "@knarr/netfilter/trace-packet.ts";
 import { sha256 } from "../adapters/sha256.ts";
 import { type Client, endpointOn, flows, net, planOptions, serviceView } from "../testing/flow-table.ts";
 import { chainsOf } from "./chain-names.ts";
-import { RulesetPlanner, type ServiceView } from "./plan-ruleset.ts";
+import { RulesetPlanner } from "./plan-ruleset.ts";
 import type { PlanOptions } from "./plan-service.ts";
+import type { ServiceView } from "./planned-port.ts";
 import type { ServicePort } from "./service-port.ts";
 
 function planOf(views: readonly ServiceView[], options: Partial<PlanOptions> = {}): Ruleset {
@@ -39,6 +40,7 @@ for (const flow of flows) {
     const ruleset = planOf([flow.view], flow.options);
     const fates = trace(ruleset, flow.from, flow.to, flow.protocol);
     assert.ok(Math.abs(fates.reduce((sum, fate) => sum + fate.probability, 0) - 1) < 1e-9);
+    assert.notEqual(flow.want, "untranslated");
     if (typeof flow.want === "string") {
       assert.deepEqual(
         fates.map((fate) => fate.verdict),

@@ -2,37 +2,29 @@
  * Services + EndpointSlices + node -> the complete ruleset of one address family. Pure; the planner only remembers the
  * plans of Services whose objects have not changed, so that a change costs what changed.
  */
-import type { Service } from "@knarr/api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
 import { accept, drop, jumpTo, orMark, type Rule, returnToCaller, type Table, xorMark } from "@knarr/netfilter/rule.ts";
 import type { BaseJump, Ruleset } from "@knarr/netfilter/ruleset.ts";
 import { chains, type Sha256 } from "./chain-names.ts";
 import { type PlanOptions, planService, type ServicePlan } from "./plan-service.ts";
-import { type Endpoint, endpointsOf, type ServicePort, servicePortsOf } from "./service-port.ts";
+import { isSameView, type PlannedPort, type ServiceView } from "./planned-port.ts";
+import { endpointsOf, servicePortsOf } from "./service-port.ts";
 
 /** Above this many endpoints comments are left out of the per-service chains. Source: upstream's large cluster mode. */
 const LARGE_CLUSTER_ENDPOINTS = 1000;
 
-/** One Service with its slices; both are informer objects, so an unchanged one is the same object. */
-export interface ServiceView {
-  readonly service: Service;
-  readonly slices: readonly EndpointSlice[];
-}
-
-export interface PlannedPort {
-  readonly port: ServicePort;
-  readonly endpoints: readonly Endpoint[];
+export interface RulesetPort extends PlannedPort {
   readonly plan: ServicePlan;
 }
 
 export interface RulesetPlan {
   readonly ruleset: Ruleset;
-  readonly ports: readonly PlannedPort[];
+  readonly ports: readonly RulesetPort[];
 }
 
 interface Remembered {
   readonly view: ServiceView;
-  readonly planned: readonly PlannedPort[];
+  readonly planned: readonly RulesetPort[];
 }
 
 export class RulesetPlanner {
@@ -50,7 +42,7 @@ export class RulesetPlanner {
     const settings = JSON.stringify([options, comments]);
     const kept = settings === this.#settings ? this.#remembered : new Map<string, Remembered>();
     const next = new Map<string, Remembered>();
-    const ports: PlannedPort[] = [];
+    const ports: RulesetPort[] = [];
     for (const view of views) {
       const key = `${view.service.metadata.namespace}/${view.service.metadata.name}`;
       const before = kept.get(key);
@@ -66,7 +58,7 @@ export class RulesetPlanner {
     return { ruleset: assemble(ports, options), ports };
   }
 
-  #planView(view: ServiceView, options: PlanOptions, comments: boolean): PlannedPort[] {
+  #planView(view: ServiceView, options: PlanOptions, comments: boolean): RulesetPort[] {
     return servicePortsOf(view.service, options.family).map((port) => {
       const endpoints = endpointsOf(view.slices, port, options);
       return { port, endpoints, plan: planService({ port, endpoints, options, comments, sha256: this.#sha256 }) };
@@ -78,15 +70,7 @@ function countEndpoints(slices: readonly EndpointSlice[]): number {
   return slices.reduce((sum, slice) => sum + (slice.endpoints?.length ?? 0) * (slice.ports?.length ?? 0), 0);
 }
 
-function isSameView(a: ServiceView, b: ServiceView): boolean {
-  return (
-    a.service === b.service &&
-    a.slices.length === b.slices.length &&
-    a.slices.every((slice, i) => slice === b.slices[i])
-  );
-}
-
-function assemble(ports: readonly PlannedPort[], options: PlanOptions): Ruleset {
+function assemble(ports: readonly RulesetPort[], options: PlanOptions): Ruleset {
   const all = (pick: (plan: ServicePlan) => readonly Rule[]) => ports.flatMap(({ plan }) => pick(plan));
   const nat = new Map<string, readonly Rule[]>();
   nat.set(chains.services, [...all((plan) => plan.natServices), ...nodePortRules(options)]);

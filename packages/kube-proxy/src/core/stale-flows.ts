@@ -5,7 +5,7 @@
 
 import type { ConntrackFlow, FlowClass } from "@knarr/netfilter/conntrack.ts";
 import { joinHostPort } from "@knarr/netfilter/ip.ts";
-import type { PlannedPort } from "./plan-ruleset.ts";
+import type { PlannedPort } from "./planned-port.ts";
 
 /** Each class once. A flow to a Service's address is stale unless a serving endpoint of it answers. */
 export function findStaleFlows(flows: readonly ConntrackFlow[], ports: readonly PlannedPort[]): FlowClass[] {

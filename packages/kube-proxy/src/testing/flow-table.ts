@@ -7,8 +7,8 @@
  */
 import type { Service } from "@knarr/api/generated/types/core-v1.ts";
 import type { Endpoint, EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
-import type { ServiceView } from "../core/plan-ruleset.ts";
 import type { PlanOptions } from "../core/plan-service.ts";
+import type { ServiceView } from "../core/planned-port.ts";
 
 export const net = {
   podPrefix: "10.180.0.0/16",
@@ -48,7 +48,7 @@ interface SpecOptions {
   readonly spec?: NonNullable<Service["spec"]>;
   readonly status?: NonNullable<Service["status"]>;
   readonly endpoints?: readonly Endpoint[];
-  readonly protocol?: "TCP" | "UDP";
+  readonly protocol?: "TCP" | "UDP" | "SCTP";
   readonly name?: string;
 }
 
@@ -94,13 +94,15 @@ export interface Flow {
   readonly from: Client;
   readonly to: string;
   readonly protocol?: "tcp" | "udp";
-  /** Where it may arrive, or how it is refused. "refused" is answered with ICMP, "dropped" not at all. */
-  readonly want: readonly string[] | "refused" | "dropped";
+  /** Where it may arrive, or how it is refused. "refused" is answered with ICMP, "dropped" not at all; what is "untranslated" meets nobody. */
+  readonly want: readonly string[] | "refused" | "dropped" | "untranslated";
   /** Whether the endpoint sees another source than the client's: for every endpoint, or for the client itself only. */
   readonly masqueraded?: boolean | "hairpin";
   /** Repeated connections of one client stay with one endpoint. */
   readonly sticky?: boolean;
   readonly options?: Partial<PlanOptions>;
+  /** Where the modes differ: what nftables does instead. */
+  readonly nftablesWant?: Flow["want"];
 }
 
 const three = [endpointOn("podA"), endpointOn("podB"), endpointOn("remote")];
@@ -255,6 +257,63 @@ const clusterIpFlows: readonly Flow[] = [
 
 const externalFlows: readonly Flow[] = [
   {
+    name: "a node port keeps a client with its endpoint under session affinity",
+    view: serviceView({ spec: { ...nodePort, sessionAffinity: "ClientIP" }, endpoints: three }),
+    from: "outside",
+    to: toNodePort,
+    want: everywhere,
+    masqueraded: true,
+    sticky: true,
+  },
+  {
+    name: "session affinity under external policy Local keeps the source",
+    view: serviceView({ spec: { ...nodePort, ...local, sessionAffinity: "ClientIP" }, endpoints: three }),
+    from: "outside",
+    to: toNodePort,
+    want: [podA, podB],
+    masqueraded: false,
+    sticky: true,
+  },
+  {
+    name: "an external IP under policy Local keeps the source",
+    view: serviceView({ spec: { externalIPs: [externalIp], ...local }, endpoints: three }),
+    from: "outside",
+    to: `${externalIp}:80`,
+    want: [podA, podB],
+    masqueraded: false,
+  },
+  {
+    name: "an external IP under policy Local without an endpoint here drops",
+    view: serviceView({ spec: { externalIPs: [externalIp], ...local }, endpoints: [endpointOn("remote")] }),
+    from: "outside",
+    to: `${externalIp}:80`,
+    want: "dropped",
+  },
+  {
+    name: "a balancer address under policy Local serves pods from everywhere",
+    view: serviceView({
+      spec: { type: "LoadBalancer", ...local },
+      status: balancer,
+      endpoints: [endpointOn("remote")],
+    }),
+    from: "podA",
+    to: toBalancer,
+    want: [remote],
+    masqueraded: false,
+  },
+  {
+    name: "overlapping source ranges admit what any of them admits",
+    view: serviceView({
+      spec: { type: "LoadBalancer", loadBalancerSourceRanges: ["192.168.0.0/16", "192.168.100.2/32", "192.0.2.0/24"] },
+      status: balancer,
+      endpoints: [endpointOn("podA")],
+    }),
+    from: "outside",
+    to: toBalancer,
+    want: [podA],
+    masqueraded: true,
+  },
+  {
     name: "a node port answers outside, masqueraded",
     view: serviceView({ spec: nodePort, endpoints: three }),
     from: "outside",
@@ -277,6 +336,8 @@ const externalFlows: readonly Flow[] = [
     to: "127.0.0.1:30080",
     want: everywhere,
     masqueraded: true,
+    // Node ports on loopback need route_localnet, which nftables mode leaves alone; nobody listens there.
+    nftablesWant: "untranslated",
   },
   {
     name: "a node port without endpoints refuses",
