@@ -253,7 +253,6 @@ function kubeProxy(options: ComponentOptions, node: NodeConfig): ComponentSpec {
       daemon(options, "kube-proxy", [
         `--kubeconfig=${paths.kubeconfigOf(`kube-proxy@${node.name}`)}`,
         `--hostname-override=${node.name}`,
-        "--proxy-mode=iptables",
         `--cluster-cidr=${config.podCidr}`,
         "--conntrack-max-per-core=0",
       ]),

@@ -25,7 +25,7 @@ test("loadConfig() reads a dual-stack cluster range", () => {
 
 for (const [argv, message] of [
   [["--cluster-cidr=10.244.0.0"], /--cluster-cidr: must be a CIDR/],
-  [["--proxy-mode=ipvs"], /--proxy-mode: must be "iptables"/],
+  [["--proxy-mode=ipvs"], /--proxy-mode: must be "nftables" or "iptables"/],
   [["--nodeport-addresses=eth0"], /--nodeport-addresses: must be CIDRs or "primary"/],
   [["--healthz-bind-address=1.2.3.4:99999"], /--healthz-bind-address: must be address:port/],
   [["--detect-local-mode=BridgeInterface"], /needs --pod-bridge-interface/],
