@@ -108,8 +108,15 @@ function cloneValue(value: unknown): unknown {
  * and U+2029 escaped. ControllerRevisions are compared by these bytes.
  */
 export function stringifyCanonical(value: unknown): string {
-  const text = write(value);
-  return /[<>&\u2028\u2029]/.test(text) ? text.replace(/[<>&\u2028\u2029]/g, escapeForGo) : text;
+  return escapedForGo(write(value));
+}
+
+/**
+ * The characters that Go's encoder escapes in every string: `<`, `>`, `&`, U+2028, U+2029. What is read raw (the data of
+ * ControllerRevisions) is compared with bytes that Go wrote.
+ */
+export function escapedForGo(json: string): string {
+  return /[<>&\u2028\u2029]/.test(json) ? json.replace(/[<>&\u2028\u2029]/g, escapeForGo) : json;
 }
 
 /** These stand in strings only, where an escape is as good as the character. */

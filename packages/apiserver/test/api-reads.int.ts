@@ -24,7 +24,10 @@ test("list filters by label and field selectors and refuses unknown fields", asy
   assert.deepEqual(await names("fieldSelector=metadata.name%21%3Da"), ["b"]);
   const unknown = await h.call("GET", `${cms}?fieldSelector=data.x%3D1`);
   assert.equal(unknown.status, 400);
-  assert.match(unknown.body.message, /"data\.x" is not a known field selector: only "metadata\.name", "metadata\.namespace"/);
+  assert.match(
+    unknown.body.message,
+    /"data\.x" is not a known field selector: only "metadata\.name", "metadata\.namespace"/,
+  );
   assert.equal((await h.call("GET", `${cms}?labelSelector=a%3D%3D%3D`)).status, 400);
 });
 

@@ -1,5 +1,5 @@
 /** API objects in the representation that a client accepts: JSON, indented JSON, YAML or protobuf. Pure. */
-import { parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
+import { escapedForGo, parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
 import type { JsonObject } from "@knarr/apimachinery/schema.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { stringify as stringifyYaml } from "yaml";
@@ -29,7 +29,7 @@ export function representValue(value: object, { contentType, pretty }: Represent
     case YAML_TYPE:
       return { body: Buffer.from(stringifyYaml(value, YAML_OPTIONS)), contentType };
     case JSON_TYPE:
-      return { body: Buffer.from(`${stringifyJson(value, pretty ? 2 : 0)}\n`), contentType };
+      return { body: Buffer.from(`${escapedForGo(stringifyJson(value, pretty ? 2 : 0))}\n`), contentType };
     default:
       throw new TypeError(`unknown content type ${contentType satisfies never}`);
   }

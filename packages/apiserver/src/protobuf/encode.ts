@@ -8,7 +8,7 @@
  */
 import { type FieldSchema, kindSchema, type StructSchema, structSchema, type TypeSchema } from "@knarr/api/schema.ts";
 import { parseDuration } from "@knarr/apimachinery/duration.ts";
-import { compareUtf8, stringifyJson } from "@knarr/apimachinery/json.ts";
+import { compareUtf8, escapedForGo, stringifyJson } from "@knarr/apimachinery/json.ts";
 import type { JsonObject } from "@knarr/apimachinery/schema.ts";
 import { parseInstant } from "@knarr/apimachinery/time.ts";
 import { BackwardWriter } from "./backward-writer.ts";
@@ -319,5 +319,5 @@ function writeIntOrString(out: BackwardWriter, value: unknown): void {
 /** {1: JSON}, nothing for null. */
 function writeRaw(out: BackwardWriter, value: unknown): void {
   if (value === undefined || value === null) return;
-  writeString(out, 1, stringifyJson(value));
+  writeString(out, 1, escapedForGo(stringifyJson(value)));
 }

@@ -3,7 +3,7 @@
  * (so that the resourceVersion can be spliced in cheaply), and never a resourceVersion.
  */
 import type { KindDescriptor } from "@knarr/api/descriptor.ts";
-import { parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
+import { escapedForGo, parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import type { StoredObject } from "../storage/types.ts";
@@ -24,22 +24,16 @@ export function encodeForStorage<T extends KubeObject>(descriptor: KindDescripto
     metadata: _metadata,
     ...rest
   } = stored as KubeObject & Record<string, unknown>;
-  return Buffer.from(
-    stringifyJson({
-      kind: location?.kind ?? descriptor.ref.kind,
-      apiVersion: location?.apiVersion ?? apiVersionOf(descriptor.ref),
-      metadata,
-      ...rest,
-    }),
-  );
+  const kind = location?.kind ?? descriptor.ref.kind;
+  const apiVersion = location?.apiVersion ?? apiVersionOf(descriptor.ref);
+  return Buffer.from(escapedForGo(stringifyJson({ kind, apiVersion, metadata, ...rest })));
 }
 
 /** The object as an answer shows it: kind and apiVersion first. */
 export function encodeForWire(descriptor: { readonly ref: KindDescriptor["ref"] }, object: KubeObject): Buffer {
   const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object as KubeObject & Record<string, unknown>;
-  return Buffer.from(
-    stringifyJson({ kind: descriptor.ref.kind, apiVersion: apiVersionOf(descriptor.ref), metadata, ...rest }),
-  );
+  const type = { kind: descriptor.ref.kind, apiVersion: apiVersionOf(descriptor.ref) };
+  return Buffer.from(escapedForGo(stringifyJson({ ...type, metadata, ...rest })));
 }
 
 /** The bytes that an answer shows for a stored object: as they are where the versions agree. */
