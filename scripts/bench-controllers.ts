@@ -6,14 +6,22 @@ import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { startControllersBench } from "./bench/controllers/environment.ts";
 import { fillUp } from "./bench/controllers/fill-up.ts";
-import { createDeployment, deleteNamespace, type Figure, idle, loseNode, rollout } from "./bench/controllers/parts.ts";
+import {
+  createDeployment,
+  deleteNamespace,
+  type Figure,
+  handover,
+  idle,
+  loseNode,
+  rollout,
+} from "./bench/controllers/parts.ts";
 
 const USAGE = `usage: npm run bench:controllers [-- --replicas N --objects N --nodes N --idle-seconds N --only PART,...]
   --replicas N      of the one big Deployment (default 1000)
   --objects N       in the namespace that is deleted (default 5000)
   --nodes N         that are played (default 100)
   --idle-seconds N  for how long idle use is measured (default 60)
-  --only PARTS      some of deployment,namespace,rollout,loss,idle (default all)
+  --only PARTS      some of deployment,namespace,rollout,loss,idle,handover (default all)
 `;
 
 async function main(): Promise<void> {
@@ -23,7 +31,7 @@ async function main(): Promise<void> {
       objects: { type: "string", default: "5000" },
       nodes: { type: "string", default: "100" },
       "idle-seconds": { type: "string", default: "60" },
-      only: { type: "string", default: "deployment,namespace,rollout,loss,idle" },
+      only: { type: "string", default: "deployment,namespace,rollout,loss,idle,handover" },
       help: { type: "boolean" },
     },
   });
@@ -53,6 +61,7 @@ async function main(): Promise<void> {
     // With the rollout's and the lost node's pods: about a thousand.
     if (parts.has("idle")) await fillUp(bench.client, 1000);
     await run("idle", () => idle(bench, Number(values["idle-seconds"]) * 1000));
+    await run("handover", () => handover(bench));
   } finally {
     await bench.stop();
   }

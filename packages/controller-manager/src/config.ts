@@ -52,6 +52,13 @@ export const flags = {
     name: "service-cluster-ip-range",
   }),
   nodeCidrMaskSize: intFlag({ help: "size of a node's IPv4 range", default: 24, min: 8, max: 30 }),
+  nodeCidrMaskSizeIpv4: intFlag({
+    help: "size of a node's IPv4 range, where --cluster-cidr names both families; 0 for --node-cidr-mask-size",
+    default: 0,
+    min: 0,
+    max: 30,
+    name: "node-cidr-mask-size-ipv4",
+  }),
   nodeCidrMaskSizeIpv6: intFlag({
     help: "size of a node's IPv6 range",
     default: 64,
@@ -193,6 +200,10 @@ export function validateConfig(config: Config): Config {
   }
   if (config.allocateNodeCidrs && config.clusterCidr === "") {
     throw new UsageError("--allocate-node-cidrs needs --cluster-cidr");
+  }
+  const families = config.clusterCidr.split(",").map((cidr) => (cidr.includes(":") ? "IPv6" : "IPv4"));
+  if (families.length > 2 || new Set(families).size !== families.length) {
+    throw new UsageError("--cluster-cidr takes one range, or one of each family");
   }
   validateSigning(config);
   return config;

@@ -138,3 +138,27 @@ test("an ephemeral volume's claim is made for its pod and its CSI volume is atta
     client.get(core.persistentvolumeclaims, { namespace, name: "p-scratch" }).then(() => false, isNotFound),
   );
 });
+
+test("a VolumeAttributesClass that a claim names stays until the claim is gone", async () => {
+  const namespace = await makeNamespace(client, "attributes");
+  const key = { namespace: "", name: "gold" };
+  await client.create(storage.volumeattributesclasses, {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "VolumeAttributesClass",
+    metadata: { name: "gold" },
+    driverName: "example.com/csi",
+    parameters: { iops: "1000" },
+  });
+  await makeClaim(namespace, "data", { storageClassName: "", volumeAttributesClassName: "gold" });
+  await eventually("the finalizer", async () => {
+    const { metadata } = await client.get(storage.volumeattributesclasses, key);
+    return metadata.finalizers?.includes("kubernetes.io/vac-protection");
+  });
+  await client.delete(storage.volumeattributesclasses, key);
+  const { metadata } = await client.get(storage.volumeattributesclasses, key);
+  assert.notEqual(metadata.deletionTimestamp, undefined);
+  await client.delete(core.persistentvolumeclaims, { namespace, name: "data" });
+  await eventually("the class is gone", () =>
+    client.get(storage.volumeattributesclasses, key).then(() => false, isNotFound),
+  );
+});

@@ -21,6 +21,8 @@ export interface ControllersBench {
   readonly api: TestApiserver;
   readonly manager: ChildDaemon;
   readonly nodes: PlayedNodes;
+  /** One more manager, with leader election as by default; ends with the bench. */
+  startElected(): Promise<ChildDaemon>;
   stop(): Promise<void>;
 }
 
@@ -29,38 +31,47 @@ export async function startControllersBench(): Promise<ControllersBench> {
   const api = await startApiserver({ etcd });
   const client = new Client(api.admin);
   const identity = await api.user("system:kube-controller-manager");
-  const port = await freePort();
   // As a cluster's supervisor starts it, from the second start on: with compiled modules kept in a folder.
   const cache = await mkdtemp(join(tmpdir(), "knarr-bench-compiled-"));
   const env = { ...process.env, NODE_COMPILE_CACHE: cache };
   await promisify(execFile)(process.execPath, [MANAGER, "--help"], { env });
-  const manager = await ChildDaemon.start({
-    command: process.execPath,
-    args: [
-      MANAGER,
-      `--kubeconfig=${identity.kubeconfig}`,
-      "--leader-elect=false",
-      "--use-service-account-credentials=true",
-      "--bind-address=127.0.0.1",
-      `--secure-port=${port}`,
-      `--root-ca-file=${api.pki.path("ca.crt")}`,
-      `--service-account-private-key-file=${api.pki.path("sa.key")}`,
-      // The share of the figures that is waiting by design is the same every time, and short.
-      "--node-monitor-grace-period=12s",
-      "--node-monitor-period=1s",
-    ],
-    env,
-    ready: async () => true,
-  });
+  const startManager = async (args: readonly string[]) =>
+    ChildDaemon.start({
+      command: process.execPath,
+      args: [
+        MANAGER,
+        `--kubeconfig=${identity.kubeconfig}`,
+        "--use-service-account-credentials=true",
+        "--bind-address=127.0.0.1",
+        `--secure-port=${await freePort()}`,
+        `--root-ca-file=${api.pki.path("ca.crt")}`,
+        `--service-account-private-key-file=${api.pki.path("sa.key")}`,
+        ...args,
+      ],
+      env,
+      ready: async () => true,
+    });
+  const manager = await startManager([
+    "--leader-elect=false",
+    // The share of the figures that is waiting by design is the same every time, and short.
+    "--node-monitor-grace-period=12s",
+    "--node-monitor-period=1s",
+  ]);
+  const elected: ChildDaemon[] = [];
   const nodes = new PlayedNodes(client);
   return {
     client,
     api,
     manager,
     nodes,
+    startElected: async () => {
+      const another = await startManager([]);
+      elected.push(another);
+      return another;
+    },
     stop: async () => {
       await nodes.stop();
-      await manager.stop();
+      for (const each of [manager, ...elected]) await each.stop();
       client.close();
       await api.stop();
       await etcd.stop();

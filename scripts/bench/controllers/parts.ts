@@ -252,3 +252,24 @@ export async function idle({ client, manager }: ControllersBench, ms: number): P
     { name: "resident memory", value: `${(bytes / 1e6).toFixed(0)} MB`, yardstick: "target 150 MB" },
   ];
 }
+
+/** From the SIGKILL of the leader to the first thing that the other manager does, with the default times of the Lease. */
+export async function handover(bench: ControllersBench): Promise<Figure[]> {
+  const { client, manager } = bench;
+  // Only those that take turns may do the work.
+  await manager.stop();
+  const first = await bench.startElected();
+  await makeNamespace(client, "first-leader");
+  await bench.startElected();
+  await sleep(3000);
+  await first.kill();
+  const killedMs = performance.now();
+  await makeNamespace(client, "second-leader");
+  return [
+    {
+      name: "the leader killed: until the other has done something",
+      value: seconds(performance.now() - killedMs),
+      yardstick: "target 20 s; the Lease lasts for 15 s, is looked at every 2 to 4.4 s",
+    },
+  ];
+}

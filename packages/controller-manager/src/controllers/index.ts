@@ -39,6 +39,7 @@ import { taintEvictionController } from "./taint-eviction.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
 import { ttlController } from "./ttl.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
+import { volumeAttributesClassProtectionController } from "./volumeattributesclass-protection.ts";
 
 export const controllers: readonly Controller[] = [
   serviceAccountTokenController,
@@ -74,6 +75,7 @@ export const controllers: readonly Controller[] = [
   ephemeralVolumeController,
   persistentVolumeClaimProtectionController,
   persistentVolumeProtectionController,
+  volumeAttributesClassProtectionController,
   resourceQuotaController,
   namespaceController,
   podGarbageCollectorController,

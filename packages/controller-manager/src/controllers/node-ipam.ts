@@ -26,7 +26,8 @@ export const nodeIpamController: Controller = {
     if (!config.allocateNodeCidrs) return undefined;
     const allocators = config.clusterCidr.split(",").map((text) => {
       const cidr = parseCidr(text.trim());
-      return new CidrAllocator(cidr, cidr.bits === 32 ? config.nodeCidrMaskSize : config.nodeCidrMaskSizeIpv6);
+      const ipv4 = config.nodeCidrMaskSizeIpv4 === 0 ? config.nodeCidrMaskSize : config.nodeCidrMaskSizeIpv4;
+      return new CidrAllocator(cidr, cidr.bits === 32 ? ipv4 : config.nodeCidrMaskSizeIpv6);
     });
     for (const text of config.serviceClusterIpRange.split(",").filter((one) => one !== "")) {
       for (const allocator of allocators) allocator.occupy(parseCidr(text.trim()));

@@ -30,6 +30,7 @@ import {
   hasEvictionTaint,
   judgeNode,
   type NodeHealth,
+  planLabels,
   planTaints,
   zoneOf,
 } from "../core/node-health-plan.ts";
@@ -118,6 +119,7 @@ class NodeLifecycle {
     );
     this.#noteDisruption(rates === "never");
     for (const node of nodes) {
+      await this.#label(node, signal);
       const evict = rates === "never" ? "never" : this.#mayEvict(node, rates.get(zoneOf(node)) ?? 0);
       await this.#taint(node, evict, signal);
     }
@@ -174,6 +176,18 @@ class NodeLifecycle {
     if (rate === 0 || bucket.tokens < 1) return false;
     bucket.tokens -= 1;
     return true;
+  }
+
+  async #label(node: Node, signal: AbortSignal): Promise<void> {
+    const labels = planLabels(node.metadata.labels);
+    if (labels === undefined) return;
+    const body = { metadata: { uid: node.metadata.uid, labels } };
+    try {
+      await this.#context.client.patch(core.nodes, keyOf(node), { type: "strategic", body }, { signal });
+    } catch (error) {
+      // Gone, or another of its name.
+      if (!isConflict(error) && !isNotFound(error)) throw error;
+    }
   }
 
   async #taint(node: Node, evict: boolean | "never", signal: AbortSignal): Promise<void> {

@@ -21,5 +21,4 @@ export const absentControllers: readonly string[] = [
   "storageversion-garbage-collector-controller",
   "storage-version-gc",
   "validatingadmissionpolicy-status-controller",
-  "volumeattributesclass-protection-controller",
 ];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Lease } from "@knarr/api/generated/types/coordination-v1.ts";
 import type { Node, Pod, Taint, Toleration } from "@knarr/api/generated/types/core-v1.ts";
-import { evictionRates, judgeNode, type NodeHealth, planTaints, zoneState } from "./node-health-plan.ts";
+import { evictionRates, judgeNode, type NodeHealth, planLabels, planTaints, zoneState } from "./node-health-plan.ts";
 import { planEviction } from "./taint-eviction-plan.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
@@ -252,4 +252,26 @@ for (const { name, tolerations, taints, startSeconds, want } of evictions) {
     const plan = planEviction(pod, taints, NOW);
     assert.deepEqual(plan, want === "stay" ? { kind: "stay" } : { kind: "evict", atMs: NOW + want * 1000 });
   });
+}
+
+const labelRows = [
+  { name: "there are none", labels: {}, want: undefined },
+  {
+    name: "the older ones are missing",
+    labels: { "kubernetes.io/os": "linux" },
+    want: { "beta.kubernetes.io/os": "linux" },
+  },
+  {
+    name: "they are equal",
+    labels: { "kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux" },
+    want: undefined,
+  },
+  {
+    name: "they differ",
+    labels: { "kubernetes.io/arch": "arm64", "beta.kubernetes.io/arch": "x" },
+    want: { "beta.kubernetes.io/arch": "arm64" },
+  },
+];
+for (const { name, labels, want } of labelRows) {
+  test(`planLabels() sets ${JSON.stringify(want)} when ${name}`, () => assert.deepEqual(planLabels(labels), want));
 }

@@ -150,6 +150,21 @@ export function planTaints(node: Node, evict: boolean | "never", nowMs: number):
   return same ? undefined : next;
 }
 
+/** Older names of labels, kept equal to those that are sure to be right. Source: labelReconcileInfo */
+const OLD_LABELS: readonly (readonly [label: string, old: string])[] = [
+  ["kubernetes.io/os", "beta.kubernetes.io/os"],
+  ["kubernetes.io/arch", "beta.kubernetes.io/arch"],
+];
+
+/** Labels to be set; undefined when there are none. */
+export function planLabels(labels: Readonly<Record<string, string>> = {}): Record<string, string> | undefined {
+  const wrong = OLD_LABELS.flatMap(([label, old]) => {
+    const value = labels[label];
+    return value === undefined || labels[old] === value ? [] : [[old, value] as const];
+  });
+  return wrong.length === 0 ? undefined : Object.fromEntries(wrong);
+}
+
 export type ZoneState = "Normal" | "PartialDisruption" | "FullDisruption";
 
 export interface ZoneOptions {

@@ -6,6 +6,7 @@ import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@knarr/api/ge
 import { controllerOf, type KubeObject } from "@knarr/apimachinery/object.ts";
 
 export const CLAIM_FINALIZER = "kubernetes.io/pvc-protection";
+export const ATTRIBUTES_FINALIZER = "kubernetes.io/vac-protection";
 export const VOLUME_FINALIZER = "kubernetes.io/pv-protection";
 
 export type ProtectionPlan = "protect" | "release" | "keep";
