@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { requestOrganizations } from "./certificate-request-subject.ts";
+import { requestSubject } from "./certificate-request-subject.ts";
 
 /** O=system:masters, CN=zoe, P-256. */
 const PEM = `-----BEGIN CERTIFICATE REQUEST-----
@@ -13,15 +13,18 @@ BS5TAiAXGuM9lh0aJaiF+uftQZbF6HUB4pTo4S8ihwpUE3QBUQ==
 `;
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
-test("requestOrganizations() reads the subject's organizations", () =>
-  assert.deepEqual(requestOrganizations(base64(PEM)), ["system:masters"]));
+test("requestSubject() reads the subject's names", () =>
+  assert.deepEqual(requestSubject(base64(PEM)), {
+    commonNames: ["zoe"],
+    organizations: ["system:masters"],
+  }));
 
-test("requestOrganizations() is undefined for anything else, however it is cut", () => {
-  assert.equal(requestOrganizations(""), undefined);
+test("requestSubject() is undefined for anything else, however it is cut", () => {
+  assert.equal(requestSubject(""), undefined);
   const der = Buffer.from(PEM.replace(/-----[A-Z ]+-----|\n/g, ""), "base64");
   for (let length = 0; length < der.length; length += 1) {
     const body = der.subarray(0, length).toString("base64");
     const cut = `-----BEGIN CERTIFICATE REQUEST-----\n${body}\n-----END CERTIFICATE REQUEST-----`;
-    assert.equal(requestOrganizations(base64(cut)), undefined, `cut at ${length}`);
+    assert.equal(requestSubject(base64(cut)), undefined, `cut at ${length}`);
   }
 });

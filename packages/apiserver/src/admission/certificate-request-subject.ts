@@ -1,5 +1,5 @@
 /**
- * The organizations that a PKCS #10 request asks for. Reads only as far as the subject; node:crypto reads no requests.
+ * The names that a PKCS #10 request asks for. Reads only as far as the subject; node:crypto reads no requests.
  *
  *   CertificationRequest ::= SEQUENCE { CertificationRequestInfo, ... }
  *   CertificationRequestInfo ::= SEQUENCE { version INTEGER, subject Name, ... }
@@ -7,6 +7,8 @@
  * Source: RFC 2986 4, RFC 5280 4.1.2.4, X.690 8.1
  */
 
+/** 2.5.4.3 */
+const COMMON_NAME = Buffer.from([0x55, 0x04, 0x03]);
 /** 2.5.4.10 */
 const ORGANIZATION = Buffer.from([0x55, 0x04, 0x0a]);
 const [INTEGER, OBJECT_ID, SEQUENCE, SET, BMP_STRING] = [0x02, 0x06, 0x30, 0x31, 0x1e];
@@ -17,8 +19,13 @@ interface Element {
   readonly rest: Buffer;
 }
 
+export interface RequestSubject {
+  readonly commonNames: readonly string[];
+  readonly organizations: readonly string[];
+}
+
 /** `request`: base64 of the PEM text, as spec.request has it. Undefined when it is no such request. */
-export function requestOrganizations(request: string): string[] | undefined {
+export function requestSubject(request: string): RequestSubject | undefined {
   const pem = Buffer.from(request, "base64").toString("latin1");
   const body = /-----BEGIN CERTIFICATE REQUEST-----([\s\S]*?)-----END CERTIFICATE REQUEST-----/.exec(pem)?.[1];
   if (body === undefined) return undefined;
@@ -27,16 +34,16 @@ export function requestOrganizations(request: string): string[] | undefined {
   if (version?.tag !== INTEGER) return undefined;
   const subject = enter(version.rest, SEQUENCE);
   if (subject === undefined) return undefined;
-  const organizations: string[] = [];
+  const [commonNames, organizations]: [string[], string[]] = [[], []];
   for (const set of elements(subject)) {
     for (const attribute of set.tag === SET ? elements(set.content) : []) {
       const [type, value] = [...elements(attribute.content)];
-      if (type?.tag === OBJECT_ID && type.content.equals(ORGANIZATION) && value !== undefined) {
-        organizations.push(textOf(value));
-      }
+      if (type?.tag !== OBJECT_ID || value === undefined) continue;
+      if (type.content.equals(ORGANIZATION)) organizations.push(textOf(value));
+      if (type.content.equals(COMMON_NAME)) commonNames.push(textOf(value));
     }
   }
-  return organizations;
+  return { commonNames, organizations };
 }
 
 function enter(bytes: Buffer | undefined, tag: number): Buffer | undefined {

@@ -5,7 +5,7 @@
 import { certificates } from "@knarr/api/generated/resources.ts";
 import type { CertificateSigningRequest } from "@knarr/api/generated/types/certificates-v1.ts";
 import { SYSTEM_MASTERS } from "../authn/types.ts";
-import { requestOrganizations } from "./certificate-request-subject.ts";
+import { requestSubject } from "./certificate-request-subject.ts";
 import {
   type AdmissionAttributes,
   type AdmissionEnvironment,
@@ -71,9 +71,9 @@ export const certificateSubjectRestriction: AdmissionPlugin = {
     if (attributes.operation !== "CREATE" || !isFor(attributes, csrs)) return;
     const { spec } = attributes.object as CertificateSigningRequest;
     if (spec.signerName !== API_CLIENT_SIGNER) return;
-    const organizations = requestOrganizations(spec.request);
-    if (organizations === undefined) throw admissionForbidden(attributes, "failed to parse CSR");
-    if (!organizations.includes(SYSTEM_MASTERS)) return;
+    const subject = requestSubject(spec.request);
+    if (subject === undefined) throw admissionForbidden(attributes, "failed to parse CSR");
+    if (!subject.organizations.includes(SYSTEM_MASTERS)) return;
     throw admissionForbidden(
       attributes,
       `use of ${API_CLIENT_SIGNER} signer with ${SYSTEM_MASTERS} group is not allowed`,

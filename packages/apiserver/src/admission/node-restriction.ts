@@ -1,22 +1,18 @@
 /**
- * A kubelet changes only its own Node and its own pods.
- * Source: k8s.io/kubernetes/plugin/pkg/admission/noderestriction
+ * A kubelet changes only its own Node, its own pods and what belongs to them.
+ * Source: k8s.io/kubernetes/plugin/pkg/admission/noderestriction/admission.go
  */
-import { coordination, core, storage } from "@knarr/api/generated/resources.ts";
-import type { TokenRequest } from "@knarr/api/generated/types/authentication-v1.ts";
-import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
-import type { Eviction } from "@knarr/api/generated/types/policy-v1.ts";
+import { deepEqual } from "@knarr/api/deep-equal.ts";
+import { certificates, coordination, core, resource, storage } from "@knarr/api/generated/resources.ts";
+import type { CertificateSigningRequest } from "@knarr/api/generated/types/certificates-v1.ts";
+import type { Node, PersistentVolumeClaim } from "@knarr/api/generated/types/core-v1.ts";
+import type { ResourceSlice } from "@knarr/api/generated/types/resource-v1.ts";
 import { NODE_USER_PREFIX, NODES_GROUP, type UserInfo } from "../authn/types.ts";
-import {
-  type AdmissionAttributes,
-  type AdmissionEnvironment,
-  type AdmissionPlugin,
-  admissionForbidden,
-  isFor,
-} from "./plugin.ts";
+import { requestSubject } from "./certificate-request-subject.ts";
+import { admitNodePod, admitNodeToken } from "./node-restriction-pods.ts";
+import { type AdmissionAttributes, type AdmissionPlugin, admissionForbidden, isFor } from "./plugin.ts";
 
-const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
-const RESTRICTED_LABEL = "node-restriction.kubernetes.io/";
+const RESTRICTED_DOMAIN = "node-restriction.kubernetes.io";
 /** Labels below kubernetes.io that a kubelet may set on its own node. Source: k8s.io/kubelet/pkg/apis/well_known_labels.go */
 const KUBELET_LABELS = new Set([
   "kubernetes.io/hostname",
@@ -31,18 +27,41 @@ const KUBELET_LABELS = new Set([
   "topology.kubernetes.io/zone",
   "topology.kubernetes.io/region",
 ]);
-const KUBELET_LABEL_NAMESPACES = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+const KUBELET_LABEL_DOMAINS = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+const KUBELET_SIGNERS = ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
+const NODE_LEASES = "kube-node-lease";
 
 export const nodeRestriction: AdmissionPlugin = {
   name: "NodeRestriction",
   async admit(attributes, env) {
     const node = nodeOf(attributes.user);
     if (node === undefined) return;
-    if (attributes.ref.group === "" && attributes.ref.resource === "pods") return admitPod(attributes, env, node);
-    if (isFor(attributes, core.nodes) || isFor(attributes, core.nodes, "status")) return admitNode(attributes, node);
-    if (isFor(attributes, core.serviceaccounts, "token")) return admitToken(attributes, env, node);
-    if (isFor(attributes, coordination.leases)) return admitLease(attributes, node);
-    if (isFor(attributes, storage.csinodes)) return admitOwn(attributes, node, "CSINode");
+    if (node === "") {
+      throw admissionForbidden(
+        attributes,
+        `could not determine node from user ${JSON.stringify(attributes.user.name)}`,
+      );
+    }
+    const { ref } = attributes;
+    switch (ref.group === "" ? ref.resource : `${ref.resource}.${ref.group}`) {
+      case core.pods.resource:
+        return admitNodePod(attributes, env, node);
+      case core.nodes.resource:
+        return admitNode(attributes, node);
+      case core.persistentvolumeclaims.resource:
+        return admitClaim(attributes, node);
+      case core.serviceaccounts.resource:
+        return admitNodeToken(attributes, env, node);
+      case `${coordination.leases.resource}.${coordination.leases.group}`:
+        return admitLease(attributes, node);
+      case `${storage.csinodes.resource}.${storage.csinodes.group}`:
+        return admitOwn(attributes, node, "CSINode");
+      case `${resource.resourceslices.resource}.${resource.resourceslices.group}`:
+        return admitSlice(attributes, node);
+      case `${certificates.certificatesigningrequests.resource}.${certificates.certificatesigningrequests.group}`:
+        return admitRequest(attributes);
+      default:
+    }
   },
 };
 
@@ -51,135 +70,109 @@ function nodeOf(user: UserInfo): string | undefined {
   return user.name.slice(NODE_USER_PREFIX.length);
 }
 
-async function admitPod(attributes: AdmissionAttributes, env: AdmissionEnvironment, node: string): Promise<void> {
-  const { operation, subresource } = attributes;
-  const refuse = (why: string) => admissionForbidden(attributes, why);
-  if (subresource === "" && operation === "CREATE") return admitMirrorPod(attributes, node);
-  if (subresource === "" && operation === "DELETE") {
-    const pod = attributes.oldObject as Pod | undefined;
-    if (pod?.spec?.nodeName === node) return;
-    throw refuse(`node ${JSON.stringify(node)} can only delete pods with spec.nodeName set to itself`);
-  }
-  if (subresource === "status" && operation === "UPDATE") {
-    const old = attributes.oldObject as Pod | undefined;
-    const pod = attributes.object as Pod;
-    if (old?.spec?.nodeName !== node) {
-      throw refuse(`node ${JSON.stringify(node)} can only update pod status for pods with spec.nodeName set to itself`);
-    }
-    if (JSON.stringify(old.metadata?.labels ?? {}) !== JSON.stringify(pod.metadata?.labels ?? {})) {
-      throw refuse(`node ${JSON.stringify(node)} cannot update labels through pod status`);
-    }
-    return;
-  }
-  if (subresource === "eviction" && operation === "CREATE") {
-    const name = (attributes.object as Eviction | undefined)?.metadata?.name || attributes.name;
-    const pod = await env.lookup.get(core.pods, { namespace: attributes.namespace, name });
-    if (pod === undefined || pod.spec?.nodeName === node) return;
-    throw refuse(`node ${node} can only evict pods with spec.nodeName set to itself`);
-  }
-  throw refuse(
-    `unexpected operation ${JSON.stringify(operation)}, node ${JSON.stringify(node)} can only create and delete mirror pods`,
-  );
-}
-
-function admitMirrorPod(attributes: AdmissionAttributes, node: string): void {
-  const refuse = (why: string) => admissionForbidden(attributes, why);
-  const pod = attributes.object as Pod;
-  if (pod.metadata?.annotations?.[MIRROR_ANNOTATION] === undefined) {
-    throw refuse(
-      `pod does not have ${JSON.stringify(MIRROR_ANNOTATION)} annotation, node ${JSON.stringify(node)} can only create mirror pods`,
-    );
-  }
-  if (pod.spec?.nodeName !== node) {
-    throw refuse(`node ${JSON.stringify(node)} can only create pods with spec.nodeName set to itself`);
-  }
-  const owners = pod.metadata.ownerReferences ?? [];
-  const [owner] = owners;
-  if (owners.length > 1 || (owner !== undefined && (owner.kind !== "Node" || owner.name !== node))) {
-    throw refuse(`node ${JSON.stringify(node)} can only create pods with an owner reference set to itself`);
-  }
-  if (pod.spec.serviceAccountName !== undefined && pod.spec.serviceAccountName !== "") {
-    throw refuse(`node ${JSON.stringify(node)} can not create pods that reference a service account`);
-  }
-  for (const volume of pod.spec.volumes ?? []) {
-    if (volume.secret !== undefined)
-      throw refuse(`node ${JSON.stringify(node)} can not create pods that reference secrets`);
-    if (volume.configMap !== undefined)
-      throw refuse(`node ${JSON.stringify(node)} can not create pods that reference configmaps`);
-    if (volume.persistentVolumeClaim !== undefined) {
-      throw refuse(`node ${JSON.stringify(node)} can not create pods that reference persistentvolumeclaims`);
-    }
-  }
-}
-
 function admitNode(attributes: AdmissionAttributes, node: string): void {
   const refuse = (why: string) => admissionForbidden(attributes, why);
   const object = attributes.object as Node | undefined;
-  const name = attributes.name || object?.metadata?.name;
-  if (name !== node) throw refuse(`node ${JSON.stringify(node)} is not allowed to modify node ${JSON.stringify(name)}`);
-  if (attributes.operation === "DELETE" || object === undefined) return;
   const old = attributes.oldObject as Node | undefined;
-  const changed = changedLabels(object.metadata?.labels ?? {}, old?.metadata?.labels ?? {});
-  const forbidden = changed.filter((label) => !mayKubeletSet(label));
-  if (forbidden.length > 0) {
-    throw refuse(`is not allowed to modify labels: ${forbidden.sort().join(", ")}`);
-  }
-  if (attributes.operation === "CREATE") {
+  const quoted = JSON.stringify(node);
+  if (attributes.operation === "CREATE" && object !== undefined) {
     if (object.spec?.configSource !== undefined) {
-      throw refuse(`node ${JSON.stringify(node)} is not allowed to create pods with a non-nil configSource`);
+      throw refuse(`node ${quoted} is not allowed to create pods with a non-nil configSource`);
     }
-    return;
+    const labels = forbiddenLabels(object, undefined);
+    if (labels.length > 0) throw refuse(`is not allowed to set the following labels: ${labels.join(", ")}`);
   }
-  if (JSON.stringify(object.spec?.taints ?? []) !== JSON.stringify(old?.spec?.taints ?? [])) {
-    throw refuse(`node ${JSON.stringify(node)} is not allowed to modify taints`);
+  const name = attributes.name || object?.metadata.name;
+  if (name !== node) throw refuse(`node ${quoted} is not allowed to modify node ${JSON.stringify(name)}`);
+  if (attributes.operation !== "UPDATE" || object === undefined || old === undefined) return;
+  const source = object.spec?.configSource;
+  if (source !== undefined && !deepEqual(source, old.spec?.configSource)) {
+    throw refuse(`node ${quoted} is not allowed to update configSource to a new non-nil configSource`);
+  }
+  // A kubelet could otherwise make itself the place for everybody's pods.
+  if (!deepEqual(object.spec?.taints ?? [], old.spec?.taints ?? [])) {
+    throw refuse(`node ${quoted} is not allowed to modify taints`);
+  }
+  const labels = forbiddenLabels(object, old);
+  if (labels.length > 0) throw refuse(`is not allowed to modify labels: ${labels.join(", ")}`);
+  // With an owner of its choice a node could have itself removed and registered again, with other labels.
+  if (!deepEqual(object.metadata.ownerReferences ?? [], old.metadata.ownerReferences ?? [])) {
+    throw refuse(`node ${quoted} is not allowed to modify ownerReferences`);
   }
 }
 
-function changedLabels(now: Readonly<Record<string, string>>, before: Readonly<Record<string, string>>): string[] {
-  return Object.keys({ ...now, ...before }).filter((label) => now[label] !== before[label]);
+function forbiddenLabels(object: Node, old: Node | undefined): string[] {
+  const [now, before] = [object.metadata.labels ?? {}, old?.metadata.labels ?? {}];
+  return Object.keys({ ...now, ...before })
+    .filter((label) => now[label] !== before[label] && !mayKubeletSet(label))
+    .sort();
 }
 
 /** Labels outside kubernetes.io are the cluster's own affair; within it only those on the list. */
 function mayKubeletSet(label: string): boolean {
-  if (label.startsWith(RESTRICTED_LABEL) || label.split("/")[0]?.endsWith(`.${RESTRICTED_LABEL.slice(0, -1)}`) === true)
-    return false;
   const domain = label.includes("/") ? (label.split("/")[0] ?? "") : "";
-  const own =
-    domain === "kubernetes.io" ||
-    domain === "k8s.io" ||
-    domain.endsWith(".kubernetes.io") ||
-    domain.endsWith(".k8s.io");
-  if (!own || KUBELET_LABELS.has(label)) return true;
-  return KUBELET_LABEL_NAMESPACES.some((space) => domain === space || domain.endsWith(`.${space}`));
+  const isIn = (parent: string) => domain === parent || domain.endsWith(`.${parent}`);
+  if (isIn(RESTRICTED_DOMAIN)) return false;
+  if (!isIn("kubernetes.io") && !isIn("k8s.io")) return true;
+  return KUBELET_LABELS.has(label) || KUBELET_LABEL_DOMAINS.some(isIn);
 }
 
-/** Tokens only for pods that run here. */
-async function admitToken(attributes: AdmissionAttributes, env: AdmissionEnvironment, node: string): Promise<void> {
+/** Of a claim, a kubelet reports how large its volume has become, and nothing else. */
+function admitClaim(attributes: AdmissionAttributes, node: string): void {
   const refuse = (why: string) => admissionForbidden(attributes, why);
-  const ref = (attributes.object as TokenRequest | undefined)?.spec?.boundObjectRef;
-  if (ref === undefined || ref.kind !== "Pod" || (ref.name ?? "") === "") {
-    throw refuse(`node requested token not bound to a pod`);
-  }
-  if ((ref.uid ?? "") === "") throw refuse(`node requested token with a pod binding without a uid`);
-  const pod = await env.lookup.get(core.pods, { namespace: attributes.namespace, name: ref.name ?? "" });
-  if (pod === undefined) return;
-  if (pod.metadata?.uid !== ref.uid) {
-    throw refuse(
-      `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`,
-    );
-  }
-  if (pod.spec?.nodeName !== node) throw refuse(`node requested token bound to a pod scheduled on a different node`);
+  if (attributes.subresource !== "status") throw refuse("may only update PVC status");
+  if (attributes.operation !== "UPDATE") throw refuse(`unexpected operation ${JSON.stringify(attributes.operation)}`);
+  const bare = (claim: PersistentVolumeClaim) => {
+    const { managedFields: _fields, resourceVersion: _version, ...metadata } = claim.metadata;
+    const {
+      capacity: _c,
+      conditions: _d,
+      allocatedResources: _a,
+      allocatedResourceStatuses: _s,
+      ...status
+    } = claim.status ?? {};
+    return { ...claim, metadata, status };
+  };
+  const [now, before] = [attributes.object, attributes.oldObject] as PersistentVolumeClaim[];
+  if (now !== undefined && before !== undefined && deepEqual(bare(now), bare(before))) return;
+  throw refuse(
+    `node ${JSON.stringify(node)} is not allowed to update fields other than status.quantity and status.conditions`,
+  );
 }
 
 function admitLease(attributes: AdmissionAttributes, node: string): void {
-  if (attributes.namespace !== "kube-node-lease") {
-    throw admissionForbidden(attributes, `can only access leases in the "kube-node-lease" system namespace`);
+  if (attributes.namespace !== NODE_LEASES) {
+    throw admissionForbidden(
+      attributes,
+      `can only access leases in the ${JSON.stringify(NODE_LEASES)} system namespace`,
+    );
   }
-  admitOwn(attributes, node, "lease");
+  admitOwn(attributes, node, "node lease");
 }
 
 function admitOwn(attributes: AdmissionAttributes, node: string, what: string): void {
+  // The name of a new object is the body's: the URL has none.
   const name = attributes.operation === "CREATE" ? attributes.object?.metadata.name : attributes.name;
   if (name === node) return;
   throw admissionForbidden(attributes, `can only access ${what} with the same name as the requesting node`);
+}
+
+function admitSlice(attributes: AdmissionAttributes, node: string): void {
+  const { operation } = attributes;
+  const slice = (operation === "CREATE" ? attributes.object : attributes.oldObject) as ResourceSlice | undefined;
+  if (slice === undefined || slice.spec.nodeName === node) return;
+  const verb = operation === "CREATE" ? "create" : operation === "DELETE" ? "delete" : "access";
+  throw admissionForbidden(attributes, `can only ${verb} ResourceSlice with the same NodeName as the requesting node`);
+}
+
+/** A node asks for certificates of itself only. */
+function admitRequest(attributes: AdmissionAttributes): void {
+  if (attributes.operation !== "CREATE" || !isFor(attributes, certificates.certificatesigningrequests)) return;
+  const { spec } = attributes.object as CertificateSigningRequest;
+  if (!KUBELET_SIGNERS.includes(spec.signerName)) return;
+  const subject = requestSubject(spec.request);
+  if (subject === undefined) throw admissionForbidden(attributes, "unable to parse csr");
+  const { name } = attributes.user;
+  const others = subject.commonNames.some((other) => other.startsWith(NODE_USER_PREFIX) && other !== name);
+  if (others) throw admissionForbidden(attributes, `can only create a node CSR with CN=${name}`);
 }

@@ -20,8 +20,16 @@ export function podReferences(pod: Pod): readonly string[] {
   const found = new Set([referenceId("pod", namespace, name)]);
   // A mirror pod stands for a static one: nothing on the server is meant for it.
   if (annotations[MIRROR_ANNOTATION] !== undefined) return [...found];
-  const add = (kind: ReferencedKind, target: string | undefined) => {
-    if (target !== undefined && target !== "") found.add(referenceId(kind, namespace, target));
+  for (const [kind, target] of podMentions(pod)) found.add(referenceId(kind, namespace, target));
+  return [...found];
+}
+
+/** The objects of its namespace that a pod names, some perhaps more than once. */
+export function podMentions(pod: Pod): readonly (readonly [kind: ReferencedKind, name: string])[] {
+  const { name = "" } = pod.metadata;
+  const found: [ReferencedKind, string][] = [];
+  const add: Add = (kind, target) => {
+    if (target !== undefined && target !== "") found.push([kind, target]);
   };
   const spec = pod.spec;
   add("serviceaccount", spec?.serviceAccountName);
@@ -35,7 +43,7 @@ export function podReferences(pod: Pod): readonly string[] {
   for (const volume of spec?.volumes ?? []) addVolume(volume, name, add);
   for (const claim of spec?.resourceClaims ?? []) add("resourceclaim", claim.resourceClaimName);
   for (const claim of pod.status?.resourceClaimStatuses ?? []) add("resourceclaim", claim.resourceClaimName);
-  return [...found];
+  return found;
 }
 
 type Add = (kind: ReferencedKind, name: string | undefined) => void;

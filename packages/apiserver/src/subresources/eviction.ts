@@ -6,6 +6,7 @@ import { core, policy } from "@knarr/api/generated/resources.ts";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Eviction, PodDisruptionBudget } from "@knarr/api/generated/types/policy-v1.ts";
 import { matchesLabelSelector } from "@knarr/apimachinery/label-selector.ts";
+import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { rfc3339Seconds } from "@knarr/apimachinery/time.ts";
 import { readBody } from "../http/body.ts";
@@ -14,6 +15,7 @@ import { removeObject } from "../verbs/delete.ts";
 import { parseDeleteOptions } from "../verbs/delete-options.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { mutateObject } from "../verbs/mutate.ts";
+import { attributesFor, newScope } from "../verbs/pipeline.ts";
 import { parseWriteOptions } from "../verbs/write-options.ts";
 import { sendSuccess } from "./success.ts";
 
@@ -31,6 +33,9 @@ export async function evict(request: ResourceRequest): Promise<void> {
   const query = parseWriteOptions(context.query, "CreateOptions");
   const options = parseDeleteOptions(new URLSearchParams(), JSON.stringify(eviction.deleteOptions ?? {}));
   const dryRun = query.dryRun || options.dryRun;
+  const attributes = attributesFor(request, "CREATE", newScope(request, dryRun), eviction as KubeObject, undefined);
+  await env.admission.admit(attributes);
+  await env.admission.validate(attributes);
   const key = { namespace: request.namespace, name: request.name };
   const pod = await env.lookup.get(core.pods, key, { live: true });
   if (pod === undefined) throw statusErrors.notFound({ group: "", resource: "pods" }, request.name);

@@ -111,9 +111,12 @@ async function planFor(
   const { descriptor, hooks } = request.resource;
   const object = decodeStored(descriptor, current);
   checkPreconditions(request, object, options);
-  const attributes = attributesFor(request, "DELETE", scope, undefined, object);
-  await request.env.admission.admit(attributes);
-  await request.env.admission.validate(attributes);
+  // What an eviction may do was decided when the eviction itself was admitted.
+  if (request.subresource === "") {
+    const attributes = attributesFor(request, "DELETE", scope, undefined, object);
+    await request.env.admission.admit(attributes);
+    await request.env.admission.validate(attributes);
+  }
   const nowMs = request.env.clock.now();
   if (hooks.markDeleted === undefined) return { plan: planDeletion(descriptor, object, options, nowMs), object };
   const outcome = hooks.markDeleted(object, options, nowMs);
