@@ -138,7 +138,7 @@ export class RbacIndex {
 }
 
 function placeOf(namespace: string, kind: "User" | "Group", name: string): string {
-  return [namespace, kind, name].join(SEPARATOR);
+  return `${namespace}${SEPARATOR}${kind}${SEPARATOR}${name}`;
 }
 
 /** undefined for a subject that can match nobody. */
