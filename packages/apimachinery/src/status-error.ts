@@ -166,12 +166,11 @@ export const statusErrors = {
     ),
   notAcceptable: (accepted: readonly string[]) =>
     failure(406, StatusReason.NotAcceptable, `only the following media types are accepted: ${accepted.join(", ")}`),
-  unsupportedMediaType: (contentType: string, accepted: readonly string[]) =>
+  unsupportedMediaType: (accepted: readonly string[]) =>
     failure(
       415,
       StatusReason.UnsupportedMediaType,
-      `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}` +
-        (contentType === "" ? "" : ` (got ${contentType})`),
+      `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}`,
     ),
   tooLarge: (limitBytes: number) =>
     failure(413, StatusReason.RequestEntityTooLarge, `Request entity too large: limit is ${limitBytes}`),

@@ -226,3 +226,30 @@ test("17: what Go operators send first is understood: an apply of an object that
   });
   assert.equal(answer.headers["content-type"], "application/vnd.kubernetes.protobuf");
 });
+
+test("a Scale has a table of its own, and its server-side apply owns the parent's replicas", async () => {
+  const path = "/apis/apps/v1/namespaces/default/deployments";
+  const spec = {
+    selector: { matchLabels: { s: "1" } },
+    template: { metadata: { labels: { s: "1" } }, spec: { containers: [{ name: "c", image: "i" }] } },
+  };
+  await h.create(path, { metadata: { name: "scaled" }, spec });
+  const scale = { apiVersion: "autoscaling/v1", kind: "Scale", metadata: { name: "scaled" }, spec: { replicas: 4 } };
+  const foreign = await patch(`${path}/scaled/scale?fieldManager=hpa`, scale, "apply-patch+yaml");
+  assert.deepEqual([foreign.status, /conflict with "test"/.test(foreign.body.message)], [409, true]);
+  const applied = await patch(`${path}/scaled/scale?fieldManager=hpa&force=true`, scale, "apply-patch+yaml");
+  assert.deepEqual([applied.status, applied.body.spec.replicas], [200, 4]);
+  const parent = (await h.call("GET", `${path}/scaled`)).body;
+  const owner = parent.metadata.managedFields.find((entry: Json) => entry.manager === "hpa");
+  assert.deepEqual(
+    [owner.operation, owner.subresource, owner.fieldsV1],
+    ["Apply", "scale", { "f:spec": { "f:replicas": {} } }],
+  );
+  const accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+  const table = (await h.call("GET", `${path}/scaled/scale`, { headers: { accept } })).body;
+  assert.deepEqual(
+    table.columnDefinitions.map((column: Json) => column.name),
+    ["Name", "Desired", "Available", "Age"],
+  );
+  assert.deepEqual(table.rows[0].cells.slice(0, 3), ["scaled", 4, 0]);
+});

@@ -2,20 +2,26 @@
  * /scale: the replicas of any kind that has them, as an autoscaling/v1 Scale.
  * Source: k8s.io/kubernetes/pkg/registry/apps/deployment/storage (ScaleREST)
  */
+import { ageColumn, integerColumn, nameColumn } from "@knarr/api/columns.ts";
 import type { ScalePaths } from "@knarr/api/descriptor.ts";
 import { autoscaling } from "@knarr/api/generated/resources.ts";
 import type { LabelSelector } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { formatLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { readBody } from "../http/body.ts";
+import { representationFor } from "../http/media-type.ts";
 import { sendObject } from "../http/respond.ts";
 import { keyIn, qualifiedOf } from "../registry/resource.ts";
-import { decodeBody } from "../verbs/decode.ts";
+import { includeObjectOf } from "../tables/show.ts";
+import { columnDefinitions, table, tableRow } from "../tables/table.ts";
+import { decodeBody, normalize } from "../verbs/decode.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
+import { applyConfiguration } from "../verbs/field-ownership.ts";
 import { decodeStored } from "../verbs/object-codec.ts";
 import { applyPatch, patchTypeOf } from "../verbs/patch-body.ts";
-import { changeObject, storageOf } from "../verbs/write.ts";
+import { type Change, changeObject, storageOf } from "../verbs/write.ts";
 import { managerOf, parseWriteOptions, type WriteOptions } from "../verbs/write-options.ts";
 
 interface Scale extends KubeObject {
@@ -28,7 +34,7 @@ type Json = Record<string, unknown>;
 export async function getScale(request: ResourceRequest): Promise<void> {
   const { descriptor } = request.resource;
   const stored = await storageOf(request).get(keyIn(descriptor.ref, request.namespace, request.name));
-  await sendObject(request.context, 200, scaleOf(decodeStored(descriptor, stored), pathsOf(request)));
+  await sendScale(request, scaleOf(decodeStored(descriptor, stored), pathsOf(request)));
 }
 
 export async function updateScale(request: ResourceRequest): Promise<void> {
@@ -49,10 +55,34 @@ export async function patchScale(request: ResourceRequest): Promise<void> {
   const type = patchTypeOf(context.header("content-type"));
   const options = parseWriteOptions(context.query, "PatchOptions", type === "apply");
   const body = await readBody(context);
-  await write(request, options, (current) => {
-    const patched = applyPatch(type === "apply" ? "merge" : type, body, current, scaleRef) as Scale;
-    return patched;
-  });
+  if (type !== "apply") {
+    return write(request, options, (current) => applyPatch(type, body, current, scaleRef) as Scale);
+  }
+  const config = decodeBody(scaleRef, body, "application/yaml") as Scale;
+  await write(
+    request,
+    options,
+    (current) => ({ ...current, metadata: { ...current.metadata, ...config.metadata }, spec: config.spec ?? {} }),
+    (parent) => applyToParent(request, parent, config, options),
+  );
+}
+
+/**
+ * Server-side apply of a Scale owns the parent's replicas, under the manager's name and this subresource.
+ * Source: managedfields ScaleHandler
+ */
+function applyToParent(request: ResourceRequest, parent: KubeObject, config: Scale, options: WriteOptions): Change {
+  const { ref } = request.resource.descriptor;
+  const { replicas } = config.spec ?? {};
+  const configuration = {
+    apiVersion: apiVersionOf(ref),
+    kind: ref.kind,
+    metadata: { name: request.name },
+    ...(replicas === undefined ? {} : { spec: { replicas } }),
+  } as KubeObject;
+  const by = { manager: options.fieldManager, force: options.force ?? false };
+  const applied = applyConfiguration(request, parent, configuration, by);
+  return { object: normalize(ref, applied.object), applied };
 }
 
 const scaleRef = { ...autoscaling.horizontalpodautoscalers, version: "v1", kind: "Scale", resource: "scales" };
@@ -61,6 +91,8 @@ async function write(
   request: ResourceRequest,
   options: WriteOptions,
   wanted: (current: Scale) => Scale,
+  /** How the parent changes once the Scale is checked; by default its replicas are set. */
+  apply?: (parent: KubeObject) => Change,
 ): Promise<void> {
   const { descriptor } = request.resource;
   const paths = pathsOf(request);
@@ -71,6 +103,7 @@ async function write(
       const current = scaleOf(old, paths);
       const scale = wanted(structuredClone(current));
       check(request, scale, current);
+      if (apply !== undefined) return apply(old);
       setPath(old as unknown as Json, paths.specReplicasPath, scale.spec?.replicas ?? 0);
       return { object: old };
     },
@@ -80,7 +113,26 @@ async function write(
     result.stored === undefined
       ? (JSON.parse(result.bytes.toString()) as KubeObject)
       : decodeStored(descriptor, result.stored);
-  await sendObject(request.context, 200, scaleOf(object, paths));
+  await sendScale(request, scaleOf(object, paths));
+}
+
+const shown = {
+  columns: [
+    nameColumn(),
+    integerColumn("Desired", (scale: KubeObject) => (scale as Scale).spec?.replicas ?? 0),
+    integerColumn("Available", (scale: KubeObject) => (scale as Scale).status.replicas),
+    ageColumn(),
+  ],
+};
+
+async function sendScale(request: ResourceRequest, scale: Scale): Promise<void> {
+  const { context, env } = request;
+  const representation = representationFor(context, { transforms: ["Table"] });
+  if (representation.transform !== "Table") return sendObject(context, 200, scale);
+  const include = includeObjectOf(context.query.get("includeObject") ?? "");
+  const row = tableRow(shown, scale, env.clock.now(), include);
+  const metadata = { resourceVersion: scale.metadata.resourceVersion };
+  await sendObject(context, 200, table(columnDefinitions(shown), [row], metadata, representation));
 }
 
 function check(request: ResourceRequest, scale: Scale, current: Scale): void {

@@ -22,7 +22,7 @@ export interface ColumnDefinition {
   readonly priority: number;
 }
 
-export function columnDefinitions(descriptor: KindDescriptor): ColumnDefinition[] {
+export function columnDefinitions(descriptor: Pick<KindDescriptor, "columns">): ColumnDefinition[] {
   return descriptor.columns.map(({ name, type, format, description, priority }) => ({
     name,
     // Ages are cells of text: clients must not parse them.
@@ -34,7 +34,7 @@ export function columnDefinitions(descriptor: KindDescriptor): ColumnDefinition[
 }
 
 export function tableRow(
-  descriptor: KindDescriptor,
+  descriptor: Pick<KindDescriptor, "columns">,
   object: KubeObject,
   nowMs: number,
   include: IncludeObject,

@@ -151,7 +151,7 @@ function parseBody(gvk: Gvk, body: Buffer, contentType: string): Parsed {
     case PROTOBUF_TYPE:
       return parseProtobuf(gvk, body, unrecognized);
     default:
-      throw statusErrors.unsupportedMediaType(type, BODY_TYPES);
+      throw statusErrors.unsupportedMediaType(BODY_TYPES);
   }
 }
 
@@ -159,7 +159,7 @@ function parseProtobuf(gvk: Gvk, body: Buffer, failure: (why: string) => StatusE
   try {
     const { apiVersion, kind, raw } = openEnvelope(body);
     const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
-    if (schema === undefined) throw statusErrors.unsupportedMediaType(PROTOBUF_TYPE, BODY_TYPES);
+    if (schema === undefined) throw statusErrors.unsupportedMediaType(BODY_TYPES);
     const named = { apiVersion: apiVersion || apiVersionOf(gvk), kind: kind || gvk.kind };
     // Of another kind: the caller says so, without a look inside.
     const same = named.apiVersion === apiVersionOf(gvk) && named.kind === gvk.kind;

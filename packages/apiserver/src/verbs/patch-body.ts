@@ -22,7 +22,7 @@ const TYPES: Readonly<Record<string, PatchType>> = {
 export function patchTypeOf(contentType: string): PatchType {
   const { type } = parseMediaType(contentType);
   const found = Object.hasOwn(TYPES, type) ? TYPES[type] : undefined;
-  if (found === undefined) throw statusErrors.unsupportedMediaType(type, Object.keys(TYPES).sort());
+  if (found === undefined) throw statusErrors.unsupportedMediaType(Object.keys(TYPES));
   return found;
 }
 
@@ -47,7 +47,7 @@ export function applyPatch(
         return applyMergePatch(current, requireObject(patch));
       case "strategic": {
         const schema = kindSchema(kind.group, kind.version, kind.kind);
-        if (schema === undefined) throw statusErrors.unsupportedMediaType("application/strategic-merge-patch+json", []);
+        if (schema === undefined) throw statusErrors.unsupportedMediaType([]);
         return applyStrategicMergePatch(current as JsonObject, requireObject(patch), schema);
       }
       default:

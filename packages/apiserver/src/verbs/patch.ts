@@ -95,10 +95,15 @@ function newByApply(request: ResourceRequest, config: KubeObject, merge: (live: 
 function checkConfiguration(request: ResourceRequest, config: KubeObject): void {
   const { ref } = request.resource.descriptor;
   const expected = apiVersionOf(ref);
-  if (config.apiVersion !== expected || config.kind !== ref.kind) {
+  const { apiVersion = "", kind = "" } = config;
+  if (apiVersion !== expected) {
     throw statusErrors.badRequest(
-      `incorrect version specified in apply patch. Specified patch version: ${config.apiVersion}, ${config.kind}, ` +
-        `expected: ${expected}, ${ref.kind}`,
+      `Incorrect version specified in apply patch. Specified patch version: ${apiVersion}, expected: ${expected}`,
+    );
+  }
+  if (kind !== ref.kind) {
+    throw statusErrors.badRequest(
+      `${kind} in version "${ref.version}" cannot be handled as a ${ref.kind}: expected kind ${ref.kind}`,
     );
   }
   const { name } = config.metadata;
