@@ -22,6 +22,7 @@ import { applySysctls } from "./adapters/sysctls.ts";
 import type { Config } from "./config.ts";
 import { ProxyHealth } from "./core/proxy-health.ts";
 import { PendingChanges } from "./pending-changes.ts";
+import { ServiceViews, serviceOf } from "./service-views.ts";
 import { SyncLoop } from "./sync-loop.ts";
 
 /** Other proxies take the Services that name them; headless slices have no rules. Source: KEP-2447 */
@@ -47,15 +48,26 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     log,
     fieldSelector: `metadata.name=${config.nodeName}`,
   });
-  services.subscribe({
-    added: () => pending.serviceChanged(),
-    updated: () => pending.serviceChanged(),
-    deleted: () => pending.serviceChanged(),
-  });
+  const views = new ServiceViews(services, slices);
+  const serviceChanged = (service: Service) => {
+    views.serviceChanged(service);
+    pending.serviceChanged();
+  };
+  const sliceChanged = (slice: EndpointSlice) => {
+    views.sliceChanged(slice);
+    pending.sliceChanged(slice);
+  };
+  services.subscribe({ added: serviceChanged, updated: (_old, now) => serviceChanged(now), deleted: serviceChanged });
   slices.subscribe({
-    added: (slice) => pending.sliceChanged(slice),
-    updated: (_old, slice) => pending.sliceChanged(slice),
-    deleted: () => pending.sliceChanged(),
+    added: sliceChanged,
+    updated: (old, slice) => {
+      views.sliceChanged(old);
+      sliceChanged(slice);
+    },
+    deleted: (slice) => {
+      views.sliceChanged(slice);
+      pending.sliceChanged();
+    },
   });
   const nodeChanged = (node: Node | undefined) => {
     health.nodeSeen(node);
@@ -77,13 +89,7 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     backends,
     removeOtherModes: (s) => removeOtherModes(mode, { signal: s, log }),
     isSynced: () => services.synced && slices.synced && nodes.synced,
-    view: () => ({
-      services: services.list().map((service) => ({
-        service,
-        slices: slices.byIndex("service", `${service.metadata.namespace}/${service.metadata.name}`),
-      })),
-      node: nodes.list()[0],
-    }),
+    view: () => ({ ...views.take(), node: nodes.list()[0] }),
   });
   const listeners = { signal, log, clock, metrics };
   const { healthz, metrics: metricsAt } = config;
@@ -102,8 +108,4 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
   } finally {
     serviceHealth.close();
   }
-}
-
-function serviceOf(slice: EndpointSlice): string {
-  return `${slice.metadata.namespace}/${slice.metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
 }

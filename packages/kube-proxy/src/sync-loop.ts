@@ -10,7 +10,7 @@ import type { Logger } from "@knarr/daemon/logger.ts";
 import { deleteFlows, listFlows } from "@knarr/netfilter/conntrack.ts";
 import { familyOf, type IpFamily, prefixContains } from "@knarr/netfilter/ip.ts";
 import { CommandError } from "@knarr/netfilter/run-command.ts";
-import type { Backend, ProxyMode, SyncOutcome } from "./adapters/backend.ts";
+import type { Backend, ProxyMode, SyncOutcome, SyncRequest } from "./adapters/backend.ts";
 import type { ProxyMetrics } from "./adapters/metrics.ts";
 import type { ServiceHealth, ServiceHealthServers } from "./adapters/service-health.ts";
 import { readSysctl } from "./adapters/sysctls.ts";
@@ -20,6 +20,7 @@ import type { PlannedPort, ServiceView } from "./core/planned-port.ts";
 import type { ProxyHealth } from "./core/proxy-health.ts";
 import { findStaleFlows } from "./core/stale-flows.ts";
 import type { PendingChanges } from "./pending-changes.ts";
+import type { ChangedViews } from "./service-views.ts";
 
 /** Changes within this time of the first go into one sync: a rolling update's slices come in bursts. */
 const COALESCE_MS = 10;
@@ -27,7 +28,10 @@ const COALESCE_MS = 10;
 const COMPARE_SHARE = 0.02;
 
 export interface ClusterView {
+  /** In a stable order. */
   readonly services: readonly ServiceView[];
+  /** What is not as it was in the view before. */
+  readonly changed: ChangedViews;
   readonly node: Node | undefined;
 }
 
@@ -51,6 +55,7 @@ export class SyncLoop {
   readonly #backoff: Backoff;
   #nextCompareMs = 0;
   #isAlone = false;
+  #missed = true;
   #conntrackMissing = false;
 
   constructor(options: SyncLoopOptions) {
@@ -106,12 +111,15 @@ export class SyncLoop {
     if (!this.#o.isSynced()) throw new Error("synced before the caches were");
     const startedMs = clock.now();
     const cluster = view();
-    const services = sortViews(cluster.services);
     const begun = clock.monotonicMs();
+    // After a failure a backend may have missed what was taken then, so it gets everything.
+    const changed = this.#missed ? undefined : cluster.changed;
+    this.#missed = true;
     for (const backend of backends) {
-      const outcome = await this.#syncBackend(backend, services, cluster.node, compare, signal);
+      const outcome = await this.#syncBackend(backend, cluster, { full: compare, changed, signal });
       if (backend === backends[0]) serviceHealth.sync(healthChecks(outcome.ports));
     }
+    this.#missed = false;
     if (compare) {
       const spentMs = clock.monotonicMs() - begun;
       this.#nextCompareMs = clock.monotonicMs() + Math.max(config.syncPeriodMs, spentMs / COMPARE_SHARE);
@@ -119,19 +127,13 @@ export class SyncLoop {
     health.updated(clock.now(), startedMs);
   }
 
-  async #syncBackend(
-    backend: Backend,
-    services: readonly ServiceView[],
-    node: Node | undefined,
-    compare: boolean,
-    signal: AbortSignal,
-  ): Promise<SyncOutcome> {
+  async #syncBackend(backend: Backend, { services, node }: ClusterView, request: SyncRequest): Promise<SyncOutcome> {
     const { clock, log, metrics } = this.#o;
     const family = { ip_family: backend.family === "ipv4" ? "IPv4" : "IPv6" };
     const begun = clock.monotonicMs();
     try {
       const options = await this.#planOptions(backend, node);
-      const outcome = await backend.sync(services, options, { full: compare, signal });
+      const outcome = await backend.sync(services, options, request);
       const seconds = (clock.monotonicMs() - begun) / 1000;
       metrics.syncSeconds.observe(family, seconds);
       (outcome.full ? metrics.fullSyncSeconds : metrics.partialSyncSeconds).observe(family, seconds);
@@ -140,10 +142,10 @@ export class SyncLoop {
       if (changedChains + deletedChains + changedElements > 0) {
         log.debug({ ...family, seconds, full, changedChains, deletedChains, changedElements }, "rules written");
       }
-      await this.#removeStaleFlows(backend.family, outcome, signal);
+      await this.#removeStaleFlows(backend.family, outcome, request.signal);
       return outcome;
     } catch (error) {
-      if (error instanceof CommandError) metrics.countFailure(backend, compare);
+      if (error instanceof CommandError) metrics.countFailure(backend, request.full);
       throw error;
     }
   }
@@ -228,19 +230,6 @@ export class SyncLoop {
       log.warn({ err: error }, "stale UDP connections could not be removed");
     }
   }
-}
-
-/** By name, so that the same cluster gives the same rules in the same order, also after a restart. */
-function sortViews(views: readonly ServiceView[]): ServiceView[] {
-  const keyed = views.map((view) => ({
-    key: `${view.service.metadata.namespace}/${view.service.metadata.name}`,
-    view: { ...view, slices: [...view.slices].sort((a, b) => compare(a.metadata.name, b.metadata.name)) },
-  }));
-  return keyed.sort((a, b) => compare(a.key, b.key)).map(({ view }) => view);
-}
-
-function compare(a = "", b = ""): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function healthChecks(ports: readonly PlannedPort[]): Map<number, ServiceHealth> {

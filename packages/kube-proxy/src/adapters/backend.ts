@@ -2,6 +2,7 @@
 import type { IpFamily } from "@knarr/netfilter/ip.ts";
 import type { PlanOptions } from "../core/plan-service.ts";
 import type { PlannedPort, ServiceView } from "../core/planned-port.ts";
+import type { ChangedViews } from "../service-views.ts";
 
 export const proxyModes = ["iptables", "ipvs", "nftables"] as const;
 export type ProxyMode = (typeof proxyModes)[number];
@@ -24,6 +25,8 @@ export interface SyncOutcome {
 export interface SyncRequest {
   /** Compare with the kernel, and repair. */
   readonly full: boolean;
+  /** The only views that differ from those of the last sync; absent when that is not known. */
+  readonly changed?: ChangedViews | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -33,7 +33,7 @@ export class NftBackend implements Backend {
     const wasInStep = this.#inStep;
     // The model moves on whatever becomes of the write, so a failed one leaves nothing but the comparison.
     this.#inStep = false;
-    const { change: difference, ports, changedPorts } = this.#model.update(views, options);
+    const { change: difference, ports, changedPorts } = this.#model.update(views, options, request.changed);
     const change = full ? await this.#compare(signal) : difference;
     if (!isEmptyChange(change)) {
       await this.#tool.apply(renderNftScript({ family: this.family, name: TABLE }, change), signal);

@@ -18,6 +18,11 @@ export interface PlannedPort {
   };
 }
 
+/** "namespace/name" of the Service. */
+export function viewKey({ service: { metadata } }: ServiceView): string {
+  return `${metadata.namespace}/${metadata.name}`;
+}
+
 export function isSameView(a: ServiceView, b: ServiceView): boolean {
   return (
     a.service === b.service &&

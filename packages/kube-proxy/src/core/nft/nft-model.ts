@@ -6,7 +6,7 @@ import type { NftChain, NftSet, NftTable } from "@knarr/netfilter/nft-rule.ts";
 import type { NftChange } from "@knarr/netfilter/nft-state.ts";
 import type { Sha256 } from "../chain-names.ts";
 import type { PlanOptions } from "../plan-service.ts";
-import { isSameView, type PlannedPort, type ServiceView } from "../planned-port.ts";
+import { isSameView, type PlannedPort, type ServiceView, viewKey } from "../planned-port.ts";
 import { endpointsOf, servicePortsOf } from "../service-port.ts";
 import { ElementLedger } from "./element-ledger.ts";
 import { countedChainContent, staticChains, staticSets, TABLE } from "./layout.ts";
@@ -35,7 +35,7 @@ export class NftModel {
   readonly #sets = new Map<string, NftSet>(Object.entries(staticSets));
   /** How many elements lead to a chain that Services share. */
   readonly #uses = new Map<string, number>();
-  #remembered = new Map<string, Remembered>();
+  readonly #remembered = new Map<string, Remembered>();
   #nodePortIps: readonly NftElement[] = [];
   #options: PlanOptions | undefined;
   #settings = "";
@@ -44,37 +44,39 @@ export class NftModel {
     this.#sha256 = sha256;
   }
 
-  update(views: readonly ServiceView[], options: PlanOptions): NftUpdate {
+  /** `changed`, when given, names the only views that differ from those of the last update. */
+  update(
+    views: readonly ServiceView[],
+    options: PlanOptions,
+    changed?: ReadonlyMap<string, ServiceView | undefined>,
+  ): NftUpdate {
     const settings = JSON.stringify(options);
     const isSameSettings = settings === this.#settings;
     this.#settings = settings;
     this.#options = options;
     const changes = new ChainChanges();
     if (!isSameSettings) this.#applySettings(options, changes);
-    const next = new Map<string, Remembered>();
-    const ports: NftPlannedPort[] = [];
     const changedPorts: NftPlannedPort[] = [];
-    for (const view of views) {
-      const key = `${view.service.metadata.namespace}/${view.service.metadata.name}`;
+    const candidates = isSameSettings && changed !== undefined ? changed : this.#allViews(views);
+    for (const [key, view] of candidates) {
       const before = this.#remembered.get(key);
-      if (before !== undefined && isSameSettings && isSameView(before.view, view)) {
-        next.set(key, before);
-        ports.push(...before.planned);
-        continue;
-      }
-      const planned = this.#planView(view, options);
+      if (before !== undefined && view !== undefined && isSameSettings && isSameView(before.view, view)) continue;
+      const planned = view === undefined ? [] : this.#planView(view, options);
       for (const port of planned) this.#addPort(port.plan, changes);
       for (const port of before?.planned ?? []) this.#removePort(port.plan, changes, planned);
-      next.set(key, { view, planned });
-      ports.push(...planned);
+      if (view === undefined) this.#remembered.delete(key);
+      else this.#remembered.set(key, { view, planned });
       changedPorts.push(...planned);
     }
-    for (const [key, { planned }] of this.#remembered) {
-      if (next.has(key)) continue;
-      for (const port of planned) this.#removePort(port.plan, changes, []);
-    }
-    this.#remembered = next;
+    const ports = [...this.#remembered.values()].flatMap(({ planned }) => planned);
     return { ports, changedPorts, change: this.#takeChange(changes, isSameSettings) };
+  }
+
+  /** Those that are there, and those that are not there any more. */
+  #allViews(views: readonly ServiceView[]): Map<string, ServiceView | undefined> {
+    const all = new Map<string, ServiceView | undefined>(views.map((view) => [viewKey(view), view]));
+    for (const key of this.#remembered.keys()) if (!all.has(key)) all.set(key, undefined);
+    return all;
   }
 
   get chains(): ReadonlyMap<string, NftChain> {
