@@ -16,8 +16,11 @@ import { LoopbackAuthenticator } from "./bootstrap/loopback.ts";
 import type { Config } from "./config.ts";
 import { servedGroups } from "./discovery/groups.ts";
 import { Discovery } from "./discovery/serve.ts";
+import { type BuiltFairUse, buildFairUse } from "./flowcontrol/build.ts";
 import { StartupChecks } from "./health/startup-checks.ts";
-import { chain } from "./http/filters/filter.ts";
+import { chain, type Filter } from "./http/filters/filter.ts";
+import { flowControl } from "./http/filters/flow-control.ts";
+import { maxInFlight } from "./http/filters/max-in-flight.ts";
 import { filters } from "./http/filters/order.ts";
 import type { RequestContext } from "./http/request-context.ts";
 import { type Routes, route } from "./http/routes.ts";
@@ -52,6 +55,8 @@ export interface ServerParts {
   /** Abort to end watches and streams. */
   readonly stopping: AbortController;
   readonly advertiseAddress: string;
+  /** Absent with --enable-priority-and-fairness=false. */
+  readonly fairUse: BuiltFairUse | undefined;
   readonly handle: (context: RequestContext) => Promise<void>;
 }
 
@@ -100,9 +105,10 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
   const started = new StartupChecks();
   const audit = auditLogOf(config, context);
   const advertiseAddress = config.advertiseAddress || firstAddress(config.bindAddress);
-  const routes = buildRoutes(env, { storage, started, security, advertiseAddress });
+  const fairUse = buildFairUse(config, { storage, clock, registry: env.metrics.registry });
+  const routes = buildRoutes(env, { storage, started, security, advertiseAddress, fairUse });
   const handle = chain(
-    filters,
+    filtersOf(config),
     {
       log,
       clock,
@@ -110,6 +116,7 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
       audit,
       authenticator: security.authenticator,
       authorizer: security.authorizer,
+      fairUse,
       requestTimeoutMs: config.requestTimeoutMs,
     },
     (request) => route(request, routes),
@@ -128,8 +135,16 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     kubelets,
     stopping,
     advertiseAddress,
+    fairUse,
     handle,
   };
+}
+
+/** Instead of fair queues a plain limit, when they are off. */
+function filtersOf(config: Config): readonly Filter[] {
+  if (config.enablePriorityAndFairness) return filters;
+  const limits = { reading: config.maxRequestsInflight, writing: config.maxMutatingRequestsInflight };
+  return filters.map((filter) => (filter === flowControl ? maxInFlight(limits) : filter));
 }
 
 /** How long a health check waits for etcd. */
@@ -210,7 +225,13 @@ function buildEnvironment(parts: {
 
 function buildRoutes(
   env: ApiEnvironment,
-  parts: { storage: Storage; started: StartupChecks; security: Security; advertiseAddress: string },
+  parts: {
+    storage: Storage;
+    started: StartupChecks;
+    security: Security;
+    advertiseAddress: string;
+    fairUse: BuiltFairUse | undefined;
+  },
 ): Routes {
   const { storage, started } = parts;
   const groups = servedGroups(env.resources.all().map((resource) => resource.descriptor));
@@ -231,6 +252,7 @@ function buildRoutes(
     openApi: new OpenApi(groups),
     health: { livez: { ...ping, ...etcd }, readyz, healthz: { ...ping, ...etcd, ...started.checks() } },
     issuerDocuments: parts.security.issuerDocuments,
+    fairUse: parts.fairUse?.control,
   };
 }
 

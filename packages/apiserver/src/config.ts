@@ -108,6 +108,9 @@ export const flags = {
   auditLogMaxbackup: intFlag({ help: "rotated audit logs to keep; 0 all", default: 10, min: 0 }),
   requestTimeoutMs: durationFlag({ help: "time limit of requests that are not long-running", default: "1m" }),
   minRequestTimeout: intFlag({ help: "shortest life of a watch without timeoutSeconds", default: 1800, unit: "s" }),
+  enablePriorityAndFairness: boolFlag({ help: "queue requests by priority level and flow", default: true }),
+  maxRequestsInflight: intFlag({ help: "reading requests at once; a part of all seats", default: 400, min: 0 }),
+  maxMutatingRequestsInflight: intFlag({ help: "writing requests at once; the other part", default: 200, min: 0 }),
   eventTtlMs: durationFlag({ help: "how long Events are kept", default: "1h" }),
   defaultNotReadyTolerationSeconds: intFlag({ help: "toleration of not-ready:NoExecute", default: 300, min: 0 }),
   defaultUnreachableTolerationSeconds: intFlag({ help: "toleration of unreachable:NoExecute", default: 300, min: 0 }),
@@ -125,9 +128,6 @@ export const ignoredFlags = [
   "--proxy-client-cert-file",
   "--proxy-client-key-file",
   "--enable-aggregator-routing",
-  "--max-requests-inflight",
-  "--max-mutating-requests-inflight",
-  "--enable-priority-and-fairness",
   "--storage-backend",
   "--storage-media-type",
   "--audit-log-format",
@@ -162,6 +162,13 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
   const serviceCidr = parseCidr(values.serviceClusterIpRange.split(",")[0] ?? "");
   if (serviceCidr === undefined) {
     throw usage("service-cluster-ip-range", values.serviceClusterIpRange, 'must be a CIDR such as "10.96.0.0/12"');
+  }
+  if (values.enablePriorityAndFairness && values.maxRequestsInflight + values.maxMutatingRequestsInflight <= 0) {
+    throw usage(
+      "max-requests-inflight",
+      "0",
+      "must be positive, with --max-mutating-requests-inflight, for priority and fairness",
+    );
   }
   const range = /^(\d+)-(\d+)$/.exec(values.serviceNodePortRange);
   const [min, max] = [Number(range?.[1]), Number(range?.[2])];

@@ -6,6 +6,8 @@
 import { readFile } from "node:fs/promises";
 import { core } from "@knarr/api/generated/resources.ts";
 import { Client } from "@knarr/client/client.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup } from "@knarr/daemon/run-group.ts";
 import { loadTlsFiles, type TlsFilePaths, type TlsMaterial, watchTlsFiles } from "@knarr/daemon/tls-files.ts";
@@ -14,6 +16,7 @@ import { keepKubernetesService } from "./bootstrap/kubernetes-service.ts";
 import { keepSystemObjects } from "./bootstrap/system-objects.ts";
 import { buildServer, type ServerParts } from "./build-server.ts";
 import type { Config } from "./config.ts";
+import { keepFlowObjects } from "./flowcontrol/keep-objects.ts";
 import { HttpServer } from "./http/server.ts";
 import { runServiceRepair } from "./registry/repair.ts";
 import { keepBootstrapPolicy } from "./security.ts";
@@ -77,11 +80,28 @@ async function runLoops(
     systemObjects: (stop) =>
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
     rbac: (stop) => keepBootstrapPolicy({ resources, clock, log }, started.done("rbac/bootstrap-roles"), stop),
+    fairUse: (stop) => runFairUse(parts, tools, stop),
     kubernetesService: (stop) => keepKubernetesService(service, started.done("bootstrap-controller"), stop),
     // Last: it is stopped first.
     http: (stop) => serveUntil(server, parts.stopping, config.shutdownGracePeriodMs, stop),
   });
   client.close();
+}
+
+async function runFairUse(
+  { fairUse, started }: ServerParts,
+  tools: { readonly client: Client; readonly clock: Clock; readonly log: Logger },
+  signal: AbortSignal,
+): Promise<void> {
+  const done = started.done("priority-and-fairness-config-producer");
+  if (fairUse === undefined) {
+    done();
+    // A task of the group ends with its signal.
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    return;
+  }
+  const { control, schemas, levels } = fairUse;
+  await Promise.all([control.run(signal), keepFlowObjects({ control, schemas, levels, ...tools }, done, signal)]);
 }
 
 function serveUntil(server: HttpServer, stopping: AbortController, graceMs: number, stop: AbortSignal): Promise<void> {

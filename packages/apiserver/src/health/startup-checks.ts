@@ -6,6 +6,7 @@ export const STARTUP_STEPS = [
   "start-system-namespaces-controller",
   "bootstrap-controller",
   "rbac/bootstrap-roles",
+  "priority-and-fairness-config-producer",
 ] as const;
 export type StartupStep = (typeof STARTUP_STEPS)[number];
 

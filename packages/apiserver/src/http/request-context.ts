@@ -45,6 +45,10 @@ export class RequestContext {
   readonly warnings: string[] = [];
   /** Key-value pairs for the audit event. */
   readonly auditAnnotations = new Map<string, string>();
+  /** Headers that every answer to this request has. */
+  extraHeaders: Readonly<Record<string, string>> | undefined;
+  /** Called when a watch has sent its beginning; set by flow control. */
+  onWatchInitialized: (() => void) | undefined;
   /** The code answered, 0 before; upgrades that succeed say 101. */
   statusCode = 0;
   /** Whether this request may run on for ever: watch, log -f, exec, proxy. Set by the deadline filter. */

@@ -31,6 +31,7 @@ export function baseHeaders(context: RequestContext, contentType: string): Heade
     "cache-control": "no-cache, private",
     "content-type": contentType,
   };
+  if (context.extraHeaders !== undefined) Object.assign(headers, context.extraHeaders);
   if (context.warnings.length > 0) headers.warning = context.warnings.map(warningHeader);
   return headers;
 }

@@ -2,6 +2,8 @@
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { type HealthChecks, renderHealth } from "@knarr/daemon/health-server.ts";
 import { Discovery } from "../discovery/serve.ts";
+import { dumpFlowControl } from "../flowcontrol/dump.ts";
+import type { FlowControl } from "../flowcontrol/flow-control.ts";
 import type { OpenApi } from "../openapi/serve.ts";
 import { SERVER_VERSION } from "../server-version.ts";
 import { dispatch } from "../verbs/dispatch.ts";
@@ -14,6 +16,8 @@ export interface Routes {
   readonly discovery: Discovery;
   readonly openApi: OpenApi;
   readonly health: { readonly livez: HealthChecks; readonly readyz: HealthChecks; readonly healthz: HealthChecks };
+  /** For the debug pages. */
+  readonly fairUse: FlowControl | undefined;
   /** The issuer's public documents, by path: /.well-known/openid-configuration, /openid/v1/jwks. */
   readonly issuerDocuments: Readonly<Record<string, () => { body: string; contentType: string }>>;
 }
@@ -49,6 +53,11 @@ export async function route(context: RequestContext, routes: Routes): Promise<vo
       return serveHealth(context, routes, root, parts.slice(1).join("/"));
     case "metrics":
       return serveMetrics(context, routes);
+    case "debug": {
+      const dump = routes.fairUse === undefined ? undefined : dumpFlowControl(context.path, routes.fairUse);
+      if (dump === undefined) break;
+      return sendText(context, 200, dump);
+    }
   }
   const document = routes.issuerDocuments[`/${parts.join("/")}`];
   if (document === undefined) throw statusErrors.pathNotFound();

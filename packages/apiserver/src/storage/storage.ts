@@ -63,6 +63,12 @@ export class Storage {
     return this.#resources.get(nameOf(ref)) instanceof CachedResource;
   }
 
+  /** How many objects a cached resource has; undefined when there is no such cache, or it is not loaded. */
+  countOf(of: { readonly group: string; readonly resource: string }): number | undefined {
+    const resource = this.#resources.get(of.group === "" ? of.resource : `${of.resource}.${of.group}`);
+    return resource instanceof CachedResource && resource.cache.isReady ? resource.cache.size : undefined;
+  }
+
   /** Forgets a resource that is no longer served and ends its watches. What is stored stays. */
   remove(ref: ResourceRef<unknown>): void {
     const resource = this.#resources.get(nameOf(ref));

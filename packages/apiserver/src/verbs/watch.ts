@@ -29,6 +29,7 @@ export async function watchObjects(request: ResourceRequest): Promise<void> {
   try {
     const sink =
       context.upgrade === undefined ? httpSink(request, representation) : await webSocketSink(request, representation);
+    if (query.sendInitialEvents !== true) context.onWatchInitialized?.();
     await pump(request, watch, sink, representation);
   } finally {
     cancel();
@@ -140,6 +141,8 @@ async function pump(
     for await (const events of watch) {
       env.metrics.watchEvents.inc(labels, events.length);
       if (!(await sink.write(events.map((event) => renderer.frame(event))))) return;
+      // The first batch holds the initial events; later calls do nothing.
+      request.context.onWatchInitialized?.();
     }
   } catch (error) {
     const { status } = toStatusError(error);

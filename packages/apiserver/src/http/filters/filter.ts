@@ -6,6 +6,7 @@ import type { Authenticator } from "../../authn/types.ts";
 import type { Authorizer } from "../../authz/types.ts";
 import type { ServerMetrics } from "../../metrics.ts";
 import type { RequestContext } from "../request-context.ts";
+import type { FairUse } from "./flow-control.ts";
 
 /** What filters may use; one per server. */
 export interface FilterEnvironment {
@@ -16,6 +17,8 @@ export interface FilterEnvironment {
   readonly metrics: ServerMetrics;
   /** Absent when no audit log is configured. */
   readonly audit: AuditLog | undefined;
+  /** Absent when priority and fairness are off. */
+  readonly fairUse: FairUse | undefined;
   /** Requests that are not long-running end after this. */
   readonly requestTimeoutMs: number;
 }

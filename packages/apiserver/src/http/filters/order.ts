@@ -5,6 +5,7 @@ import { authorization } from "./authorization.ts";
 import { deadline } from "./deadline.ts";
 import { errors } from "./errors.ts";
 import type { Filter } from "./filter.ts";
+import { flowControl } from "./flow-control.ts";
 import { impersonation } from "./impersonation.ts";
 import { measure } from "./measure.ts";
 import { requestId } from "./request-id.ts";
@@ -16,7 +17,7 @@ export const filters: readonly Filter[] = [
   errors, //         what anything below throws becomes a Status; a bug becomes a 500
   authentication, // who
   impersonation, //  on whose behalf
-  // Flow control (APF) has its place here: after who, before whether.
+  flowControl, //    whether now, later, or not at all
   authorization, //  whether
   deadline, //       how long
 ];
