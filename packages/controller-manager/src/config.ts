@@ -106,6 +106,25 @@ export const flags = {
   concurrentStatefulsetSyncs: workers("StatefulSets at once", 5),
   concurrentDaemonsetSyncs: workers("DaemonSets at once", 2),
   concurrentRcSyncs: workers("ReplicationControllers at once", 5),
+  concurrentHorizontalPodAutoscalerSyncs: workers("HorizontalPodAutoscalers at once", 5),
+  horizontalPodAutoscalerSyncPeriodMs: durationFlag({ help: "how often metrics are looked at", default: "15s" }),
+  horizontalPodAutoscalerDownscaleStabilizationMs: durationFlag({
+    help: "nothing is scaled below what was recommended within it",
+    default: "5m",
+  }),
+  horizontalPodAutoscalerTolerance: floatFlag({
+    help: "deviation from a target that changes nothing",
+    default: 0.1,
+    min: 0,
+  }),
+  horizontalPodAutoscalerCpuInitializationPeriodMs: durationFlag({
+    help: "after a pod's start, when its CPU may say little",
+    default: "5m",
+  }),
+  horizontalPodAutoscalerInitialReadinessDelayMs: durationFlag({
+    help: "after a pod's start, when becoming unready counts as starting",
+    default: "30s",
+  }),
   concurrentServiceEndpointSyncs: workers("Services at once, for EndpointSlices", 5),
   concurrentEndpointSyncs: workers("Services at once, for Endpoints", 5),
   concurrentNamespaceSyncs: workers("namespaces at once", 10),

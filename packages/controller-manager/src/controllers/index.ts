@@ -18,6 +18,7 @@ import { endpointsliceController } from "./endpointslice.ts";
 import { endpointsliceMirroringController } from "./endpointslice-mirroring.ts";
 import { ephemeralVolumeController } from "./ephemeral-volume.ts";
 import { garbageCollectorController } from "./garbage-collector.ts";
+import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler.ts";
 import { jobController } from "./job.ts";
 import { legacyServiceAccountTokenCleanerController } from "./legacy-serviceaccount-token-cleaner.ts";
 import { namespaceController } from "./namespace.ts";
@@ -69,6 +70,7 @@ export const controllers: readonly Controller[] = [
   ttlAfterFinishedController,
   cronjobController,
   disruptionController,
+  horizontalPodAutoscalerController,
   persistentVolumeBinderController,
   attachDetachController,
   persistentVolumeExpanderController,
