@@ -2,6 +2,7 @@
 import type { LabelSelector } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { formatLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
+import { columnDescriptions } from "./column-descriptions.ts";
 import type { PrinterColumn } from "./descriptor.ts";
 import type { PodTemplateSpec } from "./generated/types/core-v1.ts";
 import { ageSince } from "./human-duration.ts";
@@ -11,7 +12,8 @@ type Cell<T> = (object: T, now: number) => string | number | boolean;
 
 /** A string column; `wide` columns show with -o wide only. */
 export function textColumn<T>(name: string, cell: Cell<T>, wide?: "wide"): PrinterColumn<T> {
-  return { name, type: "string", format: "", description: "", priority: wide === undefined ? 0 : 1, cell };
+  const description = columnDescriptions[name] ?? "";
+  return { name, type: "string", format: "", description, priority: wide === undefined ? 0 : 1, cell };
 }
 
 export function integerColumn<T>(name: string, cell: Cell<T>, wide?: "wide"): PrinterColumn<T> {

@@ -76,7 +76,7 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     return security;
   };
   const resources = buildResources(allKinds, storage, {
-    hooks: { ips, ports, rbac: (ref) => rbacHooks(ref, rbacChecks) },
+    hooks: { ips, ports, clock, rbac: (ref) => rbacHooks(ref, rbacChecks) },
     eventTtlSeconds: Math.ceil(config.eventTtlMs / 1000),
   });
   security = await createSecurity(config, { storage, loopback, clock });

@@ -253,3 +253,30 @@ test("a Scale has a table of its own, and its server-side apply owns the parent'
   );
   assert.deepEqual(table.rows[0].cells.slice(0, 3), ["scaled", 4, 0]);
 });
+
+test("a PersistentVolume notes when its phase changed", async () => {
+  const spec = { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/tmp/x" } };
+  const made = await h.create("/api/v1/persistentvolumes", { metadata: { name: "pv" }, spec });
+  assert.match(made.status.lastPhaseTransitionTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  const path = "/api/v1/persistentvolumes/pv/status";
+  const named = await patch(path, { status: { phase: "Available", lastPhaseTransitionTime: "2020-01-01T00:00:00Z" } });
+  assert.equal(named.body.status.lastPhaseTransitionTime, "2020-01-01T00:00:00Z");
+  const carried = await patch(path, { status: { phase: "Released" } });
+  assert.notEqual(carried.body.status.lastPhaseTransitionTime, "2020-01-01T00:00:00Z");
+  const same = await patch(path, { status: { phase: "Released", message: "x" } });
+  assert.equal(same.body.status.lastPhaseTransitionTime, carried.body.status.lastPhaseTransitionTime);
+});
+
+test("the root lists every path that leads further", async () => {
+  const { paths } = (await h.call("GET", "/")).body;
+  for (const path of [
+    "/api/v1",
+    "/apis/apps",
+    "/apis/apps/v1",
+    "/livez/ping",
+    "/openapi/v3/apis/apps/v1",
+    "/version",
+  ]) {
+    assert.ok(paths.includes(path), path);
+  }
+});

@@ -41,7 +41,7 @@ export async function route(context: RequestContext, routes: Routes): Promise<vo
   const [root] = parts;
   switch (root) {
     case undefined:
-      return sendJson(context, 200, { paths: ROOT_PATHS });
+      return sendJson(context, 200, { paths: rootPaths(routes) });
     case "version":
       if (parts.length > 1) break;
       return sendJson(context, 200, SERVER_VERSION);
@@ -63,6 +63,20 @@ export async function route(context: RequestContext, routes: Routes): Promise<vo
   if (document === undefined) throw statusErrors.pathNotFound();
   const { body, contentType } = document();
   await sendBytes(context, 200, body, { contentType, headers: { "cache-control": "public, max-age=3600" } });
+}
+
+/** Every path that leads further, sorted. Source: k8s.io/apiserver/pkg/server/routes/index.go */
+function rootPaths({ env, health, issuerDocuments, openApi }: Routes): string[] {
+  const paths = new Set([...ROOT_PATHS, ...Object.keys(issuerDocuments), ...openApi.paths]);
+  for (const { descriptor } of env.resources.all()) {
+    const { group, version } = descriptor.ref;
+    paths.add(group === "" ? `/api/${version}` : `/apis/${group}`);
+    if (group !== "") paths.add(`/apis/${group}/${version}`);
+  }
+  for (const [endpoint, checks] of Object.entries(health)) {
+    for (const name of Object.keys(checks)) paths.add(`/${endpoint}/${name}`);
+  }
+  return [...paths].sort();
 }
 
 async function serveHealth(

@@ -31,6 +31,11 @@ export class OpenApi {
     this.#versions = new Map(groups.flatMap(({ versions }) => versions.map((served) => [pathOf(served), served])));
   }
 
+  /** The documents of /openapi/v3. */
+  get paths(): string[] {
+    return [...this.#versions.keys()].map((path) => `/openapi/v3/${path}`);
+  }
+
   async serve(context: RequestContext, parts: readonly string[]): Promise<void> {
     if (parts[1] === "v2" && parts.length === 2) return this.#serveV2(context);
     if (parts[1] !== "v3") throw statusErrors.pathNotFound();
