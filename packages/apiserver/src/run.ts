@@ -12,6 +12,7 @@ import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup } from "@knarr/daemon/run-group.ts";
 import { loadTlsFiles, type TlsFilePaths, type TlsMaterial, watchTlsFiles } from "@knarr/daemon/tls-files.ts";
 import type { ClientCas } from "./authn/build.ts";
+import { keepAuthenticationConfigMap } from "./bootstrap/authentication-config-map.ts";
 import { keepKubernetesService } from "./bootstrap/kubernetes-service.ts";
 import { keepSystemObjects } from "./bootstrap/system-objects.ts";
 import { buildServer, type ServerParts } from "./build-server.ts";
@@ -79,6 +80,7 @@ async function runLoops(
     repair: (stop) => runServiceRepair({ services, ips, ports, clock, log }, stop),
     systemObjects: (stop) =>
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
+    authenticationConfigMap: (stop) => keepAuthenticationConfigMap(tools, config, stop),
     rbac: (stop) => keepBootstrapPolicy({ resources, clock, log }, started.done("rbac/bootstrap-roles"), stop),
     fairUse: (stop) => runFairUse(parts, tools, stop),
     kubernetesService: (stop) => keepKubernetesService(service, started.done("bootstrap-controller"), stop),

@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { TestPki } from "@knarr/testkit/test-pki.ts";
 import { exportJWK, SignJWT } from "jose";
 import { type CallOptions, type Json, useApiserver } from "./api-harness.ts";
@@ -200,4 +201,20 @@ test("tokens of every issuer that the flags name are good; the first signs", asy
   const reviewed = await h.create("/apis/authentication.k8s.io/v1/tokenreviews", review);
   assert.equal(reviewed.status.authenticated, true);
   assert.equal(reviewed.status.user.username, "system:serviceaccount:default:robot");
+});
+
+test("extension API servers find in a ConfigMap how to tell who asks them", async () => {
+  const path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+  const deadlineMs = Date.now() + 60_000;
+  let answer = await h.call("GET", path);
+  // Written by a loop of its own soon after the start.
+  while (answer.status === 404 && Date.now() < deadlineMs) {
+    await sleep(100);
+    answer = await h.call("GET", path);
+  }
+  const { data } = answer.body;
+  assert.equal(data["requestheader-client-ca-file"], pki.caCert);
+  assert.equal(data["requestheader-allowed-names"], '["front-proxy-client"]');
+  assert.equal(data["requestheader-username-headers"], '["X-Remote-User"]');
+  assert.match(data["client-ca-file"], /BEGIN CERTIFICATE/);
 });
