@@ -90,7 +90,11 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
   const plugins = createPlugins(
     { enabled: config.enableAdmissionPlugins, disabled: config.disableAdmissionPlugins },
     await readPluginConfigurations(config.admissionControlConfigFile),
-    { clock, storageOf: (ref) => resources.storageOf(ref) },
+    {
+      clock,
+      storageOf: (ref) => resources.storageOf(ref),
+      findKind: (apiVersion, kind) => resources.ofKind(apiVersion, kind)?.descriptor.ref,
+    },
   );
   const env = buildEnvironment({
     config,

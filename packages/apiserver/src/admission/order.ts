@@ -17,10 +17,15 @@ import { createEventRateLimit } from "./event-rate-limit.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
+import {
+  createOwnerReferencesPermissionEnforcement,
+  type FindKind,
+} from "./owner-references-permission-enforcement.ts";
 import { persistentVolumeClaimResize } from "./persistent-volume-claim-resize.ts";
 import type { AdmissionPlugin } from "./plugin.ts";
 import { createPodNodeSelector } from "./pod-node-selector.ts";
 import { createPodSecurity } from "./pod-security/pod-security.ts";
+import { podTopologyLabels } from "./pod-topology-labels.ts";
 import { priority } from "./priority.ts";
 import {
   alwaysAdmit,
@@ -39,6 +44,7 @@ import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
 /** What plugins are made with. */
 export interface PluginTools {
   readonly clock: Clock;
+  readonly findKind: FindKind;
   readonly storageOf: (ref: ResourceRef<unknown>) => ResourceStorage;
 }
 
@@ -70,6 +76,11 @@ export const orderedPlugins: readonly OrderedPlugin[] = [
   off(extendedResourceToleration),
   on(defaultStorageClass),
   on(storageObjectInUseProtection),
+  {
+    name: "OwnerReferencesPermissionEnforcement",
+    defaultOn: false,
+    create: (_document, { findKind }) => createOwnerReferencesPermissionEnforcement(findKind),
+  },
   on(persistentVolumeClaimResize),
   on(runtimeClass),
   on(certificateApproval),
@@ -77,6 +88,7 @@ export const orderedPlugins: readonly OrderedPlugin[] = [
   on(certificateSubjectRestriction),
   on(defaultIngressClass),
   off(denyServiceExternalIps),
+  on(podTopologyLabels),
   // MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook
   {
     name: "ResourceQuota",

@@ -14,8 +14,10 @@ import { defaultIngressClass } from "./default-ingress-class.ts";
 import { defaultStorageClass } from "./default-storage-class.ts";
 import { createEventRateLimit } from "./event-rate-limit.ts";
 import { admitWith } from "./fake-admission.ts";
+import { createOwnerReferencesPermissionEnforcement } from "./owner-references-permission-enforcement.ts";
 import { persistentVolumeClaimResize } from "./persistent-volume-claim-resize.ts";
 import { createPodNodeSelector } from "./pod-node-selector.ts";
+import { podTopologyLabels } from "./pod-topology-labels.ts";
 import { alwaysDeny, denyServiceExternalIps, extendedResourceToleration } from "./rare.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { storageObjectInUseProtection } from "./storage-object-in-use-protection.ts";
@@ -274,8 +276,64 @@ test("rare plugins refuse and add what they are for", async () => {
   assert.equal((await admitWith(alwaysDeny, { ref: core.pods, object: gpu })).code, 403);
 });
 
+test("podTopologyLabels copies zone and region to pods and bindings, and overwrites nothing", async () => {
+  const labels = { "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r", other: "x" };
+  const found = [existing(core.nodes, { metadata: { name: "n1", labels } })];
+  const admit = async (subresource: string, given: KubeObject) =>
+    (await admitWith(podTopologyLabels, { ref: core.pods, subresource, object: given }, found)).object?.metadata.labels;
+  const binding = object({ target: { kind: "Node", name: "n1" } });
+  const copied = { "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r" };
+  assert.deepEqual(await admit("binding", binding), copied);
+  const own = object({ metadata: { labels: { "topology.kubernetes.io/zone": "b" } }, spec: { nodeName: "n1" } });
+  assert.deepEqual(await admit("", own), { ...copied, "topology.kubernetes.io/zone": "b" });
+  assert.equal(await admit("", pod({})), undefined);
+});
+
+describe("ownerReferencesPermissionEnforcement", () => {
+  const plugin = createOwnerReferencesPermissionEnforcement((_apiVersion, kind) =>
+    kind === "Node" ? core.nodes : undefined,
+  );
+  const granting = (...verbs: string[]): Authorizer => ({
+    authorize: (asked) => {
+      const what = asked.kind === "resource" ? `${asked.verb} ${asked.resource}/${asked.subresource}` : "";
+      return { verdict: verbs.includes(what) ? "allowed" : "no-opinion", reason: "" };
+    },
+  });
+  const owned = (...ownerReferences: Any[]) => object({ metadata: { name: "x", ownerReferences } });
+  const owner = (more: Any = {}) => ({ apiVersion: "v1", kind: "Node", name: "n", uid: "u", ...more });
+  const write = async (now: KubeObject, before: KubeObject | undefined, authorizer: Authorizer) => {
+    const request =
+      before === undefined
+        ? ({ ref: core.configmaps, object: now } as const)
+        : ({ operation: "UPDATE", ref: core.configmaps, object: now, oldObject: before } as const);
+    return (await admitWith(plugin, request, [], authorizer)).refusal;
+  };
+  test("wants delete on what gets another owner", async () => {
+    assert.match(
+      (await write(owned(owner()), owned(), granting())) ?? "",
+      /cannot set an ownerRef on a resource you can't delete/,
+    );
+    assert.equal(await write(owned(owner()), owned(), granting("delete configmaps/")), undefined);
+    assert.equal(await write(owned(owner()), undefined, granting()), undefined);
+    assert.equal(await write(owned(owner()), owned(owner()), granting()), undefined);
+  });
+  test("wants finalizers of an owner that is blocked", async () => {
+    const blocking = owned(owner({ blockOwnerDeletion: true }));
+    assert.match(
+      (await write(blocking, undefined, granting())) ?? "",
+      /cannot set blockOwnerDeletion if an ownerReference/,
+    );
+    assert.equal(await write(blocking, undefined, granting("update nodes/finalizers")), undefined);
+    const unknown = owned(owner({ kind: "Ghost", blockOwnerDeletion: true }));
+    assert.match(
+      (await write(unknown, undefined, granting())) ?? "",
+      /cannot find RESTMapping for APIVersion v1 Kind Ghost/,
+    );
+  });
+});
+
 test("createPlugins() follows the flags, in upstream's order", () => {
-  const tools = { clock: systemClock, storageOf: () => ({}) as never };
+  const tools = { clock: systemClock, findKind: () => undefined, storageOf: () => ({}) as never };
   const names = (enabled: string[], disabled: string[]) =>
     createPlugins({ enabled, disabled }, new Map(), tools).map((plugin) => plugin.name);
   const defaults = names([], []);

@@ -93,6 +93,9 @@ function assign(pod: Pod, binding: Binding, node: string, nowMs: number): "write
   }
   if ((spec.schedulingGates?.length ?? 0) > 0) throw refuse(`pod ${name} has non-empty .spec.schedulingGates`);
   spec.nodeName = node;
+  // Admission may have put labels on the binding (PodTopologyLabels); what the pod says itself stays.
+  const labels = binding.metadata?.labels;
+  if (labels !== undefined) pod.metadata = { ...pod.metadata, labels: { ...labels, ...pod.metadata?.labels } };
   const annotations = binding.metadata?.annotations;
   if (annotations !== undefined)
     pod.metadata = { ...pod.metadata, annotations: { ...pod.metadata?.annotations, ...annotations } };
