@@ -19,6 +19,14 @@ export const flags = {
     help: "resolvers for all other names; those of --resolv-conf when empty; none to have none",
     placeholder: "address[:port]",
   }),
+  stubDomain: listFlag({
+    help: "a private domain and its name servers; repeatable",
+    placeholder: "domain=address[:port][+address...]",
+  }),
+  localLink: stringFlag({
+    help: "make a dummy link of this name that holds the --listen addresses: a server for its node alone",
+    placeholder: "name",
+  }),
   resolvConf: stringFlag({
     help: "where the host's resolvers stand",
     default: "/etc/resolv.conf",
@@ -39,6 +47,10 @@ export interface Config {
   readonly zone: string;
   /** undefined: those of the file. */
   readonly upstreams: readonly Upstream[] | undefined;
+  /** Domain -> its servers. */
+  readonly stubDomains: ReadonlyMap<string, readonly Upstream[]>;
+  /** "" for none. */
+  readonly localLink: string;
   readonly resolvConf: string;
   readonly ttlSeconds: number;
   readonly cacheTtlMs: number;
@@ -70,6 +82,8 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
     listen: values.listen.map((text) => parseAddress("--listen", text, 53)),
     zone,
     upstreams: upstreamsOf(values.upstream),
+    stubDomains: stubDomainsOf(values.stubDomain, zone),
+    localLink: localLinkOf(values.localLink),
     resolvConf: values.resolvConf,
     ttlSeconds: Math.round(values.ttlMs / 1000),
     cacheTtlMs: values.cacheTtlMs,
@@ -83,6 +97,37 @@ function upstreamsOf(texts: readonly string[]): Config["upstreams"] {
   if (texts.length === 0) return undefined;
   if (texts.length === 1 && texts[0] === "none") return [];
   return texts.map((text) => parseAddress("--upstream", text, 53));
+}
+
+function stubDomainsOf(texts: readonly string[], zone: string): Config["stubDomains"] {
+  const domains = new Map<string, readonly Upstream[]>();
+  for (const text of texts) {
+    const [given = "", servers = "", ...rest] = text.split("=");
+    const domain = given.trim().toLowerCase().replace(/\.$/, "");
+    const refuse = (why: string) =>
+      new UsageError(`invalid value ${JSON.stringify(text)} for --stub-domain: ${why}, as in corp.example=10.1.2.3`);
+    if (rest.length > 0 || domain === "" || servers === "") throw refuse("must be a domain and its servers");
+    if (domain === zone || domain.endsWith(`.${zone}`)) throw refuse("must not lie in the cluster's domain");
+    try {
+      encodeName(domain);
+    } catch (error) {
+      throw refuse((error as Error).message);
+    }
+    domains.set(
+      domain,
+      servers.split("+").map((server) => parseAddress("--stub-domain", server, 53)),
+    );
+  }
+  return domains;
+}
+
+function localLinkOf(name: string): string {
+  if (name !== "" && !/^[A-Za-z][\w.-]{0,14}$/.test(name)) {
+    throw new UsageError(
+      `invalid value ${JSON.stringify(name)} for --local-link: must be a link's name, 15 characters`,
+    );
+  }
+  return name;
 }
 
 /** "10.0.0.1", "10.0.0.1:53", ":53", "[fd00::1]:53", "fd00::1". */

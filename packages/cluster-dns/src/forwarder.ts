@@ -32,6 +32,8 @@ export interface ForwarderOptions {
   /** For the whole answer; clients give up after 5 s. */
   readonly deadlineMs: number;
   readonly maxConcurrent: number;
+  /** Ends checks in the background. */
+  readonly signal?: AbortSignal;
   /** Told of each try, for metrics. */
   readonly onExchange?: (upstream: string, outcome: "ok" | "failed", seconds: number) => void;
   readonly onCache?: (outcome: "hit" | "miss") => void;
@@ -49,10 +51,14 @@ export class ForwardError extends Error {
 
 interface Server extends Upstream {
   failures: number;
+  /** Is being asked in the background until it answers again. */
+  checked: boolean;
 }
 
-/** From the second failure in a row on, a server is asked only when no better one is left. */
+/** From the second failure in a row on, a server is asked only when no better one is left, until it answers a check. */
 const FAILURES_TO_DISTRUST = 2;
+/** Source: CoreDNS' forward plugin, health_check */
+const CHECK_INTERVAL_MS = 500;
 
 export class Forwarder {
   readonly #options: ForwarderOptions;
@@ -75,7 +81,7 @@ export class Forwarder {
   }
 
   setUpstreams(upstreams: readonly Upstream[]): void {
-    this.#servers = upstreams.map(({ host, port }) => ({ host, port, failures: 0 }));
+    this.#servers = upstreams.map(({ host, port }) => ({ host, port, failures: 0, checked: false }));
   }
 
   /** Rejects with a ForwardError, and nothing else. */
@@ -123,10 +129,38 @@ export class Forwarder {
         if (!(error instanceof UpstreamError || error instanceof MalformedMessageError)) throw error;
         server.failures++;
         lastError = error;
+        if (server.failures >= FAILURES_TO_DISTRUST) void this.#check(server);
       }
     }
     if (lastMessage !== undefined) return lastMessage;
     throw new ForwardError("no upstream resolver answered", rcodes.SERVFAIL, lastError);
+  }
+
+  /** Asks a distrusted server for the root's name servers until it says anything, so that no client has to find out. */
+  async #check(server: Server): Promise<void> {
+    if (server.checked) return;
+    server.checked = true;
+    const { clock, signal, tryTimeoutMs } = this.#options;
+    const name = encodeName("");
+    const question = { name, key: name.toString("latin1"), type: types.NS, class: 1, flags: 0, dnssecOk: false };
+    try {
+      while (server.failures >= FAILURES_TO_DISTRUST && this.#servers.includes(server) && signal?.aborted !== true) {
+        await clock.sleep(CHECK_INTERVAL_MS, signal);
+        try {
+          await this.#exchange(server, question, tryTimeoutMs);
+          server.failures = 0;
+          this.#options.log.info({ upstream: server.host }, "upstream resolver answers again");
+        } catch (error) {
+          // Still silent: the next round asks again.
+          if (!(error instanceof UpstreamError || error instanceof MalformedMessageError)) throw error;
+        }
+      }
+    } catch (error) {
+      // The sleep was cut short by the end of the process; anything else is a bug, and must not go unseen.
+      if (signal?.aborted !== true) throw error;
+    } finally {
+      server.checked = false;
+    }
   }
 
   /** Random, the distrusted ones last. */

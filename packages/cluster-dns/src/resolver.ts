@@ -8,18 +8,19 @@ import { CLASS_IN, flagBits, HEADER_BYTES, rcodes, types } from "./core/codes.ts
 import { decodeMessage, encodeQuery, type Message, type ResourceRecord } from "./core/message.ts";
 import { parseQuery, type Query } from "./core/query.ts";
 import type { Zone } from "./core/zone.ts";
-import { ForwardError, type Forwarder, type Question } from "./forwarder.ts";
+import { ForwardError, type Question } from "./forwarder.ts";
+import type { Forwarders } from "./forwarders.ts";
 
 /** An alias of an alias of an alias ... is a mistake or an attack. */
 const MAX_ALIASES = 8;
 
 export class Resolver {
   readonly #zone: Zone;
-  readonly #forwarder: Forwarder;
+  readonly #forwarders: Forwarders;
 
-  constructor(zone: Zone, forwarder: Forwarder) {
+  constructor(zone: Zone, forwarders: Forwarders) {
     this.#zone = zone;
-    this.#forwarder = forwarder;
+    this.#forwarders = forwarders;
   }
 
   /** undefined when there is nothing to say. The promise never rejects for what a client or an upstream did. */
@@ -47,7 +48,7 @@ export class Resolver {
       return answerRecords(query, { rcode: rcodes.REFUSED, authoritative: false }, limit);
     }
     try {
-      const found = await this.#forwarder.lookup(questionOf(query));
+      const found = await this.#forwarders.of(query).lookup(questionOf(query));
       return answerRecords(query, { ...found, ...metaOf(found), authoritative: false }, limit);
     } catch (error) {
       return answerRecords(query, { rcode: rcodeOf(error), authoritative: false }, limit);
@@ -77,7 +78,9 @@ export class Resolver {
       }
       try {
         const found =
-          answer.kind === "answer" ? decodeMessage(answer.bytes) : await this.#forwarder.lookup(questionOf(next));
+          answer.kind === "answer"
+            ? decodeMessage(answer.bytes)
+            : await this.#forwarders.of(next).lookup(questionOf(next));
         const meta = { ...metaOf(found), authoritative: true };
         const { authorities } = found;
         return answerRecords(query, { ...meta, answers: [...answers, ...found.answers], authorities }, limit);

@@ -10,6 +10,7 @@ import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
 import { serveHealth } from "@knarr/daemon/health-server.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
+import { openLocalLink } from "./adapters/local-link.ts";
 import { DnsMetrics } from "./adapters/metrics.ts";
 import { watchResolvConf, withoutSelf } from "./adapters/resolv-conf.ts";
 import { listenTcp } from "./adapters/tcp-server.ts";
@@ -19,6 +20,7 @@ import { answerRefusal } from "./core/answer.ts";
 import { rcodes } from "./core/codes.ts";
 import { Zone } from "./core/zone.ts";
 import { Forwarder } from "./forwarder.ts";
+import { Forwarders } from "./forwarders.ts";
 import { Resolver } from "./resolver.ts";
 import { ZoneFeed } from "./zone-feed.ts";
 
@@ -31,17 +33,26 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
   const client = new Client(rest, { userAgent: "knarr-cluster-dns/v1.36.0" });
   const zone = new Zone({ zone: config.zone, ttlSeconds: config.ttlSeconds });
   const metrics = new DnsMetrics(`${config.zone}.`, { cached: () => forwarder.cached });
-  const forwarder = new Forwarder({
+  const forwarderOptions = {
     clock,
     log,
+    signal,
     cache: { maxEntries: config.cacheSize, maxPositiveMs: config.cacheTtlMs, maxNegativeMs: config.cacheTtlMs },
     tryTimeoutMs: TRY_TIMEOUT_MS,
     deadlineMs: DEADLINE_MS,
     maxConcurrent: config.maxConcurrent,
-    onExchange: (to, outcome, seconds) => metrics.forwards.observe({ to, outcome }, seconds),
-    onCache: (outcome) => (outcome === "hit" ? metrics.cacheHits : metrics.cacheMisses).inc(),
-  });
-  const handle = guard(new Resolver(zone, forwarder), metrics, context);
+    onExchange: (to: string, outcome: "ok" | "failed", seconds: number) =>
+      metrics.forwards.observe({ to, outcome }, seconds),
+    onCache: (outcome: "hit" | "miss") => (outcome === "hit" ? metrics.cacheHits : metrics.cacheMisses).inc(),
+  };
+  const forwarder = new Forwarder(forwarderOptions);
+  const stubs = new Map<string, Forwarder>();
+  for (const [domain, servers] of config.stubDomains) {
+    const stub = new Forwarder(forwarderOptions);
+    stub.setUpstreams(withoutSelf(servers, config.listen));
+    stubs.set(domain, stub);
+  }
+  const handle = guard(new Resolver(zone, new Forwarders(forwarder, stubs)), metrics, context);
   const wildcards = new Set(["0.0.0.0", "::"]);
   const ownAddresses = config.listen.map((at) => at.host).filter((host) => !wildcards.has(host));
   const feed = new ZoneFeed({ client, zone, zoneName: config.zone, ownAddresses, clock, log });
@@ -68,7 +79,18 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     };
     tasks[`tcp ${at.host}:${at.port}`] = async (s) => (await listenTcp({ ...at, handle, log, signal: s })).closed;
   }
-  await runGroup(signal, tasks);
+  const closeLink =
+    config.localLink === ""
+      ? undefined
+      : await openLocalLink(
+          config.localLink,
+          config.listen.map((at) => at.host),
+        );
+  try {
+    await runGroup(signal, tasks);
+  } finally {
+    await closeLink?.();
+  }
 }
 
 /** The servers' edge: counts, and turns a bug in one answer into SERVFAIL for it instead of an end for all. */

@@ -11,6 +11,7 @@ import { withoutSelf } from "../src/adapters/resolv-conf.ts";
 import { listenTcp } from "../src/adapters/tcp-server.ts";
 import { listenUdp } from "../src/adapters/udp-server.ts";
 import { Forwarder } from "../src/forwarder.ts";
+import { Forwarders } from "../src/forwarders.ts";
 import { Resolver } from "../src/resolver.ts";
 import { answerText, questionBytes, zoneFixture } from "../src/testing/zone-fixture.ts";
 import { FakeUpstream } from "./fake-upstream.ts";
@@ -25,7 +26,16 @@ const forwarder = new Forwarder({
   deadlineMs: 2_000,
   maxConcurrent: 50,
 });
-const resolver = new Resolver(zoneFixture(), forwarder);
+const stub = new Forwarder({
+  clock: systemClock,
+  log: silentLogger(),
+  cache: { maxEntries: 100, maxPositiveMs: 0, maxNegativeMs: 0 },
+  tryTimeoutMs: 100,
+  deadlineMs: 2_000,
+  maxConcurrent: 50,
+  signal: stop.signal,
+});
+const resolver = new Resolver(zoneFixture(), new Forwarders(forwarder, new Map([["corp.example", stub]])));
 const client = new Client({ timeout: 4000, tries: 1 });
 let port = 0;
 
@@ -127,6 +137,35 @@ test("an upstream's NXDOMAIN and SERVFAIL are handed on", async () => {
   upstream.answer = (name) => ({ rcode: name.startsWith("no") ? 3 : 2 });
   assert.equal(answerText(await askUdp(questionBytes("no.example.org. A"))).rcode, "NXDOMAIN");
   assert.equal(answerText(await askUdp(questionBytes("broken.example.org. A"))).rcode, "SERVFAIL");
+});
+
+test("names of a stub domain are asked of its own servers, whose silence is noticed and whose return too", async () => {
+  const own = await new FakeUpstream().start();
+  const spare = await new FakeUpstream().start();
+  own.answer = () => ({ addresses: ["192.0.2.77"] });
+  stub.setUpstreams([{ host: "127.0.0.1", port: own.port }]);
+  assert.deepEqual(await client.resolve4("git.corp.example"), ["192.0.2.77"]);
+  assert.deepEqual(await client.resolve4("CORP.example"), ["192.0.2.77"]);
+  upstream.answer = () => ({ addresses: ["192.0.2.1"] });
+  assert.deepEqual(await client.resolve4("notcorp.example"), ["192.0.2.1"]);
+  own.answer = () => ({ silent: true });
+  spare.answer = () => ({ addresses: ["192.0.2.78"] });
+  stub.setUpstreams([
+    { host: "127.0.0.1", port: own.port },
+    { host: "127.0.0.1", port: spare.port },
+  ]);
+  const questionsOf = (server: FakeUpstream) => server.asked.filter((asked) => asked.includes("corp")).length;
+  while (!own.asked.includes("udp .")) assert.deepEqual(await client.resolve4("git.corp.example"), ["192.0.2.78"]);
+  // Distrusted now: only checks go there.
+  const before = questionsOf(own);
+  for (let i = 0; i < 10; i++) await client.resolve4("git.corp.example");
+  assert.equal(questionsOf(own), before);
+  own.answer = () => ({ addresses: ["192.0.2.77"] });
+  const deadline = Date.now() + 20_000;
+  while ((await client.resolve4("git.corp.example"))[0] !== "192.0.2.77")
+    assert.ok(Date.now() < deadline, "trusted again");
+  own.stop();
+  spare.stop();
 });
 
 test("without any upstream other names are REFUSED", async () => {

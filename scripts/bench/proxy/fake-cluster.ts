@@ -1,7 +1,8 @@
 /**
- * An API server as far as kube-proxy looks: lists and watches of Services, EndpointSlices and one Node, from memory. So
+ * An API server as far as kube-proxy and cluster-dns look: lists and watches of Services, EndpointSlices and so on, from memory. So
  * many Services that making them in a real one would take most of the benchmark's time.
  */
+import { writeFileSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Service } from "../../../packages/api/src/generated/types/core-v1.ts";
@@ -47,6 +48,20 @@ export function sliceOf(index: number, port: number, addresses?: readonly string
   };
 }
 
+/** It asks for nobody's name, but the daemons want a file. */
+export function writeKubeconfig(server: string, path: string): string {
+  const content = {
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name: "bench", cluster: { server } }],
+    contexts: [{ name: "bench", context: { cluster: "bench", user: "bench" } }],
+    users: [{ name: "bench", user: {} }],
+    "current-context": "bench",
+  };
+  writeFileSync(path, JSON.stringify(content));
+  return path;
+}
+
 export interface FakeCluster {
   readonly url: string;
   /** Sends a changed slice to whoever watches. */
@@ -61,6 +76,7 @@ export async function startFakeCluster(services: number): Promise<FakeCluster> {
     "/api/v1/services": () => all.map(serviceOf),
     "/apis/discovery.k8s.io/v1/endpointslices": () => all.map((i) => sliceOf(i, 8080)),
     "/api/v1/nodes": () => [node],
+    "/api/v1/namespaces": () => [{ metadata: { name: "bench", resourceVersion: "1" } }],
   };
   const watchers = new Map<string, Set<ServerResponse>>();
   const server = createServer((request, response) => {
@@ -104,6 +120,7 @@ function sendInitialEvents(response: ServerResponse, pathname: string, items: re
     "/api/v1/services": "Service",
     "/apis/discovery.k8s.io/v1/endpointslices": "EndpointSlice",
     "/api/v1/nodes": "Node",
+    "/api/v1/namespaces": "Namespace",
   };
   const object = {
     kind: kinds[pathname],

@@ -1,5 +1,5 @@
 /** What `npm run bench:proxy` measures, each part in the network namespace in which it is called. */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
@@ -12,7 +12,7 @@ import type { PlanOptions } from "../../../packages/kube-proxy/src/core/plan-ser
 import type { ServiceView } from "../../../packages/kube-proxy/src/core/planned-port.ts";
 import { IptablesTool } from "../../../packages/netfilter/src/iptables-tool.ts";
 import { ChildDaemon } from "../../../packages/testkit/src/child-daemon.ts";
-import { clusterIpOf, type FakeCluster, serviceOf, sliceOf, startFakeCluster } from "./fake-cluster.ts";
+import { clusterIpOf, serviceOf, sliceOf, startFakeCluster, writeKubeconfig } from "./fake-cluster.ts";
 
 export const modes = ["nftables", "iptables-legacy", "iptables-nft"] as const;
 export type BenchMode = (typeof modes)[number];
@@ -92,7 +92,7 @@ export async function daemon(services: number, changes: number): Promise<DaemonF
     args: [
       PROXY,
       `--master=${cluster.url}`,
-      `--kubeconfig=${kubeconfigFor(cluster)}`,
+      `--kubeconfig=${writeKubeconfig(cluster.url, `/run/bench-proxy-${process.pid}.conf`)}`,
       "--hostname-override=node-1",
     ].concat("--proxy-mode=nftables", "--conntrack-max-per-core=0", "--healthz-bind-address="),
     ready: () =>
@@ -128,21 +128,6 @@ export async function daemon(services: number, changes: number): Promise<DaemonF
     await proxy.stop();
     await cluster.stop();
   }
-}
-
-/** The fake API server asks for nobody's name, but the daemon wants a file. */
-function kubeconfigFor(cluster: FakeCluster): string {
-  const path = `/run/bench-proxy-${process.pid}.conf`;
-  const content = {
-    apiVersion: "v1",
-    kind: "Config",
-    clusters: [{ name: "bench", cluster: { server: cluster.url } }],
-    contexts: [{ name: "bench", context: { cluster: "bench", user: "bench" } }],
-    users: [{ name: "bench", user: {} }],
-    "current-context": "bench",
-  };
-  execFileSync("tee", [path], { input: JSON.stringify(content), stdio: ["pipe", "ignore", "inherit"] });
-  return path;
 }
 
 export interface ConnectFigures {
