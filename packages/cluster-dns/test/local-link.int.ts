@@ -19,7 +19,7 @@ if (await isolatedTest(import.meta)) {
   });
 
   test("openLocalLink() leaves others' links alone", async () => {
-    await assert.rejects(openLocalLink("lo", ["169.254.20.10"]), /belongs to someone else/);
+    await assert.rejects(openLocalLink("lo", ["169.254.20.10"]), /was not made here/);
     assert.doesNotMatch(ip("addr"), /169\.254/);
   });
 }
