@@ -181,6 +181,36 @@ test("Informer opens a new watch when a stream that had bookmarks falls silent",
   await until("a:1>6");
 });
 
+test("Informer goes on when its token expires in the middle of a watch, and waits while there is no better one", async () => {
+  let generation = 1;
+  let accepted = 1;
+  client = new Client(
+    { server: server.url, token: async () => `token-${generation}`, refreshToken: () => generation++ },
+    { clock },
+  );
+  server.handler = (request, response) => {
+    if (request.headers.authorization !== `Bearer token-${accepted}`) {
+      return json(response, 401, status(401, "Unauthorized"));
+    }
+    const list = isStreamingList(request);
+    response.write(
+      list ? line("ADDED", configMap("a", accepted)) + bookmark(accepted, true) : line("ADDED", configMap("b", 9)),
+    );
+  };
+  const { informer, until } = start();
+  await until("+a@1");
+  accepted = 4;
+  server.cut();
+  await until("+b@9");
+  assert.deepEqual(
+    informer
+      .list()
+      .map(({ metadata }) => metadata.name)
+      .sort(),
+    ["a", "b"],
+  );
+});
+
 test("Informer waits as long as 429 asks, and does not list again for it", async () => {
   let refused = 0;
   server.handler = (request, response) => {

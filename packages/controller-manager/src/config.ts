@@ -169,41 +169,6 @@ export const flags = {
   namespaceSyncPeriodMs: durationFlag({ help: "how often a namespace that can't go is tried again", default: "5m" }),
 } as const;
 
-/** Upstream's flags that mean nothing here. */
-export const ignoredFlags: readonly string[] = [
-  "--authentication-kubeconfig",
-  "--authorization-kubeconfig",
-  "--authentication-skip-lookup",
-  "--authentication-token-webhook-cache-ttl",
-  "--authorization-webhook-cache-authorized-ttl",
-  "--authorization-webhook-cache-unauthorized-ttl",
-  "--requestheader-client-ca-file",
-  "--requestheader-allowed-names",
-  "--requestheader-extra-headers-prefix",
-  "--requestheader-group-headers",
-  "--requestheader-username-headers",
-  "--cluster-name",
-  "--cert-dir",
-  "--cidr-allocator-type",
-  "--cloud-provider",
-  "--configure-cloud-routes",
-  "--controller-start-interval",
-  "--flex-volume-plugin-dir",
-  "--kube-api-burst",
-  "--kube-api-content-type",
-  "--kube-api-qps",
-  "--leader-elect-resource-lock",
-  "--leader-migration-config",
-  "--enable-leader-migration",
-  "--permit-port-sharing",
-  "--permit-address-sharing",
-  "--pv-recycler-timeout-increment-hostpath",
-  "--tls-cipher-suites",
-  "--tls-min-version",
-  "--tls-sni-cert-key",
-  "--http2-max-streams-per-connection",
-];
-
 export type Config = FlagValues<typeof flags>;
 
 /** Checks what concerns several flags. Throws UsageError. */
