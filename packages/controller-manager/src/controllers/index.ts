@@ -30,6 +30,7 @@ import { persistentVolumeProtectionController } from "./persistentvolume-protect
 import { persistentVolumeClaimProtectionController } from "./persistentvolumeclaim-protection.ts";
 import { podGarbageCollectorController } from "./pod-garbage-collector.ts";
 import { replicasetController, replicationcontrollerController } from "./replicaset.ts";
+import { resourceClaimController } from "./resource-claim.ts";
 import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisherController } from "./root-ca-publisher.ts";
 import { serviceCidrController } from "./service-cidr.ts";
@@ -78,6 +79,7 @@ export const controllers: readonly Controller[] = [
   persistentVolumeClaimProtectionController,
   persistentVolumeProtectionController,
   volumeAttributesClassProtectionController,
+  resourceClaimController,
   resourceQuotaController,
   namespaceController,
   podGarbageCollectorController,

@@ -14,8 +14,6 @@ export const absentControllers: readonly string[] = [
   "device-taint-eviction-controller",
   "kube-apiserver-serving-clustertrustbundle-publisher-controller",
   "podcertificaterequest-cleaner-controller",
-  "resourceclaim-controller",
-  "resource-claim-controller",
   "selinux-warning-controller",
   "storage-version-migrator-controller",
   "storageversion-garbage-collector-controller",
