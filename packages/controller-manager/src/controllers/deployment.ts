@@ -25,6 +25,7 @@ import {
 import { sameJson } from "../core/canonical-json.ts";
 import { desiredReplicas, REVISION_ANNOTATION } from "../core/deployment-math.ts";
 import { planDeployment, type ReplicaSetStep } from "../core/deployment-plan.ts";
+import { planRollback } from "../core/deployment-rollback.ts";
 import { hasProgressDeadline, withCondition } from "../core/deployment-status.ts";
 import { sameTemplate } from "../core/template-hash.ts";
 import { claimObjects } from "./claim-objects.ts";
@@ -126,6 +127,14 @@ class DeploymentController {
         orphans: orphansIn(this.#replicaSets, deployment.metadata.namespace ?? ""),
       },
     );
+    const rollback = isSteady(deployment) ? planRollback(deployment, replicaSets) : undefined;
+    if (rollback !== undefined) {
+      const { type, reason, message } = rollback.event;
+      await client.update(apps.deployments, rollback.deployment, { signal });
+      this.#recorder.event(deployment, type, reason, message);
+      // What was asked for is now in the spec; its event brings us back.
+      return done;
+    }
     const plan = planDeployment({
       deployment,
       replicaSets,
@@ -225,6 +234,11 @@ class DeploymentController {
     if (sameJson(status, deployment.status)) return;
     await this.#context.client.update(apps.deployments, { ...deployment, status }, { subresource: "status", signal });
   }
+}
+
+/** Neither paused nor on its way out. */
+function isSteady({ metadata, spec }: Deployment): boolean {
+  return spec?.paused !== true && metadata.deletionTimestamp === undefined;
 }
 
 function selectsEverything({ spec }: Deployment): boolean {

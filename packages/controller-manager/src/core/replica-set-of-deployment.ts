@@ -15,7 +15,7 @@ import {
 import { POD_TEMPLATE_HASH_LABEL, templateHash } from "./template-hash.ts";
 
 /** Annotations of the Deployment that are its own affair. */
-const NOT_COPIED: ReadonlySet<string> = new Set([
+export const NOT_COPIED: ReadonlySet<string> = new Set([
   "kubectl.kubernetes.io/last-applied-configuration",
   REVISION_ANNOTATION,
   REVISION_HISTORY_ANNOTATION,
