@@ -44,6 +44,104 @@ spec:
   "wrong.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: Wrong_Name}\nspec:\n  containers: [{name: main}]\n",
   "unknown.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndatum: {a: b}\n",
   "nokind.yaml": "apiVersion: v1\nmetadata: {name: x}\n",
+  "rich.yaml": `apiVersion: v1
+kind: Pod
+metadata:
+  name: rich
+  labels: {app: rich, tier: a}
+  annotations: {note: short, long: "${"x".repeat(200)}"}
+spec:
+  nodeName: node-1
+  priorityClassName: high
+  nodeSelector: {disk: ssd}
+  securityContext: {seccompProfile: {type: RuntimeDefault}}
+  tolerations: [{key: a, operator: Equal, value: b, effect: NoSchedule}, {operator: Exists}]
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: rich}}}]
+  readinessGates: [{conditionType: example.com/ready}]
+  initContainers: [{name: first, image: 'busybox:1', command: [sh, -c, "echo\\nhi"]}]
+  containers:
+  - name: main
+    image: example.com/main:1
+    args: [serve, --port=80]
+    ports: [{containerPort: 80, name: http}, {containerPort: 53, protocol: UDP}]
+    resources: {limits: {cpu: 500m, memory: 128Mi}, requests: {cpu: 100m}}
+    envFrom: [{configMapRef: {name: settings}}, {secretRef: {name: token, optional: true}, prefix: T_}]
+    env:
+    - {name: PLAIN, value: x}
+    - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}
+    - {name: SECRET, valueFrom: {secretKeyRef: {name: token, key: password}}}
+    - {name: CONFIG, valueFrom: {configMapKeyRef: {name: settings, key: color, optional: true}}}
+    livenessProbe: {httpGet: {path: /live, port: http}, periodSeconds: 5}
+    readinessProbe: {exec: {command: [test, -f, /ready]}}
+    startupProbe: {tcpSocket: {port: 80}}
+    volumeMounts: [{name: data, mountPath: /data}, {name: settings, mountPath: /etc/settings, readOnly: true, subPath: color}]
+  volumes:
+  - {name: data, emptyDir: {}}
+  - {name: settings, configMap: {name: settings}}
+  - {name: token, secret: {secretName: token}}
+  - {name: host, hostPath: {path: /tmp}}
+  - {name: claim, persistentVolumeClaim: {claimName: data}}
+  - {name: info, downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}}
+`,
+  "many.yaml": `apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: db, image: db}]}}
+  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template: {metadata: {labels: {app: agent}}, spec: {nodeSelector: {a: b}, containers: [{name: agent, image: agent}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress, Egress]
+  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}, {ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}], ports: [{port: 80}]}]
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /tmp/disk}, storageClassName: manual}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}, storageClassName: manual}
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: fast, annotations: {a: b}}
+provisioner: example.com/disk
+parameters: {type: ssd}
+mountOptions: [noatime]
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: limits}
+spec: {limits: [{type: Container, max: {memory: 1Gi}}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: nginx}
+spec: {controller: example.com/ingress}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: slice, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [10.1.2.3], conditions: {ready: true}, nodeName: node-1, targetRef: {kind: Pod, name: one}}]
+ports: [{name: "", port: 8080, protocol: TCP}]
+`,
   "env.txt": "A=1\n# comment\nB=two words\n",
   "plain.txt": "hello\n",
 };
@@ -290,6 +388,48 @@ export const cases: readonly Case[] = [
     "kustomize .",
   ].map(line),
   { line: "version --client", differs: "its own version, and no kustomize of its own" },
+  // --- describing
+  ...[
+    "apply -f rich.yaml",
+    "apply -f many.yaml",
+    "describe pod rich",
+    "describe pod one",
+    "describe pods",
+    "describe deploy web",
+    "describe svc web",
+    "describe svc kubernetes",
+    "describe node node-1",
+    "describe cm settings",
+    "describe secret token",
+    "describe sa robot",
+    "describe ns default",
+    "describe quota q",
+    "describe limits limits",
+    "describe sts db",
+    "describe ds agent",
+    "describe job once",
+    "describe cronjob often",
+    "describe hpa web",
+    "describe pdb pdb",
+    "describe pc high",
+    "describe netpol deny",
+    "describe ing ing",
+    "describe ingressclass nginx",
+    "describe pv disk",
+    "describe pvc data",
+    "describe sc fast",
+    "describe role reader",
+    "describe clusterrole seer",
+    "describe rolebinding rb",
+    "describe clusterrolebinding crb",
+    "describe endpointslice slice",
+    "describe lease nope",
+    "describe pod ric",
+    "describe pod nope",
+    "describe",
+    "delete -f many.yaml --wait=false",
+    "delete pod rich --grace-period=0 --force",
+  ].map(line),
   // --- deleting
   ...[
     "delete cm settings --dry-run=server",

@@ -23,6 +23,7 @@ interface Outcome {
   readonly code: number;
 }
 
+const TIME = "2026-01-02T03:04:05Z";
 let etcds: TestEtcd[] = [];
 let servers: TestApiserver[] = [];
 let folder = "";
@@ -40,10 +41,24 @@ before(async () => {
   for (const server of servers) {
     const client = new Client(server.admin);
     await client.create(core.serviceaccounts, { metadata: { name: "default", namespace: "default" } });
-    await client.create(core.nodes, {
+    const node = await client.create(core.nodes, {
       metadata: { name: "node-1", labels: { "kubernetes.io/hostname": "node-1" } },
       spec: { podCIDR: "10.244.0.0/24" },
     });
+    const quantities = { cpu: "4", memory: "8Gi", pods: "110", "ephemeral-storage": "100Gi" };
+    const conditions = [
+      {
+        type: "Ready",
+        status: "True",
+        reason: "KubeletReady",
+        message: "ready",
+        lastHeartbeatTime: TIME,
+        lastTransitionTime: TIME,
+      },
+    ];
+    const addresses = [{ type: "InternalIP", address: "192.0.2.10" }];
+    const status = { ...node.status, capacity: quantities, allocatable: quantities, conditions, addresses };
+    await client.update(core.nodes, { ...node, status }, { subresource: "status" });
     client.close();
   }
 });
@@ -117,6 +132,8 @@ function settle(text: string): string {
     .replace(/(\s)\d+[smhd](\d+[sm])?(?=\s|$)/g, "$1AGE")
     .replace(/10\.(9\d|1[01]\d)\.\d+\.\d+/g, "CLUSTERIP")
     .replace(/(CLUSTERIP|CLUSTER-IP) +/g, "$1 ")
+    .replace(/kube-api-access-\w{5}/g, "kube-api-access-XXXXX")
+    .replace(/(TargetPort: +|192\.0\.2\.\d:|192\.\d+\.\d+\.\d+:)\d{4,5}/g, "$1PORT")
     .replace(/X509SHA256=[0-9a-f]+/g, "X509SHA256=HASH")
     .replace(/\/tmp\/knarr-apiserver-\w+/g, "SERVERFOLDER")
     .replace(/AGE +/g, "AGE ")

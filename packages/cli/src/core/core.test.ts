@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { humanDuration } from "@knarr/api/human-duration.ts";
 import { printerOf } from "../print.ts";
-import { renderLines } from "./lines.ts";
 import { parseManifests } from "./manifests.ts";
 import { listOf, objectName, renderJson, renderYaml } from "./output.ts";
 import { type DiscoveredResource, ResourceMapper } from "./resource-mapper.ts";
 import { deploymentRolloutStatus } from "./rollout-status.ts";
 import { parseSelection } from "./selection.ts";
+import { tabAlign } from "./tab-align.ts";
 import { cellText, renderTable } from "./table.ts";
 
 const resource = (resource: string, kind: string, more: Partial<DiscoveredResource> = {}): DiscoveredResource => ({
@@ -201,14 +201,8 @@ for (const [seconds, want] of [
     assert.equal(humanDuration(seconds * 1000), want));
 }
 
-test("renderLines() aligns values and stands several below each other", () => {
-  assert.equal(
-    renderLines([
-      ["Name", "web"],
-      ["Labels", ["a=1", "b=2"]],
-    ]),
-    "Name:    web\nLabels:  a=1\n         b=2\n",
-  );
+test("tabAlign() makes a column of neighbouring lines with the cell, two blanks apart", () => {
+  assert.equal(tabAlign("a:\t1\nlong:\t2\nplain\nb:\tc\td\n"), "a:     1\nlong:  2\nplain\nb:  c  d\n");
 });
 
 test("renderTable() keeps later rows in the columns of the earlier ones when given their widths", () => {

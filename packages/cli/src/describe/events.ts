@@ -5,7 +5,6 @@ import type { Event } from "@knarr/api/generated/types/core-v1.ts";
 import { humanDuration } from "@knarr/api/human-duration.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { Client } from "@knarr/client/client.ts";
-import { renderTable } from "../core/table.ts";
 
 export async function eventsOf(client: Client, object: KubeObject, signal: AbortSignal): Promise<readonly Event[]> {
   const { namespace, name, uid } = object.metadata;
@@ -32,15 +31,14 @@ export function ageOfEvent(event: Event, nowMs: number): string {
   return count > 1 ? `${last} (x${count} over ${humanDuration(nowMs - first)})` : last;
 }
 
+/** With tabs between the cells: the description lays them out with the rest. */
 export function renderEvents(events: readonly Event[], nowMs: number): string {
-  if (events.length === 0) return "Events:  <none>\n";
-  const rows = events.map((event) => {
-    const age = ageOfEvent(event, nowMs);
-    const from = event.source?.component ?? event.reportingComponent ?? "";
-    return [event.type ?? "", event.reason ?? "", age, from, (event.message ?? "").trim()];
+  if (events.length === 0) return "Events:\t<none>\n";
+  const lines = events.map((event) => {
+    const from = event.source?.component ?? "";
+    const reporter = from === "" ? (event.reportingComponent ?? "") : from;
+    return `  ${event.type}\t${event.reason}\t${ageOfEvent(event, nowMs)}\t${reporter}\t${(event.message ?? "").trim()}\n`;
   });
-  const table = renderTable([["----", "------", "----", "----", "-------"], ...rows], {
-    headings: ["Type", "Reason", "Age", "From", "Message"],
-  });
-  return `Events:\n${table.replace(/^/gm, "  ").trimEnd()}\n`;
+  const head = "  Type\tReason\tAge\tFrom\tMessage\n  ----\t------\t----\t----\t-------\n";
+  return `Events:\n${head}${lines.join("")}`;
 }

@@ -1,43 +1,39 @@
 /** Any object as nested labelled lines: what describe shows for kinds without a description of their own. */
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
-import { type Line, pairs, renderLines } from "../core/lines.ts";
+import type { Description } from "./description.ts";
 
-export function metadataLines(object: KubeObject): Line[] {
-  const { name, namespace, labels, annotations } = object.metadata;
-  // What apply remembers repeats the object itself.
-  const { "kubectl.kubernetes.io/last-applied-configuration": _applied, ...shown } = annotations ?? {};
-  return [
-    ["Name", name],
-    ...(namespace === undefined ? [] : [["Namespace", namespace] as const]),
-    ["Labels", pairs(labels)],
-    ["Annotations", pairs(shown, ": ")],
-  ];
+/** Shown at the top, or of no use to a reader. Source: kubectl/pkg/describe: the generic describer */
+const HIDDEN = ["name", "namespace", "labels", "annotations", "managedFields"];
+
+export function describeGeneric(out: Description, object: KubeObject): void {
+  const { apiVersion, kind, metadata, ...rest } = object as KubeObject & Record<string, unknown>;
+  out.head(object, ["namespace", "labels", "annotations"]);
+  const shown = Object.fromEntries(Object.entries(metadata).filter(([field]) => !HIDDEN.includes(field)));
+  fields(out, { apiVersion, kind, metadata: shown, ...rest }, 0);
 }
 
-export function describeGeneric(object: KubeObject): string {
-  const { apiVersion, kind, metadata: _metadata, ...rest } = object as KubeObject & Record<string, unknown>;
-  const head = renderLines([...metadataLines(object), ["API Version", apiVersion], ["Kind", kind]]);
-  return head + renderFields(rest, 0);
-}
-
-/** `fieldName` reads "Field Name". */
+/** `podCIDRs` reads "Pod CID Rs" in kubectl; so it does here. */
 function titleOf(field: string): string {
-  return field.replace(/([a-z0-9])([A-Z])/g, "$1 $2").replace(/^./, (c) => c.toUpperCase());
+  return field
+    .replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2")
+    .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
+    .replace(/^./, (c) => c.toUpperCase())
+    .replace(/^Api Version$/, "API Version");
 }
 
-function renderFields(fields: Readonly<Record<string, unknown>>, depth: number): string {
-  const indent = "  ".repeat(depth);
-  let text = "";
-  for (const [field, value] of Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))) {
+function fields(out: Description, values: Readonly<Record<string, unknown>>, level: number): void {
+  for (const [field, value] of Object.entries(values).sort(([a], [b]) => (titleOf(a) < titleOf(b) ? -1 : 1))) {
     if (Array.isArray(value)) {
-      text += `${indent}${titleOf(field)}:\n`;
+      out.line(level, `${titleOf(field)}:`);
       for (const item of value) {
-        text += isFields(item) ? renderFields(item, depth + 1) : `${indent}  ${String(item)}\n`;
+        if (isFields(item)) fields(out, item, level + 1);
+        else out.line(level + 1, String(item));
       }
-    } else if (isFields(value)) text += `${indent}${titleOf(field)}:\n${renderFields(value, depth + 1)}`;
-    else text += `${indent}${titleOf(field)}:  ${String(value)}\n`;
+    } else if (isFields(value)) {
+      out.line(level, `${titleOf(field)}:`);
+      fields(out, value, level + 1);
+    } else out.field(level, titleOf(field), String(value));
   }
-  return text;
 }
 
 function isFields(value: unknown): value is Readonly<Record<string, unknown>> {

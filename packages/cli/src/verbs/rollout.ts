@@ -12,7 +12,7 @@ import {
   statefulSetRolloutStatus,
 } from "../core/rollout-status.ts";
 import { renderTable } from "../core/table.ts";
-import { renderTemplate } from "../describe/pod-template.ts";
+import { renderTemplate } from "../describe/pod.ts";
 import { type FoundObject, findObjects, forEachFound, getObject } from "../find-objects.ts";
 import { addFileFlags, duration, integer, onByDefault, type SelectOptions } from "../flags.ts";
 import { LAST_APPLIED } from "../last-applied.ts";
