@@ -1,7 +1,7 @@
 /** Makes the plugins that are in force from the flags and the AdmissionConfiguration. */
 import { UsageError } from "@knarr/daemon/flags.ts";
 import type { PluginConfigurations } from "./admission-configuration.ts";
-import { orderedPlugins, type PluginTools } from "./order.ts";
+import { notOffered, orderedPlugins, type PluginTools } from "./order.ts";
 import type { AdmissionPlugin } from "./plugin.ts";
 
 export interface PluginSelection {
@@ -16,7 +16,12 @@ export function checkPluginNames({ enabled, disabled }: PluginSelection): void {
     ["enable-admission-plugins", enabled],
     ["disable-admission-plugins", disabled],
   ] as const) {
-    const unknown = names.find((name) => !known.includes(name));
+    // What is not here can be left out, but not had.
+    const taken = flag === "disable-admission-plugins" ? [...known, ...notOffered] : known;
+    const unknown = names.find((name) => !taken.includes(name));
+    if (unknown !== undefined && notOffered.includes(unknown)) {
+      throw new UsageError(`${flag} plugin ${JSON.stringify(unknown)} is not offered by this server`);
+    }
     if (unknown !== undefined) {
       throw new UsageError(`${flag} plugin ${JSON.stringify(unknown)} is unknown; known are ${known.join(", ")}`);
     }

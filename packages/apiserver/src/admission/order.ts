@@ -98,3 +98,15 @@ export const orderedPlugins: readonly OrderedPlugin[] = [
   },
   off(alwaysDeny),
 ];
+
+/** Upstream's other plugins, whose names people's flags may have. */
+export const notOffered: readonly string[] = [
+  "NamespaceAutoProvision",
+  "ImagePolicyWebhook",
+  "PodTolerationRestriction",
+  "ClusterTrustBundleAttest",
+  "MutatingAdmissionPolicy",
+  "MutatingAdmissionWebhook",
+  "ValidatingAdmissionPolicy",
+  "ValidatingAdmissionWebhook",
+];

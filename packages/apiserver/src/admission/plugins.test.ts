@@ -347,5 +347,7 @@ test("createPlugins() follows the flags, in upstream's order", () => {
     "TaintNodesByCondition",
   ]);
   assert.throws(() => checkPluginNames({ enabled: ["Nobody"], disabled: [] }), /plugin "Nobody" is unknown/);
+  assert.throws(() => checkPluginNames({ enabled: ["ImagePolicyWebhook"], disabled: [] }), /is not offered/);
+  checkPluginNames({ enabled: [], disabled: ["ImagePolicyWebhook"] });
   assert.throws(() => checkPluginNames({ enabled: ["Priority"], disabled: ["Priority"] }), /overlapped/);
 });

@@ -32,6 +32,22 @@ const standard = new Set([
   ...["services.nodeports", "services.loadbalancers"],
 ]);
 
+const valueless = ["BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "Terminating"];
+const conflicting = [
+  ["BestEffort", "NotBestEffort"],
+  ["Terminating", "NotTerminating"],
+];
+const podCompute = ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+
+/** Whether a scope says anything about a resource. Source: helper.IsResourceQuotaScopeValidForResource */
+function mayScope(scope: string, name: string): boolean {
+  if (scope === "BestEffort") return name === "pods";
+  if (scope === "VolumeAttributesClass") {
+    return name === "persistentvolumeclaims" || name === "requests.storage";
+  }
+  return !scopes.includes(scope) || name === "pods" || podCompute.includes(name);
+}
+
 function validateList(errors: FieldErrors, path: string, list: ResourceList | undefined): void {
   for (const [name, amount] of Object.entries(list ?? {})) {
     const at = `${path}[${name}]`;
@@ -64,13 +80,31 @@ export const resourceQuotaKind = defineKind<ResourceQuota>({
   },
   validate(errors, quota) {
     validateList(errors, "spec.hard", quota.spec?.hard);
-    for (const scope of quota.spec?.scopes ?? []) {
-      if (!scopes.includes(scope)) errors.invalid("spec.scopes", quota.spec?.scopes, "unsupported scope");
+    const hard = Object.keys(quota.spec?.hard ?? {}).sort();
+    const misapplied = (scope: string) => hard.filter((name) => standard.has(name) && !mayScope(scope, name));
+    const given = quota.spec?.scopes ?? [];
+    for (const scope of given) {
+      if (!scopes.includes(scope)) errors.invalid("spec.scopes", given, "unsupported scope");
+      for (const _ of misapplied(scope)) errors.invalid("spec.scopes", given, "unsupported scope applied to resource");
+    }
+    for (const pair of conflicting) {
+      if (pair.every((scope) => given.includes(scope))) errors.invalid("spec.scopes", given, "conflicting scopes");
     }
     for (const requirement of quota.spec?.scopeSelector?.matchExpressions ?? []) {
       const path = "spec.scopeSelector.matchExpressions";
       if (!scopes.includes(requirement.scopeName))
         errors.invalid(`${path}.scopeName`, requirement.scopeName, "unsupported scope");
+      for (const _ of misapplied(requirement.scopeName)) {
+        errors.invalid(path, requirement, "unsupported scope applied to resource");
+      }
+      if (valueless.includes(requirement.scopeName) && requirement.operator !== "Exists") {
+        errors.invalid(
+          `${path}.operator`,
+          requirement.operator,
+          "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, " +
+            "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
+        );
+      }
       const values = requirement.values ?? [];
       if (["In", "NotIn"].includes(requirement.operator)) {
         if (values.length === 0) {

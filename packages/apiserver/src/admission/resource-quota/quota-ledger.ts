@@ -92,6 +92,7 @@ export class QuotaLedger {
     const { limited, clock } = this.#tools;
     let running: readonly ResourceQuota[] = quotas.map(({ quota }) => quota);
     const charged: Waiter[] = [];
+    const refused: { readonly waiter: Waiter; readonly error: unknown }[] = [];
     for (const waiter of batch) {
       const { attributes } = waiter;
       const evaluator = evaluatorFor(attributes.ref.group, attributes.ref.resource);
@@ -103,7 +104,7 @@ export class QuotaLedger {
           running = after;
         }
       } catch (error) {
-        waiter.settle(error);
+        refused.push({ waiter, error });
       }
     }
     const collided = await this.#write(quotas, running);
@@ -117,6 +118,26 @@ export class QuotaLedger {
       const name = first?.quota.metadata.name ?? "";
       for (const waiter of charged) waiter.settle(statusErrors.staleVersion(core.resourcequotas, name));
     }
+    await this.#settleRefused(refused, quotas, retries);
+  }
+
+  /** The cache may not know yet what was given back: nobody is refused for that. */
+  async #settleRefused(
+    refused: readonly { readonly waiter: Waiter; readonly error: unknown }[],
+    quotas: readonly StoredQuota[],
+    retries: number,
+  ): Promise<void> {
+    if (refused.length === 0) return;
+    const current = retries === RETRIES ? await this.#reread(quotas) : quotas;
+    const isNew =
+      current.length !== quotas.length || current.some((one, i) => one.stored.revision !== quotas[i]?.stored.revision);
+    if (!isNew) for (const { waiter, error } of refused) waiter.settle(error);
+    else
+      await this.#settleAll(
+        refused.map(({ waiter }) => waiter),
+        current,
+        retries - 1,
+      );
   }
 
   /** Writes what changed; those that somebody else wrote meanwhile. */
