@@ -314,6 +314,20 @@ const table: readonly { name: string; object: Manifest; want: readonly string[] 
       "endpoints[1].addresses: Required value: must contain at least 1 address",
     ],
   },
+  {
+    name: "a quota with scopes that contradict each other, and one that says nothing of Services",
+    object: {
+      apiVersion: "v1",
+      kind: "ResourceQuota",
+      metadata: { name: "q" },
+      spec: { hard: { services: "1" }, scopes: ["Terminating", "NotTerminating"] },
+    },
+    want: [
+      'spec.scopes: Invalid value: ["Terminating","NotTerminating"]: unsupported scope applied to resource',
+      'spec.scopes: Invalid value: ["Terminating","NotTerminating"]: unsupported scope applied to resource',
+      'spec.scopes: Invalid value: ["Terminating","NotTerminating"]: conflicting scopes',
+    ],
+  },
 ];
 
 for (const { name, object, want } of table) {
