@@ -7,11 +7,17 @@ import { X509Certificate } from "node:crypto";
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 /** Chains are short; a longer one is a loop. */
 const MAX_DEPTH = 8;
+const MAX_REMEMBERED = 10_000;
 
 export class CaBundle {
   #cas: readonly X509Certificate[] = [];
   /** Answers for the current CAs. */
   #known = new WeakMap<X509Certificate, boolean>();
+  /**
+   * Fingerprints of certificates whose chain was seen whole. A TLS session that is resumed brings the certificate without
+   * the intermediates; it was begun with them, by this very process.
+   */
+  readonly #vouched = new Set<string>();
 
   constructor(pem = "") {
     if (pem !== "") this.load(pem);
@@ -23,14 +29,19 @@ export class CaBundle {
     if (cas.length === 0) throw new Error("no certificate in PEM form");
     this.#cas = cas;
     this.#known = new WeakMap();
+    this.#vouched.clear();
   }
 
   /** Whether the chain of a certificate that the TLS layer has verified ends in one of these CAs. */
   vouchesFor(certificate: X509Certificate): boolean {
     const known = this.#known.get(certificate);
     if (known !== undefined) return known;
-    const vouched = this.#search(certificate);
+    const vouched = this.#vouched.has(certificate.fingerprint256) || this.#search(certificate);
     this.#known.set(certificate, vouched);
+    if (vouched) {
+      if (this.#vouched.size >= MAX_REMEMBERED) this.#vouched.clear();
+      this.#vouched.add(certificate.fingerprint256);
+    }
     return vouched;
   }
 
