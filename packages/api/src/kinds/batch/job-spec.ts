@@ -1,13 +1,17 @@
 /** Job specs, of Jobs and of the templates in CronJobs. Source: k8s.io/kubernetes/pkg/apis/batch */
+import { isDns1123Subdomain } from "@knarr/apimachinery/name-validation.ts";
 import type { JobSpec, PodFailurePolicy } from "../../generated/types/batch-v1.ts";
 import { usableSelector } from "../../usable-selector.ts";
 import { validateNonNegative, validateOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { validateLabelSelector } from "../../validation/object-meta.ts";
 import { validatePodTemplate } from "../core/pod-spec/validate.ts";
+import { validateSuccessPolicy } from "./success-policy.ts";
 
 const maxInt32 = 2147483647;
 const maxIndexes = 100_000;
+const maxExitCodes = 255;
+const maxManagedBy = 63;
 
 /** Mutates: what a Job gets and the template of a CronJob does not. */
 export function defaultJobSpec(spec: JobSpec): void {
@@ -26,7 +30,8 @@ export function defaultJobSpec(spec: JobSpec): void {
 function validateFailurePolicy(errors: FieldErrors, path: string, policy: PodFailurePolicy, spec: JobSpec): void {
   const rules = policy.rules ?? [];
   if (rules.length > 20) errors.tooMany(`${path}.rules`, rules.length, 20);
-  const names = new Set((spec.template.spec?.containers ?? []).map((c) => c.name));
+  const { containers = [], initContainers = [] } = spec.template.spec ?? {};
+  const names = new Set([...containers, ...initContainers].map((c) => c.name));
   for (const [i, rule] of rules.entries()) {
     const at = `${path}.rules[${i}]`;
     validateOneOf(errors, `${at}.action`, rule.action, ["Count", "FailIndex", "FailJob", "Ignore"]);
@@ -44,6 +49,7 @@ function validateFailurePolicy(errors: FieldErrors, path: string, policy: PodFai
     validateOneOf(errors, `${at}.onExitCodes.operator`, exit.operator, ["In", "NotIn"]);
     if ((exit.values ?? []).length === 0)
       errors.invalid(`${at}.onExitCodes.values`, exit.values, "at least one value is required");
+    validateExitValues(errors, `${at}.onExitCodes.values`, exit.values ?? []);
     if (exit.containerName !== undefined && !names.has(exit.containerName)) {
       errors.invalid(
         `${at}.onExitCodes.containerName`,
@@ -57,12 +63,28 @@ function validateFailurePolicy(errors: FieldErrors, path: string, policy: PodFai
   }
 }
 
+/** In ascending order, each once. */
+function validateExitValues(errors: FieldErrors, path: string, values: readonly number[]): void {
+  if (values.length > maxExitCodes) errors.tooMany(path, values.length, maxExitCodes);
+  const seen = new Set<number>();
+  for (const [i, value] of values.entries()) {
+    if (seen.has(value)) errors.duplicate(`${path}[${i}]`, value);
+    seen.add(value);
+  }
+  if (values.some((value, i) => i > 0 && value < (values[i - 1] ?? 0))) {
+    errors.invalid(path, values, "must be ordered");
+  }
+}
+
 function validateIndexed(errors: FieldErrors, path: string, spec: JobSpec): void {
   validateOneOf(errors, `${path}.completionMode`, spec.completionMode, ["Indexed", "NonIndexed"]);
   if (spec.completionMode !== "Indexed") {
     for (const field of ["backoffLimitPerIndex", "maxFailedIndexes"] as const) {
       if (spec[field] !== undefined)
         errors.invalid(`${path}.${field}`, spec[field], "requires indexed completion mode");
+    }
+    if (spec.successPolicy !== undefined) {
+      errors.invalid(`${path}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
     }
     return;
   }
@@ -80,6 +102,21 @@ function validateIndexed(errors: FieldErrors, path: string, spec: JobSpec): void
   if (spec.maxFailedIndexes !== undefined && spec.maxFailedIndexes > spec.completions) {
     errors.invalid(`${path}.maxFailedIndexes`, spec.maxFailedIndexes, "must be less than or equal to completions");
   }
+  if (spec.maxFailedIndexes !== undefined && spec.backoffLimitPerIndex === undefined) {
+    errors.required(`${path}.backoffLimitPerIndex`, "when maxFailedIndexes is specified");
+  }
+  if (spec.successPolicy !== undefined) validateSuccessPolicy(errors, `${path}.successPolicy`, spec);
+}
+
+/** Source: IsDomainPrefixedPath; KEP-4368 */
+function validateManagedBy(errors: FieldErrors, path: string, name: string): void {
+  if (name.length > maxManagedBy) errors.tooLong(path, maxManagedBy);
+  const slash = name.indexOf("/");
+  if (slash <= 0 || slash === name.length - 1) {
+    errors.invalid(path, name, `must be a domain-prefixed path (such as "acme.io/foo")`);
+    return;
+  }
+  errors.invalidAll(path, name, isDns1123Subdomain(name.slice(0, slash)));
 }
 
 const counts = [
@@ -103,6 +140,7 @@ export function validateJobSpec(errors: FieldErrors, path: string, spec: JobSpec
     const supported = spec.podFailurePolicy === undefined ? ["Failed", "TerminatingOrFailed"] : ["Failed"];
     validateOneOf(errors, `${path}.podReplacementPolicy`, spec.podReplacementPolicy, supported);
   }
+  if (spec.managedBy !== undefined) validateManagedBy(errors, `${path}.managedBy`, spec.managedBy);
   validatePodTemplate(errors, `${path}.template`, spec.template);
   const policy = spec.template.spec?.restartPolicy;
   if (policy !== "OnFailure" && policy !== "Never") {

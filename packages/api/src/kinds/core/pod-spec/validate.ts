@@ -11,6 +11,7 @@ import { validatePodLevelResources } from "./resources.ts";
 import { validateAffinity, validateTolerations, validateTopologySpread } from "./scheduling.ts";
 import { validatePodSecurityContext } from "./security.ts";
 import { validateVolumes } from "./volumes.ts";
+import { validateOperatingSystem } from "./windows.ts";
 
 const maxInt32 = 2147483647;
 const dnsPolicies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
@@ -146,6 +147,7 @@ export function validatePodSpec(errors: FieldErrors, path: string, spec: PodSpec
     if ((spec.os.name ?? "") === "") errors.required(`${path}.os.name`, "cannot be empty");
     else validateOneOf(errors, `${path}.os`, spec.os.name, ["linux", "windows"]);
   }
+  validateOperatingSystem(errors, path, spec);
 }
 
 function validateResourceClaims(errors: FieldErrors, path: string, spec: PodSpec): Set<string> {
