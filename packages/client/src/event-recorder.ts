@@ -1,6 +1,7 @@
 /**
  * Records core/v1 Events about objects in the background. Never throws and never makes its caller wait: events are
- * queued (1000 at most, then the newest are dropped), aggregated and limited, and written one after the other.
+ * queued (1000 at most unless told otherwise, then the newest are dropped), aggregated and limited, and written one after
+ * the other, or by several writers where many are about different objects.
  */
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Event, ObjectReference } from "@knarr/api/generated/types/core-v1.ts";
@@ -19,6 +20,10 @@ export interface EventRecorderOptions {
   readonly host?: string | undefined;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Events that may wait; 1000 when absent. */
+  readonly maxQueued?: number;
+  /** Requests under way at once; 1 when absent. */
+  readonly writers?: number;
 }
 
 const MAX_QUEUED = 1000;
@@ -41,7 +46,7 @@ export class EventRecorder {
 
   /** `about` is an object with apiVersion and kind (an informer's have them), or a reference to one. */
   event(about: KubeObject | ObjectReference, type: "Normal" | "Warning", reason: string, message: string): void {
-    if (this.#queue.length >= MAX_QUEUED) {
+    if (this.#queue.length >= (this.#options.maxQueued ?? MAX_QUEUED)) {
       this.#dropped++;
       return;
     }
@@ -80,13 +85,20 @@ export class EventRecorder {
   }
 
   async #writeAll(): Promise<void> {
-    for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
-      const plan = this.#correlator.plan(event, this.#options.clock.now());
-      if (plan.kind !== "drop") await this.#write(plan);
+    while (this.#queue.length > 0) {
+      const count = Math.min(this.#options.writers ?? 1, this.#queue.length);
+      await Promise.all(Array.from({ length: count }, () => this.#writeQueued()));
     }
     if (this.#dropped > 0) {
       this.#options.log.warn({ dropped: this.#dropped }, "events dropped, the queue was full");
       this.#dropped = 0;
+    }
+  }
+
+  async #writeQueued(): Promise<void> {
+    for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
+      const plan = this.#correlator.plan(event, this.#options.clock.now());
+      if (plan.kind !== "drop") await this.#write(plan);
     }
   }
 

@@ -25,6 +25,8 @@ export interface InformerOptions<T> {
   readonly indexers?: Indexers<T> | undefined;
   /** Keeps metadata.managedFields, which otherwise are dropped to save memory. */
   readonly keepManagedFields?: boolean | undefined;
+  /** Makes of each object what is kept; must leave apiVersion, kind and metadata's name, namespace and versions. */
+  readonly transform?: ((object: T) => T) | undefined;
   /** Objects have apiVersion, kind and metadata and nothing else. */
   readonly metadataOnly?: boolean | undefined;
   readonly clock?: Clock | undefined;
@@ -168,7 +170,7 @@ export class Informer<T extends KubeObject> {
     object.apiVersion ??= apiVersionOf(this.ref);
     object.kind ??= this.ref.kind;
     if (this.#options.keepManagedFields !== true) delete object.metadata.managedFields;
-    return deepFreeze(object);
+    return deepFreeze(this.#options.transform === undefined ? object : this.#options.transform(object));
   }
 
   #startResync(clock: Clock): () => void {
@@ -222,7 +224,7 @@ export class InformerSet {
   /** The informer for these arguments, made at the first call; later calls may add indexers. Runs if the set does. */
   informer<T extends KubeObject>(
     ref: ResourceRef<T>,
-    options: Pick<InformerOptions<T>, "namespace" | "labelSelector" | "fieldSelector" | "indexers"> = {},
+    options: Pick<InformerOptions<T>, "namespace" | "labelSelector" | "fieldSelector" | "indexers" | "transform"> = {},
   ): Informer<T> {
     const { namespace = "", labelSelector = "", fieldSelector = "", indexers } = options;
     const id = [ref.group, ref.version, ref.resource, namespace, labelSelector, fieldSelector].join("\0");

@@ -33,6 +33,8 @@ import { answerDecision, DECISIONS_PATH } from "./decision-handler.ts";
 import { createMetrics, type SchedulerMetrics } from "./metrics.ts";
 import { Scheduler } from "./scheduler.ts";
 
+/** One event per binding: they keep up with bindings, and a burst of them may wait. */
+const EVENTS = { writers: 8, maxQueued: 5000 } as const;
 const USER_AGENT = "kube-scheduler/v1.36.0 knarr";
 
 /** What the HTTPS port shows of the scheduler, while there is one. */
@@ -146,7 +148,7 @@ function makeScheduler(
     const component = schedulerNameOf(pod);
     let recorder = recorders.get(component);
     if (recorder === undefined) {
-      recorder = new EventRecorder({ client, component, clock, log });
+      recorder = new EventRecorder({ client, component, clock, log, ...EVENTS });
       recorders.set(component, recorder);
     }
     return recorder;

@@ -6,9 +6,13 @@ import type { Informer, InformerSet } from "@knarr/client/informer.ts";
 import type { ClusterEvent } from "../core/cluster-event.ts";
 import type { Lister, Listers } from "../core/listers.ts";
 import type { Scheduler } from "../scheduler.ts";
+import { slimNode, slimPod } from "./slim-objects.ts";
+
+const POD_OPTIONS = { fieldSelector: "status.phase!=Succeeded,status.phase!=Failed", transform: slimPod } as const;
+const NODE_OPTIONS = { transform: slimNode } as const;
 
 export function podInformer(informers: InformerSet) {
-  return informers.informer(core.pods, { fieldSelector: "status.phase!=Succeeded,status.phase!=Failed" });
+  return informers.informer(core.pods, POD_OPTIONS);
 }
 
 export function informerListers(informers: InformerSet): Listers {
@@ -38,7 +42,7 @@ export function informerListers(informers: InformerSet): Listers {
 
 /** Tells the scheduler of pods, nodes and the rest. */
 export function subscribe(informers: InformerSet, scheduler: Scheduler): void {
-  informers.informer(core.nodes).subscribe({
+  informers.informer(core.nodes, NODE_OPTIONS).subscribe({
     added: (node) => scheduler.onNode(undefined, node),
     updated: (old, node) => scheduler.onNode(old, node),
     deleted: (node) => scheduler.onNode(node, undefined),
