@@ -1,5 +1,7 @@
 /** pod-network's flags and the one Config made of them. */
+import { existsSync } from "node:fs";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import {
   boolFlag,
   durationFlag,
@@ -22,6 +24,11 @@ export const flags = {
     oneOf: ["bridge", "none"],
   }),
   cniConfDir: stringFlag({ help: "where the CNI configuration goes", default: "/etc/cni/net.d", placeholder: "path" }),
+  cniBinDir: listFlag({
+    help: "where the runtime finds CNI plugins; the bandwidth plugin is used when it is there",
+    default: ["/opt/cni/bin", "/usr/lib/cni"],
+    placeholder: "paths",
+  }),
   ipamDir: stringFlag({
     help: "where host-local keeps the addresses in use; its own default (/var/lib/cni/networks) when empty",
     placeholder: "path",
@@ -83,6 +90,7 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
     network: values.network as Config["network"],
     cniConfDir: values.cniConfDir,
     ipamDir: values.ipamDir,
+    bandwidth: values.cniBinDir.some((directory) => existsSync(join(directory, "bandwidth"))),
     bridge: values.bridge,
     mtu: values.mtu,
     tunnel: values.tunnel as Config["tunnel"],

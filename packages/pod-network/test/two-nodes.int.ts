@@ -21,11 +21,12 @@ interface TestNode {
   readonly name: string;
   readonly ip: string;
   readonly podCIDR: string;
+  readonly podCIDR6: string;
 }
 const nodes: readonly TestNode[] = [
-  { name: "n1", ip: "172.30.0.11", podCIDR: "10.244.0.0/24" },
-  { name: "n2", ip: "172.30.0.12", podCIDR: "10.244.1.0/24" },
-  { name: "n3", ip: "172.31.0.13", podCIDR: "10.244.2.0/24" },
+  { name: "n1", ip: "172.30.0.11", podCIDR: "10.244.0.0/24", podCIDR6: "fd00:244:0:1::/64" },
+  { name: "n2", ip: "172.30.0.12", podCIDR: "10.244.1.0/24", podCIDR6: "fd00:244:0:2::/64" },
+  { name: "n3", ip: "172.31.0.13", podCIDR: "10.244.2.0/24", podCIDR6: "fd00:244:0:3::/64" },
 ];
 const routers = { n1: "172.30.0.1", n2: "172.30.0.1", n3: "172.31.0.1" };
 
@@ -38,25 +39,31 @@ async function apply(node: string, members: readonly TestNode[] = nodes, tunnel 
   const input = {
     name: node,
     cniConfDir: confDir(node),
-    nodes: members.map(({ name, ip: address, podCIDR }) => ({
+    nodes: members.map(({ name, ip: address, podCIDR, podCIDR6 }) => ({
       metadata: { name },
-      spec: { podCIDR },
+      spec: { podCIDR, podCIDRs: [podCIDR, podCIDR6] },
       status: { addresses: [{ type: "InternalIP", address }] },
     })),
     options: {
-      clusterPrefixes: ["10.244.0.0/16"],
+      clusterPrefixes: ["10.244.0.0/16", "fd00:244::/48"],
       bridge: "cni0",
       mtu: 0,
       masquerade: true,
       tunnel,
       ipamDir: join(root, `ipam-${node}`),
+      bandwidth: false,
     },
   };
   await inside(node, process.execPath, script, JSON.stringify(input));
 }
 
+interface PodAddresses {
+  readonly ipv4: string;
+  readonly ipv6: string;
+}
+
 /** Makes a pod as a container runtime does: the plugins of the conflist, one after the other. */
-async function addPod(node: string, pod: string): Promise<string> {
+async function addPod(node: string, pod: string): Promise<PodAddresses> {
   ip("netns add", pod);
   const conflist = JSON.parse(readFileSync(join(confDir(node), "10-knarr.conflist"), "utf8"));
   const { cniVersion, name } = conflist;
@@ -71,7 +78,8 @@ async function addPod(node: string, pod: string): Promise<string> {
   const command = ["netns", "exec", node, join(plugins, "bridge")];
   const input = JSON.stringify({ ...conflist.plugins[0], cniVersion, name });
   const result = JSON.parse(execFileSync("ip", command, { env, input, encoding: "utf8" }));
-  return result.ips[0].address.replace(/\/.*$/, "");
+  const [ipv4 = "", ipv6 = ""] = result.ips.map((i: { address: string }) => i.address.replace(/\/.*$/, ""));
+  return { ipv4, ipv6 };
 }
 
 const peerScript = fileURLToPath(new URL("tcp-peer.ts", import.meta.url));
@@ -96,6 +104,7 @@ async function ask(namespace: string, address: string, bytes = 1): Promise<strin
 
 if (await isolatedTest(import.meta)) {
   let pods: Record<"p1" | "p2" | "p3", string>;
+  let pods6: Record<"p1" | "p2" | "p3", string>;
 
   before(async () => {
     root = mkdtempSync(join(tmpdir(), "knarr-pod-network-"));
@@ -120,7 +129,9 @@ if (await isolatedTest(import.meta)) {
     }
     await Promise.all(nodes.map(({ name }) => apply(name)));
     await serve("");
-    pods = { p1: await addPod("n1", "p1"), p2: await addPod("n2", "p2"), p3: await addPod("n3", "p3") };
+    const [p1, p2, p3] = [await addPod("n1", "p1"), await addPod("n2", "p2"), await addPod("n3", "p3")];
+    pods = { p1: p1.ipv4, p2: p2.ipv4, p3: p3.ipv4 };
+    pods6 = { p1: p1.ipv6, p2: p2.ipv6, p3: p3.ipv6 };
     await Promise.all(Object.keys(pods).map(serve));
   });
   after(() => {
@@ -148,6 +159,12 @@ if (await isolatedTest(import.meta)) {
       assert.equal(await ask(from, pods[to]), pods[from]);
     });
   }
+
+  test("pods reach each other over IPv6, which the tunnel carries between nodes that have IPv4 addresses only", async () => {
+    assert.equal(await ask("p1", pods6.p3), pods6.p1);
+    assert.equal(await ask("p3", pods6.p2), pods6.p3);
+    await ask("p1", pods6.p2, 1_000_000);
+  });
 
   test("nodes reach pods of other nodes", async () => {
     assert.equal(await ask("n1", pods.p2), "172.30.0.11");

@@ -9,7 +9,7 @@ interface JsonLink {
   readonly mtu: number;
   readonly address?: string;
   readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[];
-  readonly linkinfo?: { readonly info_data?: { readonly local?: string } };
+  readonly linkinfo?: { readonly info_data?: { readonly local?: string; readonly local6?: string } };
 }
 interface JsonRoute {
   readonly dst: string;
@@ -54,16 +54,21 @@ export async function readTunnel(signal: AbortSignal): Promise<ActualTunnel | un
   const all = await readJson<JsonLink>("ip", ["-details", "address", "show", "type", "vxlan"], signal);
   const link = all.find((l) => l.ifname === VXLAN_DEVICE);
   if (link === undefined) return undefined;
-  const neighbours = await readJson<JsonNeighbour>("ip", ["-4", "neigh", "show", "dev", VXLAN_DEVICE], signal);
+  const neighbours: JsonNeighbour[] = [];
+  for (const family of ["-4", "-6"]) {
+    const args = [family, "neigh", "show", "dev", VXLAN_DEVICE, "nud", "permanent"];
+    neighbours.push(...(await readJson<JsonNeighbour>("ip", args, signal)));
+  }
   const forwarding = await readJson<JsonNeighbour>("bridge", ["fdb", "show", "dev", VXLAN_DEVICE], signal);
   const pairs = (entries: readonly [key: string | undefined, value: string | undefined][]) =>
     new Map(entries.filter((e): e is [string, string] => e[0] !== undefined && e[1] !== undefined));
   return {
     hardwareAddress: link.address ?? "",
     mtu: link.mtu,
-    localIp: link.linkinfo?.info_data?.local ?? "",
+    localIp: link.linkinfo?.info_data?.local ?? link.linkinfo?.info_data?.local6 ?? "",
+    // The kernel's own link-local address is no concern of ours.
     innerAddresses: addressesOf(link)
-      .filter((address) => !address.includes(":"))
+      .filter((address) => !address.startsWith("fe80:"))
       .map((address) => address.replace(/\/.*$/, "")),
     neighbours: pairs(neighbours.map((n) => [n.dst, n.lladdr])),
     forwarding: pairs(forwarding.map((n) => [n.mac, n.dst])),

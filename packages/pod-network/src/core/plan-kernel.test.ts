@@ -27,7 +27,7 @@ const peer = { hardwareAddress: "02:4b:ac:1f:00:0c", innerAddress: "10.244.1.0",
 const wanted: Tunnel = {
   hardwareAddress: "02:4b:ac:1e:00:0b",
   localIp: "172.30.0.11",
-  innerAddress: "10.244.0.0",
+  innerAddresses: ["10.244.0.0"],
   mtu: 1450,
   peers: [peer],
 };
@@ -35,7 +35,7 @@ const asWanted: ActualTunnel = {
   hardwareAddress: wanted.hardwareAddress,
   mtu: 1450,
   localIp: wanted.localIp,
-  innerAddresses: [wanted.innerAddress],
+  innerAddresses: wanted.innerAddresses,
   neighbours: new Map([[peer.innerAddress, peer.hardwareAddress]]),
   forwarding: new Map([[peer.hardwareAddress, peer.nodeIp]]),
 };

@@ -63,20 +63,24 @@ export function planTunnelCommands(wanted: Tunnel | undefined, actual: ActualTun
     }
     if (existing.mtu !== wanted.mtu) ip.push(`link set ${VXLAN_DEVICE} mtu ${wanted.mtu}`);
   }
-  if (existing?.innerAddresses.includes(wanted.innerAddress) !== true) {
-    ip.push(`addr replace ${wanted.innerAddress}/32 dev ${VXLAN_DEVICE}`);
+  const whole = (address: string) => (address.includes(":") ? `${address}/128` : `${address}/32`);
+  for (const address of wanted.innerAddresses) {
+    if (existing?.innerAddresses.includes(address) === true) continue;
+    // Nobody else can have it, and until it is checked the kernel would not answer there.
+    const unchecked = address.includes(":") ? " nodad" : "";
+    ip.push(`addr replace ${whole(address)} dev ${VXLAN_DEVICE}${unchecked}`);
   }
   for (const address of existing?.innerAddresses ?? []) {
-    if (address !== wanted.innerAddress) ip.push(`addr del ${address}/32 dev ${VXLAN_DEVICE}`);
+    if (!wanted.innerAddresses.includes(address)) ip.push(`addr del ${whole(address)} dev ${VXLAN_DEVICE}`);
   }
-  const bridge: string[] = [];
+  const bridge = new Set<string>();
   for (const peer of wanted.peers) {
     if (existing?.neighbours.get(peer.innerAddress) !== peer.hardwareAddress) {
       const entry = `${peer.innerAddress} lladdr ${peer.hardwareAddress} dev ${VXLAN_DEVICE} nud permanent`;
       ip.push(`neigh replace ${entry}`);
     }
     if (existing?.forwarding.get(peer.hardwareAddress) !== peer.nodeIp) {
-      bridge.push(`fdb replace ${peer.hardwareAddress} dev ${VXLAN_DEVICE} dst ${peer.nodeIp} self permanent`);
+      bridge.add(`fdb replace ${peer.hardwareAddress} dev ${VXLAN_DEVICE} dst ${peer.nodeIp} self permanent`);
     }
   }
   for (const address of existing?.neighbours.keys() ?? []) {
@@ -85,7 +89,7 @@ export function planTunnelCommands(wanted: Tunnel | undefined, actual: ActualTun
   }
   for (const [hardwareAddress, nodeIp] of existing?.forwarding ?? []) {
     if (wanted.peers.some((peer) => peer.hardwareAddress === hardwareAddress)) continue;
-    bridge.push(`fdb del ${hardwareAddress} dev ${VXLAN_DEVICE} dst ${nodeIp} self`);
+    bridge.add(`fdb del ${hardwareAddress} dev ${VXLAN_DEVICE} dst ${nodeIp} self`);
   }
-  return { ip, bridge };
+  return { ip, bridge: [...bridge] };
 }

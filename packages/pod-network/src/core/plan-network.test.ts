@@ -11,6 +11,7 @@ const options: NetworkOptions = {
   masquerade: true,
   tunnel: "auto",
   ipamDir: "",
+  bandwidth: false,
 };
 const links: readonly Link[] = [
   { name: "eth1", mtu: 9000, addresses: ["192.168.7.1/24"] },
@@ -56,7 +57,7 @@ test("planNetwork() reaches a peer elsewhere through the tunnel, and makes room 
   assert.deepEqual(tunnel, {
     hardwareAddress: "02:4b:ac:1e:00:0b",
     localIp: "172.30.0.11",
-    innerAddress: "10.244.0.0",
+    innerAddresses: ["10.244.0.0"],
     mtu: 1350,
     peers: [{ hardwareAddress: "02:4b:ac:1f:00:0c", innerAddress: "10.244.1.0", nodeIp: "172.31.0.12" }],
   });
@@ -97,6 +98,59 @@ test("planNetwork() writes a conflist with the node's ranges, MTU and host ports
       { type: "portmap", capabilities: { portMappings: true }, snat: true },
     ],
   });
+});
+
+test("planNetwork() limits bandwidth when the plugin is there", () => {
+  const plugins = plan([], { bandwidth: true }).conflist.plugins as readonly { readonly type: string }[];
+  assert.deepEqual(
+    plugins.map(({ type }) => type),
+    ["bridge", "portmap", "bandwidth"],
+  );
+});
+
+function dualNode(name: string, ips: readonly string[], ...podCIDRs: string[]): Node {
+  const made = node(name, undefined, ...podCIDRs);
+  const addresses = ips.map((address) => ({ type: "InternalIP", address }));
+  return { ...made, status: { ...made.status, addresses } };
+}
+
+test("planNetwork() carries both families through one tunnel", () => {
+  const dual = node("node-1", "172.30.0.11", "10.244.0.0/24", "fd00:244::/64");
+  const far = node("node-2", "172.31.0.12", "10.244.1.0/24", "fd00:244:0:1::/64");
+  const result = planNetwork(dual, [dual, far], links, options);
+  assert.ok(!("notYet" in result));
+  assert.deepEqual(result.tunnel?.innerAddresses, ["10.244.0.0", "fd00:244::"]);
+  assert.deepEqual(
+    result.tunnel?.peers.map(({ innerAddress, nodeIp }) => [innerAddress, nodeIp]),
+    [
+      ["10.244.1.0", "172.31.0.12"],
+      ["fd00:244:0:1::", "172.31.0.12"],
+    ],
+  );
+  assert.deepEqual(
+    result.routes.map(({ device }) => device),
+    ["knarr-vxlan", "knarr-vxlan"],
+  );
+});
+
+test("planNetwork() tunnels between IPv6 addresses where there are no others, with room for their longer headers", () => {
+  const own6 = dualNode("node-1", ["2001:db8::11"], "fd00:244::/64");
+  const far = dualNode("node-2", ["2001:db8:1::12"], "fd00:244:0:1::/64");
+  const result = planNetwork(own6, [own6, far], [{ name: "eth0", mtu: 1500, addresses: ["2001:db8::11/64"] }], options);
+  assert.ok(!("notYet" in result));
+  assert.deepEqual([result.tunnel?.localIp, result.mtu], ["2001:db8::11", 1430]);
+});
+
+test("planNetwork() reaches a dual-stack peer on a link of ours directly in both families", () => {
+  const dual = dualNode("node-1", ["172.30.0.11", "2001:db8::11"], "10.244.0.0/24", "fd00:244::/64");
+  const near = dualNode("node-2", ["172.30.0.12", "2001:db8::12"], "10.244.1.0/24", "fd00:244:0:1::/64");
+  const all = [{ name: "eth0", mtu: 1500, addresses: ["172.30.0.11/24", "2001:db8::11/64"] }];
+  const result = planNetwork(dual, [dual, near], all, options);
+  assert.ok(!("notYet" in result));
+  assert.deepEqual(
+    result.routes.map(({ via }) => via),
+    ["172.30.0.12", "2001:db8::12"],
+  );
 });
 
 test("planNetwork() serves both families of a dual-stack node", () => {

@@ -15,8 +15,8 @@ export const VXLAN_DEVICE = "knarr-vxlan";
 /** Source: RFC 7348; flannel's 8472 is the kernel's old default, which we leave to others. */
 export const VXLAN_PORT = 4789;
 export const VXLAN_ID = 4096;
-/** Outer Ethernet, IPv4, UDP and VXLAN headers. Source: RFC 7348 5 */
-const VXLAN_OVERHEAD = 50;
+/** Ethernet, IP, UDP and VXLAN headers around a packet. Source: RFC 7348 5 */
+const VXLAN_OVERHEAD = { ipv4: 50, ipv6: 70 } as const;
 
 /** A network interface of the node, as the kernel has it. */
 export interface Link {
@@ -35,6 +35,8 @@ export interface NetworkOptions {
   readonly masquerade: boolean;
   readonly tunnel: "auto" | "never" | "always";
   readonly ipamDir: string;
+  /** Whether the runtime has the standard bandwidth plugin, without which a pod could not be made at all. */
+  readonly bandwidth: boolean;
 }
 
 export interface Route {
@@ -53,7 +55,8 @@ export interface TunnelPeer {
 export interface Tunnel {
   readonly hardwareAddress: string;
   readonly localIp: string;
-  readonly innerAddress: string;
+  /** One per family of the node's pods. */
+  readonly innerAddresses: readonly string[];
   readonly mtu: number;
   readonly peers: readonly TunnelPeer[];
 }
@@ -83,21 +86,24 @@ export function planNetwork(
   const podPrefixes = podPrefixesOf(own);
   if (podPrefixes.length === 0) return { notYet: "the Node has no spec.podCIDR" };
   const peers = nodes.filter((node) => node.metadata.name !== own.metadata.name).flatMap(peerPrefixes);
+  // The tunnel carries both families between addresses of one: IPv4 where this node has it.
+  const outer: IpFamily = nodeIpOf(own, "ipv4") === undefined ? "ipv6" : "ipv4";
+  const nodeIp = nodeIpOf(own, outer);
   const isTunnelled = (peer: PeerPrefix) =>
-    options.tunnel === "always" ||
-    (options.tunnel === "auto" && !isOnLink(links, peer.nodeIp) && familyOf(peer.nodeIp) === "ipv4");
-  const tunnelled = peers.filter(isTunnelled);
-  const nodeIp = nodeIpOf(own, "ipv4");
+    peer.ips[outer] !== undefined &&
+    (options.tunnel === "always" || (options.tunnel === "auto" && !isOnLink(links, directIp(peer))));
+  const reachable = peers.filter((peer) => isTunnelled(peer) || directIp(peer) !== undefined);
+  const tunnelled = reachable.filter(isTunnelled);
   const linkMtu = options.mtu > 0 ? options.mtu : linkMtuOf(links, own);
   const needsTunnel = tunnelled.length > 0 && nodeIp !== undefined;
-  const mtu = needsTunnel && options.mtu === 0 ? linkMtu - VXLAN_OVERHEAD : linkMtu;
+  const mtu = needsTunnel && options.mtu === 0 ? linkMtu - VXLAN_OVERHEAD[outer] : linkMtu;
   return {
     podPrefixes,
     conflist: conflistOf(podPrefixes, mtu, options),
-    routes: peers.map((peer) =>
+    routes: reachable.map((peer) =>
       isTunnelled(peer)
         ? { prefix: peer.prefix, via: firstAddress(peer.prefix), device: VXLAN_DEVICE }
-        : { prefix: peer.prefix, via: peer.nodeIp },
+        : { prefix: peer.prefix, via: directIp(peer) ?? "" },
     ),
     tunnel: needsTunnel ? planTunnel(nodeIp, podPrefixes, mtu, tunnelled) : undefined,
     rules: planRules({ clusterPrefixes: options.clusterPrefixes, podPrefixes, masquerade: options.masquerade }),
@@ -107,15 +113,20 @@ export function planNetwork(
 
 interface PeerPrefix {
   readonly prefix: string;
-  readonly nodeIp: string;
+  /** The node's own addresses. */
+  readonly ips: Readonly<Partial<Record<IpFamily, string>>>;
 }
 
-/** A node without an address or a range is not reachable yet and gets no route. */
 function peerPrefixes(node: Node): PeerPrefix[] {
-  return podPrefixesOf(node).flatMap((prefix) => {
-    const nodeIp = nodeIpOf(node, familyOf(prefix));
-    return nodeIp === undefined ? [] : [{ prefix, nodeIp }];
-  });
+  const ipv4 = nodeIpOf(node, "ipv4");
+  const ipv6 = nodeIpOf(node, "ipv6");
+  const ips = { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
+  return podPrefixesOf(node).map((prefix) => ({ prefix, ips }));
+}
+
+/** Where a direct route would lead: the node's address of the same family. Without one there is no route yet. */
+function directIp({ prefix, ips }: PeerPrefix): string | undefined {
+  return ips[familyOf(prefix)];
 }
 
 function podPrefixesOf(node: Node): string[] {
@@ -128,7 +139,8 @@ function nodeIpOf(node: Node, family: IpFamily): string | undefined {
   return node.status?.addresses?.find((a) => a.type === "InternalIP" && familyOf(a.address) === family)?.address;
 }
 
-function isOnLink(links: readonly Link[], address: string): boolean {
+function isOnLink(links: readonly Link[], address: string | undefined): boolean {
+  if (address === undefined) return false;
   return links.some((link) => link.addresses.some((own) => prefixContains(own, address)));
 }
 
@@ -144,21 +156,19 @@ function firstAddress(prefix: string): string {
 }
 
 function planTunnel(nodeIp: string, podPrefixes: readonly string[], mtu: number, peers: readonly PeerPrefix[]): Tunnel {
-  const inner = podPrefixes.find((prefix) => familyOf(prefix) === "ipv4") ?? "";
   return {
     hardwareAddress: hardwareAddressOf(nodeIp),
     localIp: nodeIp,
-    innerAddress: firstAddress(inner),
+    innerAddresses: podPrefixes.map(firstAddress),
     mtu,
-    peers: peers.map(({ prefix, nodeIp: peerIp }) => ({
-      hardwareAddress: hardwareAddressOf(peerIp),
-      innerAddress: firstAddress(prefix),
-      nodeIp: peerIp,
-    })),
+    peers: peers.map(({ prefix, ips }) => {
+      const peerIp = ips[familyOf(nodeIp)] ?? "";
+      return { hardwareAddress: hardwareAddressOf(peerIp), innerAddress: firstAddress(prefix), nodeIp: peerIp };
+    }),
   };
 }
 
-/** "172.30.0.11" -> "02:4b:ac:1e:00:0b": locally administered, then the IPv4 address. */
+/** "172.30.0.11" -> "02:4b:ac:1e:00:0b": locally administered, then the last four bytes of the address. */
 function hardwareAddressOf(nodeIp: string): string {
   const value = parseIp(nodeIp)?.value ?? 0n;
   const hex = value.toString(16).padStart(8, "0").slice(-8);
@@ -166,7 +176,8 @@ function hardwareAddressOf(nodeIp: string): string {
 }
 
 /**
- * The CNI network: a bridge whose gateway is the node, addresses from the node's own range, host ports.
+ * The CNI network: a bridge whose gateway is the node, addresses from the node's own range, host ports,
+ * and the limits that pods' kubernetes.io/ingress-bandwidth and egress-bandwidth ask for.
  * Source: CNI specification 1.0.0; cni.dev/plugins bridge, host-local, portmap. Loopback is the runtime's own business.
  */
 function conflistOf(podPrefixes: readonly string[], mtu: number, options: NetworkOptions): Record<string, unknown> {
@@ -192,6 +203,7 @@ function conflistOf(podPrefixes: readonly string[], mtu: number, options: Networ
         },
       },
       { type: "portmap", capabilities: { portMappings: true }, snat: true },
+      ...(options.bandwidth ? [{ type: "bandwidth", capabilities: { bandwidth: true } }] : []),
     ],
   };
 }
