@@ -23,9 +23,24 @@ nodePortAddresses: [10.0.0.0/8, fd00::/8]
     "--proxy-mode=iptables",
     "--cluster-cidr=10.244.0.0/16",
     "--nodeport-addresses=10.0.0.0/8,fd00::/8",
+    "--conntrack-tcp-timeout-established=0s",
     "--masquerade-all=false",
     "--iptables-min-sync-period=1s",
-    "--conntrack-tcp-timeout-established=0s",
+  ]);
+});
+
+test("configFileFlags() takes the section of the mode", () => {
+  const head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+  const sections =
+    "iptables: { masqueradeBit: 10, syncPeriod: 10s }\nnftables: { masqueradeBit: 11, syncPeriod: 0s }\n";
+  assert.deepEqual(configFileFlags("x", `${head}${sections}mode: nftables`), [
+    "--proxy-mode=nftables",
+    "--iptables-masquerade-bit=11",
+  ]);
+  assert.deepEqual(configFileFlags("x", `${head}${sections}mode: ""`), [
+    "--iptables-masquerade-bit=10",
+    "--iptables-sync-period=10s",
+    "--iptables-masquerade-bit=11",
   ]);
 });
 

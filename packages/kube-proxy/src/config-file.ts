@@ -20,19 +20,22 @@ const fieldFlags: readonly (readonly [path: string, flag: string])[] = [
   ["healthzBindAddress", "healthz-bind-address"],
   ["metricsBindAddress", "metrics-bind-address"],
   ["nodePortAddresses", "nodeport-addresses"],
-  ["iptables.masqueradeAll", "masquerade-all"],
-  ["iptables.masqueradeBit", "iptables-masquerade-bit"],
   ["iptables.localhostNodePorts", "iptables-localhost-nodeports"],
-  ["iptables.syncPeriod", "iptables-sync-period"],
-  ["iptables.minSyncPeriod", "iptables-min-sync-period"],
   ["conntrack.maxPerCore", "conntrack-max-per-core"],
   ["conntrack.min", "conntrack-min"],
   ["conntrack.tcpEstablishedTimeout", "conntrack-tcp-timeout-established"],
   ["conntrack.tcpCloseWaitTimeout", "conntrack-tcp-timeout-close-wait"],
   ["conntrack.tcpBeLiberal", "conntrack-tcp-be-liberal"],
 ];
+/** What each mode has in a section of its own, which counts for that mode only. */
+const modeFields: readonly (readonly [name: string, flag: string])[] = [
+  ["masqueradeAll", "masquerade-all"],
+  ["masqueradeBit", "iptables-masquerade-bit"],
+  ["syncPeriod", "iptables-sync-period"],
+  ["minSyncPeriod", "iptables-min-sync-period"],
+];
 /** Of these a zero means the default: so kubeadm writes them. Elsewhere zero is a choice of its own. */
-const zeroMeansDefault: ReadonlySet<string> = new Set(["iptables.syncPeriod", "iptables.minSyncPeriod"]);
+const zeroMeansDefault = /\.(?:syncPeriod|minSyncPeriod)$/;
 
 /** The flags, as words. Throws UsageError for what is no KubeProxyConfiguration. */
 export function configFileFlags(path: string, text: string): string[] {
@@ -42,16 +45,19 @@ export function configFileFlags(path: string, text: string): string[] {
   } catch (error) {
     throw new UsageError(`--config: ${path} is not YAML: ${(error as Error).message.split("\n")[0]}`);
   }
-  const { apiVersion, kind } = (document ?? {}) as Fields;
+  const { apiVersion, kind, mode } = (document ?? {}) as Fields;
   if (kind !== "KubeProxyConfiguration" || apiVersion !== "kubeproxy.config.k8s.io/v1alpha1") {
     throw new UsageError(
       `--config: ${path} must be a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1, not ${kind} of ${apiVersion}`,
     );
   }
-  return fieldFlags.flatMap(([field, flag]) => {
+  // Where the mode is left to us, what was written for iptables counts too, and what was written for nftables more.
+  const sections = mode === "iptables" || mode === "nftables" ? [mode] : ["iptables", "nftables"];
+  const ofMode = sections.flatMap((section) => modeFields.map(([name, flag]) => [`${section}.${name}`, flag] as const));
+  return [...fieldFlags, ...ofMode].flatMap(([field, flag]) => {
     const value = field.split(".").reduce<unknown>((at, key) => (at as Fields | null | undefined)?.[key], document);
     if (value === undefined || value === null || value === "") return [];
-    if (zeroMeansDefault.has(field) && /^0(?:m?s)?$/.test(String(value))) return [];
+    if (zeroMeansDefault.test(field) && /^0(?:m?s)?$/.test(String(value))) return [];
     return [`--${flag}=${Array.isArray(value) ? value.join(",") : String(value)}`];
   });
 }

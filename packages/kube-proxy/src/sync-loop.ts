@@ -76,7 +76,10 @@ export class SyncLoop {
         this.#isAlone = true;
         this.#backoff.reset();
         for (const at of triggerTimesMs) {
-          metrics.programmingSeconds.observe({ ip_family: "IPv4" }, Math.max(0, clock.now() - at) / 1000);
+          for (const { family } of this.#o.backends) {
+            const ip_family = family === "ipv4" ? "IPv4" : "IPv6";
+            metrics.programmingSeconds.observe({ ip_family }, Math.max(0, clock.now() - at) / 1000);
+          }
         }
       } catch (error) {
         if (!(error instanceof CommandError)) throw error;

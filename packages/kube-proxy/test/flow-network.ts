@@ -44,6 +44,29 @@ export class Agent {
   }
 }
 
+/** The same pods and neighbour under IPv6 addresses; there is no pod of another node. */
+export const net6 = {
+  podPrefix: "fd00:180::/48",
+  node: "fd00:100::1",
+  outside: "fd00:100::2",
+  podA: "fd00:180::2",
+  podB: "fd00:180::3",
+} as const;
+
+/** Without duplicate address detection, which would keep addresses from being used for a second. */
+function addIpv6(): void {
+  const add = (namespace: string, address: string, device: string) =>
+    ip(`${namespace}addr add ${address}/64 dev ${device} nodad`);
+  add("", "fd00:180::1", "cni0");
+  add("-n pod-a ", net6.podA, "eth0");
+  add("-n pod-b ", net6.podB, "eth0");
+  add("", net6.node, "uplink");
+  add("-n outside ", net6.outside, "eth0");
+  for (const pod of ["pod-a", "pod-b"]) ip(`-n ${pod} -6 route add default via fd00:180::1`);
+  ip(`-n outside -6 route add default via ${net6.node}`, `-6 route add default via ${net6.outside}`);
+  execFileSync("sysctl", ["-qw", "net.ipv6.conf.all.forwarding=1", "net.ipv6.icmp.ratelimit=0"]);
+}
+
 export class FlowNetwork {
   readonly #agents: Readonly<Record<Exclude<Client, "node"> | "podB", Agent>>;
   #nextId = 1;
@@ -94,6 +117,7 @@ export class FlowNetwork {
       "-n remote route add default via 10.180.1.1",
       `route add 10.180.1.0/24 via ${net.outside}`,
     );
+    addIpv6();
     const forwarding = "net.ipv4.ip_forward=1";
     // Refusals are ICMP errors, of which the kernel sends a client only one per second unless told otherwise.
     execFileSync("sysctl", ["-qw", forwarding, "net.ipv4.conf.all.route_localnet=1", "net.ipv4.icmp_ratelimit=0"]);

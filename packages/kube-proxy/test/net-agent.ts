@@ -21,7 +21,7 @@ export interface ConnectResult {
 
 export function probe(order: ConnectOrder): Promise<ConnectResult> {
   const colon = order.to.lastIndexOf(":");
-  const host = order.to.slice(0, colon);
+  const host = order.to.slice(0, colon).replace(/^\[|\]$/g, "");
   const port = Number(order.to.slice(colon + 1));
   const { id } = order;
   return new Promise((resolve) => {

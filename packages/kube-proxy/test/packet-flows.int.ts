@@ -13,7 +13,7 @@ import { NftBackend } from "../src/adapters/nft-backend.ts";
 import type { ServiceView } from "../src/core/planned-port.ts";
 import { findStaleFlows } from "../src/core/stale-flows.ts";
 import { endpointOn, type Flow, flows, net, planOptions, podPort, serviceView } from "../src/testing/flow-table.ts";
-import { FlowNetwork } from "./flow-network.ts";
+import { FlowNetwork, net6 } from "./flow-network.ts";
 
 const names: Readonly<Record<string, string>> = {
   [`${net.podA}:${podPort}`]: "podA",
@@ -36,12 +36,14 @@ if (await isolatedTest(import.meta)) {
     describe(`iptables-${mode}`, () => {
       describeFlows(backend, () => network);
       describeIptables(mode, backend, () => network);
+      describeIpv6(new IptablesBackend(new IptablesTool("ipv6", mode)), () => network);
     });
   }
   describe("nftables", () => {
     const backend = new NftBackend("ipv4");
     describeFlows(backend, () => network);
     describeNftables(backend, () => network);
+    describeIpv6(new NftBackend("ipv6"), () => network);
   });
 }
 
@@ -201,6 +203,63 @@ function describeNftables(backend: Backend, networkOf: () => FlowNetwork): void 
     assert.doesNotMatch(run("list", "table", "ip", "kube-proxy"), /theirs/);
     assert.equal((await networkOf().probe("podA", "10.96.0.20:80", "tcp", 5000)).answer, `podB ${net.podA}`);
   });
+}
+
+function describeIpv6(backend: Backend, networkOf: () => FlowNetwork): void {
+  const serviceIp = "fd00:96::20";
+  const options = {
+    ...planOptions,
+    family: "ipv6",
+    nodeIps: [net6.node],
+    localDetector: { kind: "prefix", prefix: net6.podPrefix },
+  } as const;
+  const view = (pods: readonly ("podA" | "podB")[], spec: Parameters<typeof serviceView>[0]["spec"] = {}) => {
+    const { service, slices } = serviceView({ spec: { clusterIP: serviceIp, clusterIPs: [serviceIp], ...spec } });
+    const endpoints = pods.map((pod) => endpointOn(pod, { addresses: [net6[pod]] }));
+    return { service, slices: [{ ...slices[0]!, addressType: "IPv6", endpoints }] };
+  };
+  const sync = (views: readonly ServiceView[]) => backend.sync(views, options, { full: false, signal });
+  const ask = async (from: "podA" | "outside", to: string) => {
+    const { answer, error } = await networkOf().probe(from, to, "tcp", 5000);
+    return answer ?? error;
+  };
+
+  for (const { name, pods, spec, from, to, want } of [
+    { name: "a pod keeps its address", pods: ["podB"], from: "podA", to: "cluster", want: `podB ${net6.podA}` },
+    { name: "a pod reaches itself masqueraded", pods: ["podA"], from: "podA", to: "cluster", want: "podA fd00:180::1" },
+    { name: "outside is masqueraded", pods: ["podB"], from: "outside", to: "cluster", want: "podB fd00:180::1" },
+    { name: "no endpoints refuse", pods: [], from: "podA", to: "cluster", want: "ECONNREFUSED" },
+    {
+      name: "a node port answers",
+      pods: ["podB"],
+      spec: { type: "NodePort" },
+      from: "outside",
+      to: "node",
+      want: "podB fd00:180::1",
+    },
+    {
+      name: "external policy Local keeps the source",
+      pods: ["podB"],
+      spec: { type: "NodePort", externalTrafficPolicy: "Local" },
+      from: "outside",
+      to: "node",
+      want: `podB ${net6.outside}`,
+    },
+    {
+      name: "affinity works",
+      pods: ["podB"],
+      spec: { sessionAffinity: "ClientIP" },
+      from: "podA",
+      to: "cluster",
+      want: `podB ${net6.podA}`,
+    },
+  ] as const) {
+    test(`packets over IPv6: ${name}`, async () => {
+      await sync([view(pods, spec)]);
+      const target = to === "cluster" ? `[${serviceIp}]:80` : `[${net6.node}]:30080`;
+      for (let i = 0; i < 3; i++) assert.equal(await ask(from, target), want);
+    });
+  }
 }
 
 async function checkFlow(network: FlowNetwork, flow: Flow): Promise<void> {

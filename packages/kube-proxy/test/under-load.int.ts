@@ -34,7 +34,7 @@ function describeUnderLoad(mode: "nftables" | "iptables", network: FlowNetwork):
   let clusterIp = "";
   let nodePort = 0;
 
-  const start = () =>
+  const start = (as: string = mode) =>
     ChildDaemon.start({
       command: process.execPath,
       args: [
@@ -42,7 +42,7 @@ function describeUnderLoad(mode: "nftables" | "iptables", network: FlowNetwork):
         `--kubeconfig=${kubeconfig}`,
         "--hostname-override=node-1",
         `--cluster-cidr=${net.podPrefix}`,
-        `--proxy-mode=${mode}`,
+        `--proxy-mode=${as}`,
       ],
       ready: () =>
         fetch(metrics).then(
@@ -127,6 +127,16 @@ function describeUnderLoad(mode: "nftables" | "iptables", network: FlowNetwork):
       }
     });
     assert.ok(count > 50, `${count} connections were made`);
+  });
+
+  test("a change to the other mode and back costs no connection", async () => {
+    await underLoad(async () => {
+      for (const as of [mode === "nftables" ? "iptables" : "nftables", mode]) {
+        await proxy.stop();
+        proxy = await start(as);
+        await sleep(500);
+      }
+    });
   });
 
   test("endpoints that change seventeen times a second cost no connection to those that are ready", async () => {

@@ -152,6 +152,19 @@ test("node ports answer only on the addresses asked for", () => {
   assert.equal(trace(table, "outside", `${net.bridge}:30080`)[0]?.destination, `${net.podA}:8080`);
 });
 
+test("SCTP is translated too", () => {
+  const table = tableOf([serviceView({ endpoints: [endpointOn("podB")], protocol: "SCTP" })]);
+  assert.equal(trace(table, "podA", "10.96.0.20:80", "sctp")[0]?.destination, `${net.podB}:8080`);
+});
+
+test("one port number with several protocols is several ports", () => {
+  const tcp = serviceView({ name: "dns-tcp", endpoints: [endpointOn("podA")] });
+  const udp = serviceView({ name: "dns-udp", endpoints: [endpointOn("podB")], protocol: "UDP" });
+  const table = tableOf([tcp, udp]);
+  assert.equal(trace(table, "outside", "10.96.0.20:80", "tcp")[0]?.destination, `${net.podA}:8080`);
+  assert.equal(trace(table, "outside", "10.96.0.20:80", "udp")[0]?.destination, `${net.podB}:8080`);
+});
+
 test("a port that no Service has on a cluster IP is refused", () => {
   const table = tableOf([serviceView({ endpoints: three })]);
   assert.equal(trace(table, "podA", "10.96.0.20:81")[0]?.verdict, "reject");
