@@ -204,7 +204,12 @@ const table: readonly { name: string; object: Manifest; want: object }[] = [
       spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: minimal } },
     },
     want: {
-      metadata: { name: "agent", namespace: "default", generation: 1 },
+      metadata: {
+        name: "agent",
+        namespace: "default",
+        generation: 1,
+        annotations: { "deprecated.daemonset.template.generation": "1" },
+      },
       spec: {
         selector: { matchLabels: labels },
         template: { metadata: { labels }, spec: templateSpec },

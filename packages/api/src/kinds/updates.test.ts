@@ -45,7 +45,28 @@ interface Case {
 const generationIs = (generation: number) => (object: KubeObject) =>
   assert.equal(object.metadata.generation, generation);
 
+const templateGenerationIs = (generation: string) => (object: KubeObject) =>
+  assert.equal(object.metadata.annotations?.["deprecated.daemonset.template.generation"], generation);
+
 const cases: readonly Case[] = [
+  {
+    name: "a DaemonSet's template generation grows with its template",
+    object: { ...deploymentManifest, kind: "DaemonSet" },
+    change: (set) => {
+      set.spec.template.spec.containers[0].image = "nginx:2";
+      set.metadata.annotations = {};
+    },
+    want: templateGenerationIs("2"),
+  },
+  {
+    name: "a DaemonSet's template generation is the server's",
+    object: { ...deploymentManifest, kind: "DaemonSet" },
+    change: (set) => {
+      set.spec.minReadySeconds = 5;
+      set.metadata.annotations["deprecated.daemonset.template.generation"] = "9";
+    },
+    want: templateGenerationIs("1"),
+  },
   {
     name: "a Pod's image may change, and the generation grows",
     object: podManifest,

@@ -333,7 +333,7 @@ class AutoscalerController {
       ...(lastScaleTime === undefined ? {} : { lastScaleTime }),
       ...(of.current === 0 ? {} : { currentReplicas: of.current }),
       desiredReplicas: of.desired,
-      ...(metrics.length === 0 ? {} : { currentMetrics: [...metrics] }),
+      currentMetrics: [...metrics],
       conditions: [...conditions],
     };
     if (sameJson(status, autoscaler.status)) return;

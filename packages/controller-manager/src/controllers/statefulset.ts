@@ -224,13 +224,24 @@ class StatefulSetController {
     } catch (error) {
       // Gone already, or another pod of that name: the cache was behind.
       if (verb === "delete" && (isNotFound(error) || (error instanceof StatusError && error.code === 409))) return;
-      const silent = verb === "create" && isAlreadyExists(error);
-      if (!silent) {
+      const exists = verb === "create" && isAlreadyExists(error);
+      // Made before, the cache was behind. A stranger of that name is waited for, with back-off.
+      if (exists && (await this.#isOurs(set, pod))) return;
+      if (!exists) {
         this.#recorder.event(set, "Warning", `Failed${reason}`, `${subject} failed error: ${messageOf(error)}`);
       }
       throw error;
     }
     this.#recorder.event(set, "Normal", `Successful${reason}`, `${subject} successful`);
+  }
+
+  async #isOurs(set: StatefulSet, pod: Pod): Promise<boolean> {
+    try {
+      return controllerOf(await this.#context.client.get(core.pods, keyOf(pod)))?.uid === set.metadata.uid;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
   }
 
   async #createClaim(

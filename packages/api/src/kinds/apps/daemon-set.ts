@@ -7,6 +7,7 @@ import {
   nameColumn,
   textColumn,
 } from "../../columns.ts";
+import { deepEqual } from "../../deep-equal.ts";
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { apps } from "../../generated/resources.ts";
 import type { DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy } from "../../generated/types/apps-v1.ts";
@@ -71,6 +72,21 @@ const counts = [
   "numberUnavailable",
 ] as const;
 
+/**
+ * How often the template has changed: a field of the oldest API, which apps/v1 shows as an annotation. Nobody but the server
+ * sets it. Source: pkg/apis/apps/v1/conversion.go, pkg/registry/apps/daemonset/strategy.go
+ */
+const templateGeneration = "deprecated.daemonset.template.generation";
+
+function generationOf({ metadata }: DaemonSet): number {
+  const text = metadata.annotations?.[templateGeneration] ?? "";
+  return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : 1;
+}
+
+function setGeneration(set: DaemonSet, generation: number): void {
+  set.metadata.annotations = { ...set.metadata.annotations, [templateGeneration]: String(generation) };
+}
+
 /** Source: pkg/registry/apps/daemonset/strategy.go, ValidateDaemonSetSpec */
 export const daemonSetKind = defineKind<DaemonSet>({
   ref: apps.daemonsets,
@@ -81,6 +97,13 @@ export const daemonSetKind = defineKind<DaemonSet>({
   nameRule: subdomainName,
   default(set) {
     if (set.spec !== undefined) defaultSpec(set.spec);
+  },
+  prepareForCreate(set) {
+    setGeneration(set, generationOf(set));
+  },
+  prepareForUpdate(set, old, subresource) {
+    const changed = subresource === "" && !deepEqual(set.spec?.template, old.spec?.template);
+    setGeneration(set, generationOf(old) + (changed ? 1 : 0));
   },
   validate(errors, set) {
     const { spec } = set;
