@@ -193,6 +193,16 @@ test("a deleted Job's pods lose their finalizers and go", async () => {
   await eventually("no pod is left", async () => (await podsOf(namespace)).length === 0);
 });
 
+test("a Job that is deleted while no manager runs leaves no pod behind", async () => {
+  const namespace = await makeNamespace(client, "unattended");
+  await create(namespace, "gone", { parallelism: 2 });
+  await running(namespace, 2);
+  await manager.kill();
+  await client.delete(batch.jobs, { namespace, name: "gone" }, { propagationPolicy: "Background" });
+  manager = await harness.startManager(FAST);
+  await eventually("no pod is left", async () => (await podsOf(namespace)).length === 0);
+});
+
 test("killed managers neither lose nor recount a pod", async () => {
   const namespace = await makeNamespace(client, "crash");
   await create(namespace, "sum", { completions: 40, parallelism: 10 });

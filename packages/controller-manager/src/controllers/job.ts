@@ -96,6 +96,7 @@ class JobController {
     const { concurrentJobSyncs: workers } = this.#context.config;
     const informers = needs(this.#jobs, this.#pods);
     await Promise.all([
+      this.#sweepOrphans(signal),
       runLoop(
         this.#context,
         { queue: this.#queue, workers, needs: informers, reconcile: (key, abort) => this.#reconcile(key, abort) },
@@ -112,6 +113,12 @@ class JobController {
         signal,
       ),
     ]);
+  }
+
+  /** Jobs may have gone while nobody was looking: what is there at the start is looked at once. */
+  async #sweepOrphans(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#jobs.waitForSync(signal), this.#pods.waitForSync(signal)]);
+    for (const pod of this.#pods.list()) this.#checkOrphan(pod);
   }
 
   #podAdded(pod: Pod): void {
@@ -182,8 +189,21 @@ class JobController {
   async #releaseOrphan(key: string, signal: AbortSignal): Promise<Result> {
     const pod = this.#pods.get(parseKeyString(key));
     if (pod === undefined || !this.#isOrphan(pod)) return done;
-    await this.#removeFinalizer(pod, signal);
+    if (!(await this.#isCounted(pod, signal))) await this.#removeFinalizer(pod, signal);
     return done;
+  }
+
+  /** Whether the server knows an unfinished Job of ours for it: then only the cache was behind. */
+  async #isCounted(pod: Pod, signal: AbortSignal): Promise<boolean> {
+    const key = this.#jobKey(pod);
+    if (key === undefined) return false;
+    try {
+      const job = await this.#context.client.get(batch.jobs, parseKeyString(key), { signal });
+      return job.metadata.uid === controllerOf(pod)?.uid && !isJobFinished(job);
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<Result> {
