@@ -16,6 +16,8 @@ import { LoopbackAuthenticator } from "./bootstrap/loopback.ts";
 import type { Config } from "./config.ts";
 import { servedGroups } from "./discovery/groups.ts";
 import { Discovery } from "./discovery/serve.ts";
+import { buildEncryption } from "./encryption/build.ts";
+import type { EncryptedStore } from "./encryption/encrypted-store.ts";
 import { type BuiltFairUse, buildFairUse } from "./flowcontrol/build.ts";
 import { StartupChecks } from "./health/startup-checks.ts";
 import { chain, type Filter } from "./http/filters/filter.ts";
@@ -41,6 +43,8 @@ import type { ApiEnvironment } from "./verbs/environment.ts";
 
 export interface ServerParts {
   readonly kv: EtcdStore;
+  /** Absent without --encryption-provider-config. */
+  readonly encryption: EncryptedStore | undefined;
   readonly storage: Storage;
   readonly resources: ResourceIndex;
   readonly ips: ClusterIps;
@@ -62,7 +66,9 @@ export interface ServerParts {
 
 export async function buildServer(config: Config, context: DaemonContext): Promise<ServerParts> {
   const { log, clock } = context;
-  const kv = await connectEtcd(config, context);
+  const etcd = await connectEtcd(config, context);
+  const encryption = await buildEncryption(config, etcd, allKinds);
+  const kv = encryption ?? etcd;
   const { etcdPrefix: root, etcdCompactionIntervalMs: compactionIntervalMs } = config;
   const storage = new Storage({ kv, clock, log, root, compactionIntervalMs });
   const ports = new NodePorts(config.nodePorts, internalStorage(storage, "ranges", "RangeAllocation"));
@@ -126,7 +132,8 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     (request) => route(request, routes),
   );
   return {
-    kv,
+    kv: etcd,
+    encryption,
     storage,
     resources,
     ips,

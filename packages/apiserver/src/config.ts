@@ -108,6 +108,11 @@ export const flags = {
   auditLogMaxbackup: intFlag({ help: "rotated audit logs to keep; 0 all", default: 10, min: 0 }),
   requestTimeoutMs: durationFlag({ help: "time limit of requests that are not long-running", default: "1m" }),
   minRequestTimeout: intFlag({ help: "shortest life of a watch without timeoutSeconds", default: 1800, unit: "s" }),
+  encryptionProviderConfig: stringFlag({
+    help: "EncryptionConfiguration: what is encrypted in etcd",
+    placeholder: "path",
+  }),
+  encryptionProviderConfigAutomaticReload: boolFlag({ help: "read it again when it changes", default: false }),
   enablePriorityAndFairness: boolFlag({ help: "queue requests by priority level and flow", default: true }),
   maxRequestsInflight: intFlag({ help: "reading requests at once; a part of all seats", default: 400, min: 0 }),
   maxMutatingRequestsInflight: intFlag({ help: "writing requests at once; the other part", default: 200, min: 0 }),

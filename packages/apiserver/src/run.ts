@@ -17,6 +17,7 @@ import { keepKubernetesService } from "./bootstrap/kubernetes-service.ts";
 import { keepSystemObjects } from "./bootstrap/system-objects.ts";
 import { buildServer, type ServerParts } from "./build-server.ts";
 import type { Config } from "./config.ts";
+import { reloadEncryption } from "./encryption/build.ts";
 import { keepFlowObjects } from "./flowcontrol/keep-objects.ts";
 import { HttpServer } from "./http/server.ts";
 import { runServiceRepair } from "./registry/repair.ts";
@@ -82,12 +83,31 @@ async function runLoops(
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
     authenticationConfigMap: (stop) => keepAuthenticationConfigMap(tools, config, stop),
     rbac: (stop) => keepBootstrapPolicy({ resources, clock, log }, started.done("rbac/bootstrap-roles"), stop),
+    encryption: (stop) => runEncryption(config, parts, tools, stop),
     fairUse: (stop) => runFairUse(parts, tools, stop),
     kubernetesService: (stop) => keepKubernetesService(service, started.done("bootstrap-controller"), stop),
     // Last: it is stopped first.
     http: (stop) => serveUntil(server, parts.stopping, config.shutdownGracePeriodMs, stop),
   });
   client.close();
+}
+
+/** A task of the group ends with its signal. */
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function runEncryption(
+  config: Config,
+  { encryption }: ServerParts,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  signal: AbortSignal,
+): Promise<void> {
+  if (encryption === undefined || !config.encryptionProviderConfigAutomaticReload) return untilAborted(signal);
+  return reloadEncryption(encryption, { path: config.encryptionProviderConfig, clock, log }, signal);
 }
 
 async function runFairUse(
@@ -98,9 +118,7 @@ async function runFairUse(
   const done = started.done("priority-and-fairness-config-producer");
   if (fairUse === undefined) {
     done();
-    // A task of the group ends with its signal.
-    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-    return;
+    return untilAborted(signal);
   }
   const { control, schemas, levels } = fairUse;
   await Promise.all([control.run(signal), keepFlowObjects({ control, schemas, levels, ...tools }, done, signal)]);

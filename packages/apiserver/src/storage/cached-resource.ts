@@ -51,13 +51,17 @@ export class CachedResource implements ResourceStorage {
     const wanted = parseResourceVersion(options.resourceVersion);
     if (!(await this.#isFresh(wanted, options.signal))) return await this.store.get(key, options);
     const record = this.cache.get(storeKeyOf(this.cache.format, key));
-    if (record === undefined) throw statusErrors.notFound(this.config.ref, key.name);
+    if (record === undefined) {
+      this.store.checkReadable(storeKeyOf(this.cache.format, key));
+      throw statusErrors.notFound(this.config.ref, key.name);
+    }
     return record;
   }
 
   async list(options: ListOptions): Promise<ListPage> {
     const { prefix } = keyRangeOf(this.cache.format, options);
     const version = listVersionOf(prefix, options);
+    this.store.checkReadable(prefix);
     switch (version.kind) {
       case "exact":
       case "continue":

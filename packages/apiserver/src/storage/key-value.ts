@@ -127,8 +127,17 @@ export interface KeyValueWatcher {
   watch(request: WatchRequest): KeyValueWatch;
 }
 
+/** A store that changes values on their way (encryption) knows of single keys: */
+export interface ValueKnowledge {
+  /** Whether the value should be written anew, even with the same content. */
+  isStale?(key: string): boolean;
+  /** Why a value below the prefix, met by a range or a watch, cannot be read; undefined when all can. */
+  unreadable?(prefix: string): string | undefined;
+}
+
 export interface KeyValueStore
-  extends KeyValueReader,
+  extends ValueKnowledge,
+    KeyValueReader,
     KeyValueWriter,
     KeyValueWatcher,
     LeaseGranter,

@@ -149,6 +149,12 @@ export class Store implements ResourceStorage {
     return new ObjectRecord(this.format, { storeKey: item.key, revision: item.modRevision }, item.value, "ADDED");
   }
 
+  /** Throws when a value below the prefix is known to be unreadable (encrypted with a key that is not here). */
+  checkReadable(prefix: string): void {
+    const why = this.#kv.unreadable?.(prefix);
+    if (why !== undefined) throw statusErrors.internal(why);
+  }
+
   /** Reads every object as of one revision (0: now), a chunk at a time. Throws StorageError. */
   async *chunks(revision: number, signal?: AbortSignal): AsyncGenerator<RangeResult, void, undefined> {
     const { prefix } = this.format;
@@ -193,6 +199,7 @@ export class Store implements ResourceStorage {
       const wanted = limit > 0 && !isFiltered ? Math.min(CHUNK, limit - items.length) : CHUNK;
       const chunk = await this.#range({ start, end, limit: wanted, revision, signal }, range.prefix, point);
       if (revision === 0) revision = chunk.revision;
+      this.checkReadable(range.prefix);
       if (version.kind === "notOlderThan" && chunk.revision < version.revision) {
         throw tooLargeResourceVersion(version.revision, chunk.revision);
       }
@@ -260,7 +267,9 @@ export class Store implements ResourceStorage {
       if (!removed.ok) return collided(removed.current === undefined ? undefined : this.recordOf(removed.current));
       return done("deleted", current.at(removed.revision, "DELETED"));
     }
-    if (decision.kind === "keep" || current?.holds(decision.bytes) === true) {
+    // The same content is written anew when it lies there in an old form.
+    const isSame = decision.kind === "write" && current?.holds(decision.bytes) === true;
+    if (decision.kind === "keep" || (isSame && this.#kv.isStale?.(storeKey) !== true)) {
       if (current === undefined) throw statusErrors.notFound(ref, key.name);
       return { kind: "unchanged", current };
     }
