@@ -28,7 +28,7 @@ before(async () => {
   const flags = [
     "--use-service-account-credentials=false",
     "--horizontal-pod-autoscaler-sync-period=300ms",
-    "--horizontal-pod-autoscaler-downscale-stabilization=2s",
+    "--horizontal-pod-autoscaler-downscale-stabilization=6s",
     "--horizontal-pod-autoscaler-cpu-initialization-period=0s",
     "--horizontal-pod-autoscaler-initial-readiness-delay=0s",
   ];
