@@ -88,7 +88,9 @@ export class RequestContext {
       const controller = new AbortController();
       this.#abort = controller;
       const closed = () => controller.abort(new DOMException("the client went away", "AbortError"));
-      if (this.upgrade === undefined) this.response.once("close", closed);
+      const { response } = this;
+      // An answer that was sent to its end is closed, too, and nobody has to hear of it.
+      if (this.upgrade === undefined) response.once("close", () => void (response.writableFinished || closed()));
       else this.upgrade.socket.once("close", closed);
     }
     return this.#abort.signal;

@@ -37,10 +37,11 @@ export async function createObject(
   make: () => KubeObject,
   options: PipelineOptions,
 ): Promise<WriteResult> {
-  const base = make().metadata.generateName ?? "";
-  const generate = (make().metadata.name ?? "") === "" && base !== "";
+  let object = make();
+  const base = object.metadata.generateName ?? "";
+  const generate = (object.metadata.name ?? "") === "" && base !== "";
   for (let attempt = 1; ; attempt += 1) {
-    const object = make();
+    if (attempt > 1) object = make();
     if (generate) object.metadata.name = `${base.slice(0, MAX_GENERATED_BASE)}${randomSuffix()}`;
     const scope = newScope(request, options.dryRun);
     try {
