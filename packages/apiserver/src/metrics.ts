@@ -8,7 +8,7 @@ export interface ServerMetrics {
   /** Requests being served, by kind. */
   readonly inflight: { readOnly: number; mutating: number };
   readonly watchers: Gauge<"group" | "version" | "kind">;
-  readonly watchEvents: Counter<"group" | "version" | "kind">;
+  readonly watchEvents: WatchEventCounts;
 }
 
 export function createMetrics(): ServerMetrics {
@@ -36,11 +36,39 @@ export function createMetrics(): ServerMetrics {
       labelNames: ["group", "version", "kind"],
       registers,
     }),
-    watchEvents: new Counter({
+    watchEvents: new WatchEventCounts(registry),
+  };
+}
+
+/** Events sent, by kind. A watch counts on the number that it was given: prom-client hashes labels for every increment. */
+export class WatchEventCounts {
+  readonly #counts = new Map<
+    string,
+    { readonly labels: Record<"group" | "version" | "kind", string>; count: number }
+  >();
+
+  constructor(registry: Registry) {
+    const counts = this.#counts;
+    new Counter({
       name: "apiserver_watch_events_total",
       help: "Events sent to watchers.",
       labelNames: ["group", "version", "kind"],
-      registers,
-    }),
-  };
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const { labels, count } of counts.values()) this.inc(labels, count);
+      },
+    });
+  }
+
+  /** To be added to. */
+  of(labels: Record<"group" | "version" | "kind", string>): { count: number } {
+    const key = `${labels.group}/${labels.version}/${labels.kind}`;
+    let known = this.#counts.get(key);
+    if (known === undefined) {
+      known = { labels, count: 0 };
+      this.#counts.set(key, known);
+    }
+    return known;
+  }
 }

@@ -60,7 +60,8 @@ export function flushHeaders(context: RequestContext): void {
 }
 
 /** Breaks an answer off that has begun, so that the client knows that it is not whole. */
-export function breakOff({ response }: RequestContext): void {
+export function breakOff({ response, upgrade }: RequestContext): void {
+  upgrade?.socket.destroy();
   if (response instanceof ServerResponse) response.destroy();
   else response.close(constants.NGHTTP2_INTERNAL_ERROR);
 }

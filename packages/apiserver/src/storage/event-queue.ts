@@ -21,6 +21,7 @@ export class EventQueue implements ObjectWatch {
   #draining = false;
   #overflowed = false;
   #wake: (() => void) | undefined;
+  #dropped: (() => void) | undefined;
 
   /** `initial` is read lazily, before anything pushed. `onClose` runs once, however the watch ends. */
   constructor(options: {
@@ -44,6 +45,10 @@ export class EventQueue implements ObjectWatch {
     return this.#open && !this.#draining;
   }
 
+  onDropped(listener: () => void): void {
+    this.#dropped = listener;
+  }
+
   push(event: ObjectEvent): void {
     if (!this.isOpen) return;
     this.#events.push(event);
@@ -51,6 +56,7 @@ export class EventQueue implements ObjectWatch {
     if (this.#events.length > MAX_EVENTS || (this.#bytes > MAX_BYTES && this.#events.length > 1)) {
       this.#overflowed = true;
       this.close();
+      this.#dropped?.();
     }
     this.#notify();
   }

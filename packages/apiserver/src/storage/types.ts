@@ -91,6 +91,8 @@ export interface ObjectEvent {
  * iteration ends, and the client starts again from the last version it saw.
  */
 export interface ObjectWatch extends AsyncIterable<readonly ObjectEvent[]> {
+  /** Calls `listener` when the reader is dropped because it fell behind: it may be stuck in a write that never ends. */
+  onDropped?(listener: () => void): void;
   /** Stops the watch at once; idempotent. */
   close(): void;
 }

@@ -3,11 +3,10 @@
  * per event. Ends at its deadline, with the server, or with the client.
  */
 import { randomInt } from "node:crypto";
-import type { Writable } from "node:stream";
 import { isExpired, type StatusError } from "@knarr/apimachinery/status-error.ts";
 import { drained } from "../http/chunk-writer.ts";
 import { negotiate, PROTOBUF_TYPE, type Representation } from "../http/media-type.ts";
-import { baseHeaders, flushHeaders, toStatusError, writeHead } from "../http/respond.ts";
+import { baseHeaders, breakOff, flushHeaders, toStatusError, writeHead } from "../http/respond.ts";
 import { acceptWebSocket, sendMessage } from "../http/web-socket.ts";
 import { errorEventOf } from "../storage/object-event.ts";
 import type { ObjectWatch } from "../storage/types.ts";
@@ -24,6 +23,10 @@ export async function watchObjects(request: ResourceRequest): Promise<void> {
   const end = AbortSignal.any([context.signal, env.stopping]);
   const watch = await openWatch(request, query, end, env.clock.now() + timeoutMs);
   const cancel = env.clock.setTimeout(() => watch.close(), timeoutMs);
+  watch.onDropped?.(() => {
+    env.log.info({ path: context.path }, "a watcher that does not read is cut off");
+    breakOff(context);
+  });
   const labels = labelsOf(request);
   env.metrics.watchers.inc(labels);
   try {
@@ -91,6 +94,20 @@ interface Sink {
   end(): void;
 }
 
+/** Frames that are written together. */
+const GROUP_BYTES = 64 * 1024;
+
+/** Where a group that begins at `from` ends: as many frames as fit, one at least. */
+function groupEnd(frames: readonly Buffer[], from: number): number {
+  let bytes = 0;
+  let to = from;
+  while (to < frames.length && (to === from || bytes + (frames[to]?.length ?? 0) <= GROUP_BYTES)) {
+    bytes += frames[to]?.length ?? 0;
+    to++;
+  }
+  return to;
+}
+
 function httpSink(request: ResourceRequest, representation: Representation): Sink {
   const { context } = request;
   // Source: apiserver handlers/watch.go: every stream but JSON's says that it is one.
@@ -103,10 +120,15 @@ function httpSink(request: ResourceRequest, representation: Representation): Sin
   flushHeaders(context);
   return {
     async write(frames) {
-      if (context.signal.aborted) return false;
-      const only = frames[0];
-      const bytes = frames.length === 1 && only !== undefined ? only : Buffer.concat(frames);
-      return (context.response as Writable).write(bytes) || drained(context, context.response);
+      for (let from = 0; from < frames.length; ) {
+        if (context.signal.aborted) return false;
+        const to = groupEnd(frames, from);
+        // A frame alone is the one that all watchers share; a copy of many is short enough to be no burden when its reader is slow.
+        const bytes = to - from === 1 ? (frames[from] as Buffer) : Buffer.concat(frames.slice(from, to));
+        if (!context.response.write(bytes) && !(await drained(context, context.response))) return false;
+        from = to;
+      }
+      return true;
     },
     end: () => context.response.end(),
   };
@@ -135,11 +157,11 @@ async function pump(
   representation: Representation,
 ): Promise<void> {
   const { env } = request;
-  const labels = labelsOf(request);
+  const sent = env.metrics.watchEvents.of(labelsOf(request));
   const renderer = new EventRenderer(request, representation);
   try {
     for await (const events of watch) {
-      env.metrics.watchEvents.inc(labels, events.length);
+      sent.count += events.length;
       if (!(await sink.write(events.map((event) => renderer.frame(event))))) return;
       // The first batch holds the initial events; later calls do nothing.
       request.context.onWatchInitialized?.();
