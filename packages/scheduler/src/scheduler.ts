@@ -129,7 +129,7 @@ export class Scheduler {
     }
     if (isAssigned(current)) this.#onAssignedPod(old, pod);
     else if (pod === undefined || !this.#isOurs(pod)) this.#onPendingPodGone(current);
-    else if (!this.#cache.isAssumed(pod)) this.#onPendingPod(pod);
+    else if (!this.#cache.isAssumed(pod)) this.#onPendingPod(old, pod);
   }
 
   /** Something else that plugins look at changed. */
@@ -409,9 +409,12 @@ export class Scheduler {
     this.#event({ resource: "AssignedPod", action: "Delete", pod });
   }
 
-  #onPendingPod(pod: Pod): void {
+  #onPendingPod(old: Pod | undefined, pod: Pod): void {
     const nominated = pod.status?.nominatedNodeName ?? "";
+    const before = old?.status?.nominatedNodeName ?? "";
     if (nominated !== "") this.#options.nominations.set(podInfoOf(pod), nominated);
+    // Taken back by somebody; one of ours that the API does not show yet has no `before`.
+    else if (before !== "") this.#options.nominations.delete(podId(pod));
     this.#queue.upsert(pod, this.#now());
     this.#wake?.();
   }

@@ -112,8 +112,9 @@ class StatusWriter {
   }
 }
 
-/** Whether the pod's status says all of it already. */
+/** Whether the pod's status says all of it already, or the pod was bound by somebody meanwhile. */
 function isNothing(pod: Pod, { condition, nominate }: Write): boolean {
+  if ((pod.spec?.nodeName ?? "") !== "") return true;
   const known = pod.status?.conditions?.find((c) => c.type === "PodScheduled");
   const same =
     condition === undefined ||
