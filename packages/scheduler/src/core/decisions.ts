@@ -61,9 +61,23 @@ export type Outcome =
   | { readonly kind: "unschedulable"; readonly refused: Unschedulable }
   | { readonly kind: "error"; readonly message: string };
 
+/** An old placement: the best nodes, and of the rest the numbers. A third of a kilobyte. */
+interface OldPlacement {
+  readonly kind: "old";
+  readonly chosenNode: string;
+  readonly error: string | undefined;
+  readonly totalNodes: number;
+  readonly evaluatedNodes: number;
+  readonly feasibleNodes: number;
+  readonly refusals: Readonly<Record<string, number>>;
+  readonly nodes: readonly string[];
+  /** In the order of `nodes`. */
+  readonly scores: readonly PluginScores[];
+}
+
 interface Kept {
   readonly head: DecisionHead;
-  outcome: Outcome | undefined;
+  outcome: Outcome | OldPlacement | undefined;
   short: Decision | undefined;
   readonly entries: number;
 }
@@ -120,8 +134,11 @@ export class DecisionLog {
   #shorten(): void {
     const [kept] = this.#full;
     if (kept?.outcome === undefined) return;
-    kept.short = readable(kept.head, kept.outcome, SHORT_NODES);
+    const { outcome } = kept;
+    const old = outcome.kind === "placed" ? oldPlacement(outcome) : undefined;
+    if (old === undefined) kept.short = readable(kept.head, outcome, SHORT_NODES);
     this.#drop(kept);
+    kept.outcome = old;
   }
 
   #drop(kept: Kept): void {
@@ -151,7 +168,7 @@ function entriesOf(outcome: Outcome): number {
 }
 
 /** `limit` nodes at most. */
-function readable(head: DecisionHead, outcome: Outcome, limit = Number.POSITIVE_INFINITY): Decision {
+function readable(head: DecisionHead, outcome: Outcome | OldPlacement, limit = Number.POSITIVE_INFINITY): Decision {
   const { namespace, pod, uid, profile, attempt } = head;
   const common = { namespace, pod, uid, profile, attempt, at: new Date(head.atMs).toISOString() };
   const nothing = { totalNodes: 0, evaluatedNodes: 0, feasibleNodes: 0, refusals: {}, nodes: [], truncated: false };
@@ -198,9 +215,42 @@ function readable(head: DecisionHead, outcome: Outcome, limit = Number.POSITIVE_
         truncated: placed.feasible.length + placed.refusals.size > limit,
       };
     }
+    case "old": {
+      const { chosenNode, error, totalNodes, evaluatedNodes, feasibleNodes, refusals, nodes, scores } = outcome;
+      return {
+        ...common,
+        result: error === undefined ? "Scheduled" : "Error",
+        ...(error === undefined ? {} : { message: error }),
+        ...{ chosenNode, totalNodes, evaluatedNodes, feasibleNodes, refusals },
+        nodes: nodes.map((node, i) => verdictOf(node, scores, i)),
+        truncated: evaluatedNodes > nodes.length,
+      };
+    }
     default:
       return outcome satisfies never;
   }
+}
+
+const NO_REFUSALS: Readonly<Record<string, number>> = {};
+
+function oldPlacement({ placed, totalNodes, error }: Extract<Outcome, { kind: "placed" }>): OldPlacement {
+  const best = bestNodes(placed, SHORT_NODES);
+  return {
+    kind: "old",
+    chosenNode: placed.nodeName,
+    error,
+    totalNodes,
+    evaluatedNodes: placed.evaluated,
+    feasibleNodes: placed.feasible.length,
+    refusals: placed.refusals.size === 0 ? NO_REFUSALS : countReasons(placed.refusals),
+    nodes: best.map((i) => placed.feasible[i]?.name ?? ""),
+    scores: placed.scores.map(({ plugin, weight, raw, normalized }) => ({
+      plugin,
+      weight,
+      raw: best.map((i) => raw[i] ?? 0),
+      normalized: best.map((i) => normalized[i] ?? 0),
+    })),
+  };
 }
 
 /** Pods that are alike share one refusal: its reasons are counted once. */
@@ -225,16 +275,22 @@ function refusedNodes(refusals: ReadonlyMap<string, PluginStatus>, limit: number
 }
 
 /** The chosen node first, then by total. */
-function scoredNodes({ feasible, scores, nodeName }: Placed, limit: number): NodeVerdict[] {
+function scoredNodes(placed: Placed, limit: number): NodeVerdict[] {
+  return bestNodes(placed, limit).map((i) => verdictOf(placed.feasible[i]?.name ?? "", placed.scores, i));
+}
+
+/** Indices of the feasible nodes, the chosen one first, then by total; `limit` at most. */
+function bestNodes({ feasible, scores, nodeName }: Placed, limit: number): number[] {
   const totals = feasible.map((_, i) => scores.reduce((sum, s) => sum + s.weight * (s.normalized[i] ?? 0), 0));
   const rank = (a: number, b: number) =>
     Number(feasible[b]?.name === nodeName) - Number(feasible[a]?.name === nodeName) ||
     (totals[b] ?? 0) - (totals[a] ?? 0);
-  return bestOf(feasible.length, limit, rank).map((i) => ({
-    node: feasible[i]?.name ?? "",
-    scores: scores.map((score) => scoreOf(score, i)),
-    total: totals[i] ?? 0,
-  }));
+  return bestOf(feasible.length, limit, rank);
+}
+
+function verdictOf(node: string, scores: readonly PluginScores[], i: number): NodeVerdict {
+  const own = scores.map((score) => scoreOf(score, i));
+  return { node, scores: own, total: own.reduce((sum, { weighted }) => sum + weighted, 0) };
 }
 
 /** The first `limit` of 0..size-1 in order; without sorting all of them when few are wanted. */

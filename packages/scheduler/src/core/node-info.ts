@@ -6,12 +6,19 @@ import { type HostPort, hostPortsConflict } from "@knarr/scheduling/host-ports.t
 import { amountsOf } from "@knarr/scheduling/resource-list.ts";
 import type { PodInfo } from "./pod-info.ts";
 
+const NO_SCALARS: ReadonlyMap<string, number> = new Map();
+
 /** Amounts that are summed up and taken apart again, in place. */
 export class Amounts {
   cpuMillis = 0;
   memoryBytes = 0;
   ephemeralBytes = 0;
-  readonly scalars = new Map<string, number>();
+  #scalars: Map<string, number> | undefined;
+
+  /** Made when first needed: most nodes and pods have none. */
+  get scalars(): ReadonlyMap<string, number> {
+    return this.#scalars ?? NO_SCALARS;
+  }
 
   of(resource: string): number {
     switch (resource) {
@@ -31,18 +38,24 @@ export class Amounts {
     this.memoryBytes += sign * other.memoryBytes;
     this.ephemeralBytes += sign * other.ephemeralBytes;
     for (const [name, amount] of other.scalars) {
-      const sum = (this.scalars.get(name) ?? 0) + sign * amount;
-      if (sum === 0) this.scalars.delete(name);
-      else this.scalars.set(name, sum);
+      this.setScalar(name, (this.scalars.get(name) ?? 0) + sign * amount);
     }
+  }
+
+  setScalar(name: string, amount: number): void {
+    if (amount === 0) this.#scalars?.delete(name);
+    else this.#scalars = (this.#scalars ?? new Map<string, number>()).set(name, amount);
+  }
+
+  clearScalars(): void {
+    this.#scalars = undefined;
   }
 
   assign(other: Amounts): void {
     this.cpuMillis = other.cpuMillis;
     this.memoryBytes = other.memoryBytes;
     this.ephemeralBytes = other.ephemeralBytes;
-    this.scalars.clear();
-    for (const [name, amount] of other.scalars) this.scalars.set(name, amount);
+    this.#scalars = other.scalars.size === 0 ? undefined : new Map(other.scalars);
   }
 }
 
@@ -63,20 +76,24 @@ export class NodeInfo {
   nonZeroCpuMillis = 0;
   nonZeroMemoryBytes = 0;
   readonly pods = new Map<string, PodInfo>();
-  /** Claims ("namespace/name") in use by pods here, with how many use each. */
-  readonly claimUsers = new Map<string, number>();
-  readonly #hostPorts = new Map<string, HostPort[]>();
+  #claimUsers: Map<string, number> | undefined;
+  #hostPorts: Map<string, HostPort[]> | undefined;
 
   constructor(name: string) {
     this.name = name;
   }
 
+  /** Claims ("namespace/name") in use by pods here, with how many use each. */
+  get claimUsers(): ReadonlyMap<string, number> {
+    return this.#claimUsers ?? NO_SCALARS;
+  }
+
   get hasHostPorts(): boolean {
-    return this.#hostPorts.size > 0;
+    return this.#hostPorts !== undefined && this.#hostPorts.size > 0;
   }
 
   hostPortTaken(wanted: HostPort): boolean {
-    return this.#hostPorts.get(portKey(wanted))?.some((taken) => hostPortsConflict(taken, wanted)) ?? false;
+    return this.#hostPorts?.get(portKey(wanted))?.some((taken) => hostPortsConflict(taken, wanted)) ?? false;
   }
 
   setNode(node: Node | undefined): void {
@@ -88,10 +105,10 @@ export class NodeInfo {
     allocatable.memoryBytes = amounts.get("memory") ?? 0;
     allocatable.ephemeralBytes = amounts.get("ephemeral-storage") ?? 0;
     this.allowedPods = amounts.get("pods") ?? 0;
-    allocatable.scalars.clear();
+    allocatable.clearScalars();
     for (const [name, amount] of amounts) {
       if (name !== "cpu" && name !== "memory" && name !== "ephemeral-storage" && name !== "pods") {
-        allocatable.scalars.set(name, amount);
+        allocatable.setScalar(name, amount);
       }
     }
     const images = node?.status?.images ?? [];
@@ -110,6 +127,7 @@ export class NodeInfo {
     this.#count(info, 1);
     for (const port of info.hostPorts) {
       const key = portKey(port);
+      this.#hostPorts ??= new Map();
       const ports = this.#hostPorts.get(key);
       if (ports === undefined) this.#hostPorts.set(key, [port]);
       else ports.push(port);
@@ -123,9 +141,9 @@ export class NodeInfo {
     this.#count(present, -1);
     for (const port of present.hostPorts) {
       const key = portKey(port);
-      const left = this.#hostPorts.get(key)?.filter((other) => other !== port) ?? [];
-      if (left.length === 0) this.#hostPorts.delete(key);
-      else this.#hostPorts.set(key, left);
+      const left = this.#hostPorts?.get(key)?.filter((other) => other !== port) ?? [];
+      if (left.length === 0) this.#hostPorts?.delete(key);
+      else this.#hostPorts?.set(key, left);
     }
   }
 
@@ -147,9 +165,10 @@ export class NodeInfo {
     this.nonZeroMemoryBytes += sign * info.nonZeroMemoryBytes;
     for (const claim of info.claims) {
       const key = `${info.namespace}/${claim}`;
-      const users = (this.claimUsers.get(key) ?? 0) + sign;
-      if (users > 0) this.claimUsers.set(key, users);
-      else this.claimUsers.delete(key);
+      this.#claimUsers ??= new Map();
+      const users = (this.#claimUsers.get(key) ?? 0) + sign;
+      if (users > 0) this.#claimUsers.set(key, users);
+      else this.#claimUsers.delete(key);
     }
   }
 }
