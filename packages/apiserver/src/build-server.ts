@@ -11,7 +11,8 @@ import { readPluginConfigurations } from "./admission/admission-configuration.ts
 import { createPlugins } from "./admission/build.ts";
 import { AdmissionChain } from "./admission/chain.ts";
 import type { AdmissionPlugin } from "./admission/plugin.ts";
-import { AuditLog } from "./audit/audit-log.ts";
+import type { Auditor } from "./audit/auditor.ts";
+import { buildAuditor } from "./audit/build.ts";
 import { LoopbackAuthenticator } from "./bootstrap/loopback.ts";
 import type { Config } from "./config.ts";
 import { servedGroups } from "./discovery/groups.ts";
@@ -54,7 +55,7 @@ export interface ServerParts {
   readonly loopback: LoopbackAuthenticator;
   readonly security: Security;
   readonly started: StartupChecks;
-  readonly audit: AuditLog | undefined;
+  readonly audit: Auditor | undefined;
   readonly kubelets: KubeletClient;
   /** Abort to end watches and streams. */
   readonly stopping: AbortController;
@@ -113,7 +114,7 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     stopping: stopping.signal,
   });
   const started = new StartupChecks();
-  const audit = auditLogOf(config, context);
+  const audit = await buildAuditor(config, context);
   const advertiseAddress = config.advertiseAddress || firstAddress(config.bindAddress);
   const fairUse = buildFairUse(config, { storage, clock, registry: env.metrics.registry });
   const routes = buildRoutes(env, { storage, started, security, advertiseAddress, fairUse });
@@ -265,11 +266,6 @@ function buildRoutes(
     issuerDocuments: parts.security.issuerDocuments,
     fairUse: parts.fairUse?.control,
   };
-}
-
-function auditLogOf(config: Config, { clock, log }: DaemonContext): AuditLog | undefined {
-  const { auditLogPath: path, auditLogMaxsize: maxSizeMiB, auditLogMaxbackup: maxBackups } = config;
-  return path === "" ? undefined : new AuditLog({ path, maxSizeMiB, maxBackups, clock, log });
 }
 
 /** What other machines reach us by: the bind address, or the first address that is not loopback. */

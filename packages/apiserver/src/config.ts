@@ -106,6 +106,21 @@ export const flags = {
   auditLogPath: stringFlag({ help: "audit log file, - for standard output; none when absent", placeholder: "path" }),
   auditLogMaxsize: intFlag({ help: "size of the audit log at which it is rotated", default: 100, min: 0, unit: "MiB" }),
   auditLogMaxbackup: intFlag({ help: "rotated audit logs to keep; 0 all", default: 10, min: 0 }),
+  auditLogMaxage: intFlag({ help: "days that rotated audit logs are kept; 0 for ever", default: 0, min: 0, unit: "d" }),
+  auditLogCompress: boolFlag({ help: "compress rotated audit logs", default: false }),
+  auditLogFormat: stringFlag({ help: "json or legacy", default: "json" }),
+  auditLogMode: stringFlag({ help: "blocking, batch or blocking-strict", default: "blocking" }),
+  auditPolicyFile: stringFlag({ help: "what is recorded; metadata of everything when absent", placeholder: "path" }),
+  auditWebhookConfigFile: stringFlag({ help: "kubeconfig of a server that gets audit events", placeholder: "path" }),
+  auditWebhookMode: stringFlag({ help: "batch, blocking or blocking-strict", default: "batch" }),
+  auditWebhookBatchMaxSize: intFlag({ help: "events of one batch", default: 400, min: 1 }),
+  auditWebhookBatchMaxWaitMs: durationFlag({ help: "longest wait for a batch to fill", default: "30s" }),
+  auditWebhookBatchBufferSize: intFlag({
+    help: "events waiting beyond which more are dropped",
+    default: 10_000,
+    min: 1,
+  }),
+  auditWebhookInitialBackoffMs: durationFlag({ help: "pause before a failed batch is sent again", default: "10s" }),
   requestTimeoutMs: durationFlag({ help: "time limit of requests that are not long-running", default: "1m" }),
   minRequestTimeout: intFlag({ help: "shortest life of a watch without timeoutSeconds", default: 1800, unit: "s" }),
   encryptionProviderConfig: stringFlag({
@@ -135,9 +150,6 @@ export const ignoredFlags = [
   "--enable-aggregator-routing",
   "--storage-backend",
   "--storage-media-type",
-  "--audit-log-format",
-  "--audit-log-maxage",
-  "--audit-policy-file",
   "--endpoint-reconciler-type",
   "--apiserver-count",
   "--enable-garbage-collector",
@@ -167,6 +179,15 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
   const serviceCidr = parseCidr(values.serviceClusterIpRange.split(",")[0] ?? "");
   if (serviceCidr === undefined) {
     throw usage("service-cluster-ip-range", values.serviceClusterIpRange, 'must be a CIDR such as "10.96.0.0/12"');
+  }
+  const modes = ["blocking", "batch", "blocking-strict"];
+  for (const [name, value, allowed] of [
+    ["audit-log-mode", values.auditLogMode, modes],
+    ["audit-webhook-mode", values.auditWebhookMode, modes],
+    ["audit-log-format", values.auditLogFormat, ["json", "legacy"]],
+  ] as const) {
+    if (!(allowed as readonly string[]).includes(value))
+      throw usage(name, value, `must be one of ${allowed.join(", ")}`);
   }
   if (values.enablePriorityAndFairness && values.maxRequestsInflight + values.maxMutatingRequestsInflight <= 0) {
     throw usage(

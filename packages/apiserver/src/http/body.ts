@@ -22,6 +22,7 @@ export async function readBody(context: RequestContext): Promise<Buffer> {
 }
 
 async function prepared(context: RequestContext, body: Buffer): Promise<Buffer> {
+  context.audit?.requestBody(body, context.header("content-type"));
   await prepareYaml(body, context.header("content-type"));
   return body;
 }

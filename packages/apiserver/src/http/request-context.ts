@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
+import type { AuditTrail } from "../audit/auditor.ts";
 import type { UserInfo } from "../authn/types.ts";
 import type { Http2Request } from "./http2-request.ts";
 import type { RequestInfo } from "./request-info.ts";
@@ -45,6 +46,8 @@ export class RequestContext {
   readonly warnings: string[] = [];
   /** Key-value pairs for the audit event. */
   readonly auditAnnotations = new Map<string, string>();
+  /** What is recorded of this request; undefined when nothing is. */
+  audit: AuditTrail | undefined;
   /** Headers that every answer to this request has. */
   extraHeaders: Readonly<Record<string, string>> | undefined;
   /** Called when a watch has sent its beginning; set by flow control. */

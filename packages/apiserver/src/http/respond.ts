@@ -46,6 +46,8 @@ function warningHeader(text: string): string {
 /** Sends status line and headers, and remembers the code for audit and metrics. */
 export function writeHead(context: RequestContext, code: number, headers: Headers): void {
   context.statusCode = code;
+  // Its failure is the log's business; the answer has begun.
+  if (context.longRunning) Promise.resolve(context.audit?.stage("ResponseStarted")).catch(() => {});
   const { response } = context;
   if (response instanceof ServerResponse) {
     response.writeHead(code, headers as Record<string, string | number | string[]>);
@@ -74,6 +76,11 @@ export async function sendBytes(
   options: { readonly contentType?: string; readonly headers?: Headers } = {},
 ): Promise<void> {
   let bytes = typeof body === "string" ? Buffer.from(body) : body;
+  if (context.audit !== undefined) {
+    context.statusCode = code;
+    context.audit.responseBody(bytes, options.contentType ?? JSON_TYPE);
+    context.statusCode = 0;
+  }
   const headers = { ...baseHeaders(context, options.contentType ?? JSON_TYPE), ...options.headers };
   if (bytes.length > GZIP_THRESHOLD_BYTES && acceptsGzip(context)) {
     bytes = await gzipAsync(bytes, { level: GZIP_LEVEL });

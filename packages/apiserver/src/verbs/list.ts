@@ -52,7 +52,8 @@ export async function sendPage(request: ResourceRequest, page: ListPage, asked: 
     const pieces = await encodeProtobufList({ ...of, metadata: listMetadata(page), length, at });
     return sendStream(context, pieces, asked);
   }
-  if (asked.contentType === JSON_TYPE && !asked.pretty) {
+  // What is recorded must be in one piece.
+  if (asked.contentType === JSON_TYPE && !asked.pretty && context.audit?.wantsResponse !== true) {
     return asked.transform === "none"
       ? sendStored(request, page, of, asked)
       : sendStream(context, jsonPieces(request, page, of), asked);

@@ -1,7 +1,7 @@
 /** What a filter is: it may answer, change the context, or pass the request on with `next`. */
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
-import type { AuditLog } from "../../audit/audit-log.ts";
+import type { Auditor } from "../../audit/auditor.ts";
 import type { Authenticator } from "../../authn/types.ts";
 import type { Authorizer } from "../../authz/types.ts";
 import type { ServerMetrics } from "../../metrics.ts";
@@ -15,8 +15,8 @@ export interface FilterEnvironment {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly metrics: ServerMetrics;
-  /** Absent when no audit log is configured. */
-  readonly audit: AuditLog | undefined;
+  /** Absent when nothing is to be recorded. */
+  readonly audit: Auditor | undefined;
   /** Absent when priority and fairness are off. */
   readonly fairUse: FairUse | undefined;
   /** Requests that are not long-running end after this. */

@@ -1,5 +1,5 @@
 /** The filters of every request, outermost first. */
-import { audit } from "./audit.ts";
+import { audit, auditReceived } from "./audit.ts";
 import { authentication } from "./authentication.ts";
 import { authorization } from "./authorization.ts";
 import { deadline } from "./deadline.ts";
@@ -16,6 +16,7 @@ export const filters: readonly Filter[] = [
   audit, //          one event per request; sees the final user and code
   errors, //         what anything below throws becomes a Status; a bug becomes a 500
   authentication, // who
+  auditReceived, //  that it came
   impersonation, //  on whose behalf
   flowControl, //    whether now, later, or not at all
   authorization, //  whether
