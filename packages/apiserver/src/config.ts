@@ -12,9 +12,11 @@ import {
   mapFlag,
   stringFlag,
   UsageError,
+  wholeListFlag,
 } from "@knarr/daemon/flags.ts";
 import { checkPluginNames } from "./admission/build.ts";
 import { AUTHORIZER_TYPES } from "./authz/authorization-configuration.ts";
+import { parseSniCertKey, tlsSettings } from "./http/tls-settings.ts";
 import { type Cidr, parseCidr } from "./registry/cidr.ts";
 
 export const flags = {
@@ -23,6 +25,12 @@ export const flags = {
   securePort: intFlag({ help: "HTTPS port; 0 picks a free one", default: 6443, min: 0, max: 65535 }),
   tlsCertFile: stringFlag({ help: "serving certificate", required: true, placeholder: "path" }),
   tlsPrivateKeyFile: stringFlag({ help: "its key", required: true, placeholder: "path" }),
+  tlsMinVersion: stringFlag({ help: "VersionTLS12 or VersionTLS13", default: "VersionTLS12", placeholder: "version" }),
+  tlsCipherSuites: listFlag({ help: "cipher suites of TLS 1.2, by Go's names; all good ones when absent" }),
+  tlsSniCertKey: wholeListFlag({
+    help: "certificate for some server names; repeatable",
+    placeholder: "cert,key[:names]",
+  }),
   clientCaFile: stringFlag({ help: "CA bundle for client certificates", placeholder: "path" }),
   etcdServers: listFlag({ help: "etcd endpoints", default: ["http://127.0.0.1:2379"], placeholder: "urls" }),
   etcdCafile: stringFlag({ help: "CA of etcd's serving certificates", placeholder: "path" }),
@@ -155,8 +163,6 @@ export const ignoredFlags = [
   "--enable-garbage-collector",
   "--watch-cache",
   "--default-watch-cache-size",
-  "--tls-cipher-suites",
-  "--tls-min-version",
   "--cert-dir",
   "--goaway-chance",
   "--livez-grace-period",
@@ -180,6 +186,7 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
   if (serviceCidr === undefined) {
     throw usage("service-cluster-ip-range", values.serviceClusterIpRange, 'must be a CIDR such as "10.96.0.0/12"');
   }
+  checkTls(values);
   const modes = ["blocking", "batch", "blocking-strict"];
   for (const [name, value, allowed] of [
     ["audit-log-mode", values.auditLogMode, modes],
@@ -214,6 +221,18 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
   }
   checkPluginNames({ enabled: values.enableAdmissionPlugins, disabled: values.disableAdmissionPlugins });
   return Object.freeze({ ...values, serviceCidr, nodePorts: Object.freeze({ min, max }) });
+}
+
+function checkTls(values: FlagValues<typeof flags>): void {
+  try {
+    tlsSettings(values.tlsMinVersion, values.tlsCipherSuites);
+    values.tlsSniCertKey.map(parseSniCertKey);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new UsageError(
+      `invalid value for --tls-min-version, --tls-cipher-suites or --tls-sni-cert-key: ${error.message}`,
+    );
+  }
 }
 
 function usage(flag: string, value: string, why: string): UsageError {

@@ -20,6 +20,7 @@ import type { Config } from "./config.ts";
 import { reloadEncryption } from "./encryption/build.ts";
 import { keepFlowObjects } from "./flowcontrol/keep-objects.ts";
 import { HttpServer } from "./http/server.ts";
+import { parseSniCertKey, type SniCertificate, type SniFiles, tlsSettings } from "./http/tls-settings.ts";
 import { runServiceRepair } from "./registry/repair.ts";
 import { keepBootstrapPolicy } from "./security.ts";
 
@@ -28,11 +29,14 @@ export async function runApiserver(config: Config, context: DaemonContext): Prom
   const parts = await buildServer(config, context);
   const { log, clock, signal } = context;
   const tls = await loadTlsFiles(tlsPaths(config));
+  const sni = config.tlsSniCertKey.map(parseSniCertKey);
   const server = await HttpServer.listen({
     host: config.bindAddress,
     port: config.securePort,
     tls,
     clientCas: await clientCas(config, tls, parts.security.cas),
+    tlsSettings: tlsSettings(config.tlsMinVersion, config.tlsCipherSuites),
+    sniCertificates: await Promise.all(sni.map(loadSni)),
     clock,
     log,
     handle: parts.handle,
@@ -78,6 +82,7 @@ async function runLoops(
         },
         stop,
       ),
+    sniCertificates: (stop) => watchSni(config, server, { clock, log }, stop),
     repair: (stop) => runServiceRepair({ services, ips, ports, clock, log }, stop),
     systemObjects: (stop) =>
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
@@ -133,6 +138,32 @@ function serveUntil(server: HttpServer, stopping: AbortController, graceMs: numb
     if (stop.aborted) end();
     else stop.addEventListener("abort", end, { once: true });
   });
+}
+
+async function loadSni({ names, ...paths }: SniFiles): Promise<SniCertificate> {
+  return { names, tls: await loadTlsFiles(paths) };
+}
+
+/** Each pair is watched by itself; a change of one takes effect at once. */
+async function watchSni(
+  config: Config,
+  server: HttpServer,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  signal: AbortSignal,
+): Promise<void> {
+  const files = config.tlsSniCertKey.map(parseSniCertKey);
+  const current = await Promise.all(files.map(loadSni));
+  const watches = files.map(({ names, ...paths }, i) =>
+    watchTlsFiles(
+      { paths, current: (current[i] as SniCertificate).tls, clock, log },
+      (tls) => {
+        current[i] = { names, tls };
+        server.setSniCertificates([...current]);
+      },
+      signal,
+    ),
+  );
+  await Promise.all([untilAborted(signal), ...watches]);
 }
 
 function tlsPaths(config: Config): TlsFilePaths {

@@ -182,6 +182,18 @@ export function listFlag(
   });
 }
 
+/** Repeatable, each value taken whole: what holds commas itself. */
+export function wholeListFlag(options: CommonOptions & { placeholder?: string }): Flag<readonly string[]> {
+  const fallback: readonly string[] = Object.freeze([]);
+  return makeFlag(options, {
+    placeholder: options.placeholder ?? "strings",
+    defaultText: "",
+    repeatable: true,
+    fallback: () => fallback,
+    parse: (texts) => Object.freeze([...texts]),
+  });
+}
+
 /** `a=1,b=2`, comma-separated and repeatable. */
 export function mapFlag(
   options: CommonOptions & { default?: Readonly<Record<string, string>> },

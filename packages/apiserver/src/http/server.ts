@@ -14,13 +14,14 @@ import {
 } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { TlsMaterial } from "@knarr/daemon/tls-files.ts";
 import { Http2Request } from "./http2-request.ts";
 import { type RawRequest, type RawResponse, RequestContext, type Upgrade } from "./request-context.ts";
 import { parseRequestInfo } from "./request-info.ts";
+import { DEFAULT_TLS, findSniCertificate, type SniCertificate, type TlsSettings } from "./tls-settings.ts";
 
 /** Go clients keep idle connections for 90 s; closing sooner resets their next write. */
 const IDLE_TIMEOUT_MS = 120_000;
@@ -38,6 +39,9 @@ export interface HttpServerOptions {
   readonly tls: TlsMaterial;
   /** CA bundles that client certificates may chain to; a certificate of none of them is still accepted and left to authentication. */
   readonly clientCas: readonly Buffer[];
+  /** Versions and suites; TLS 1.2 and 1.3 with forward secrecy when absent. */
+  readonly tlsSettings?: TlsSettings;
+  readonly sniCertificates?: readonly SniCertificate[];
   readonly clock: Clock;
   readonly log: Logger;
   /** How long a handshake, and a request's head, may take; 32 s when absent. */
@@ -59,12 +63,19 @@ export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #sockets = new Set<TLSSocket>();
+  readonly #settings: TlsSettings;
+  #clientCas: readonly Buffer[];
+  #sni: readonly SniCertificate[];
+  readonly #sniContexts = new Map<SniCertificate, SecureContext>();
   #active = 0;
   #closing = false;
 
   private constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#server = createServer(options);
+    this.#settings = options.tlsSettings ?? DEFAULT_TLS;
+    this.#clientCas = options.clientCas;
+    this.#sni = options.sniCertificates ?? [];
+    this.#server = createServer(options, this.#settings, (serverName) => this.#contextOf(serverName));
     this.#track(this.#server);
   }
 
@@ -92,7 +103,27 @@ export class HttpServer {
 
   /** Uses new certificates for connections made from now on; existing ones stay. */
   setTls(tls: TlsMaterial, clientCas: readonly Buffer[]): void {
-    this.#server.setSecureContext({ cert: tls.cert, key: tls.key, ca: [...clientCas], minVersion: "TLSv1.2" });
+    this.#clientCas = clientCas;
+    this.#server.setSecureContext(contextOptions(tls, clientCas, this.#settings));
+    this.#sniContexts.clear();
+  }
+
+  /** Certificates for some server names, besides the main one; for connections made from now on. */
+  setSniCertificates(certificates: readonly SniCertificate[]): void {
+    this.#sni = certificates;
+    this.#sniContexts.clear();
+  }
+
+  /** The context of the name's own certificate; undefined: the main one. */
+  #contextOf(serverName: string): SecureContext | undefined {
+    const found = findSniCertificate(this.#sni, serverName);
+    if (found === undefined) return undefined;
+    let context = this.#sniContexts.get(found);
+    if (context === undefined) {
+      context = createSecureContext(contextOptions(found.tls, this.#clientCas, this.#settings));
+      this.#sniContexts.set(found, context);
+    }
+    return context;
   }
 
   /** Stops as the header says; resolves when every socket is closed. */
@@ -196,7 +227,16 @@ function refuse(response: RawResponse, text: string): void {
   response.end(text);
 }
 
-function createServer(options: HttpServerOptions): Http2SecureServer {
+function contextOptions(tls: TlsMaterial, clientCas: readonly Buffer[], settings: TlsSettings): SecureContextOptions {
+  const { minVersion, ciphers } = settings;
+  return { cert: tls.cert, key: tls.key, ca: [...clientCas], minVersion, ciphers, honorCipherOrder: true };
+}
+
+function createServer(
+  options: HttpServerOptions,
+  settings: TlsSettings,
+  contextOf: (serverName: string) => SecureContext | undefined,
+): Http2SecureServer {
   const headTimeoutMs = options.headTimeoutMs ?? HEAD_TIMEOUT_MS;
   // Of node:http's options, which the types of node:http2 do not list.
   const http1Options: object = {
@@ -208,13 +248,17 @@ function createServer(options: HttpServerOptions): Http2SecureServer {
     maxHeaderSize: MAX_HEADER_BYTES,
   };
   const server = createSecureServer({
-    cert: options.tls.cert,
-    key: options.tls.key,
-    ca: [...options.clientCas],
+    ...contextOptions(options.tls, options.clientCas, settings),
+    SNICallback: (serverName, done) => {
+      try {
+        done(null, contextOf(serverName));
+      } catch (error) {
+        done(error as Error);
+      }
+    },
     requestCert: true,
     // Whether the certificate is good is authentication's question: a bad one is a 401, not a broken connection.
     rejectUnauthorized: false,
-    minVersion: "TLSv1.2",
     allowHTTP1: true,
     handshakeTimeout: headTimeoutMs,
     settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
