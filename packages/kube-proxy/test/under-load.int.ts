@@ -3,6 +3,9 @@
  * while Pods are replaced one by one: each of them must reach an endpoint that is ready. Needs root.
  */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -200,5 +203,60 @@ function describeUnderLoad(mode: "nftables" | "iptables", network: FlowNetwork):
       const { answer } = await network.probe("outside", `${clusterIp}:80`, "tcp", 5000);
       same = answer?.startsWith("podB ") === true ? same + 1 : 0;
     }
+  });
+
+  test("an open connection to an endpoint that is being drained goes on", async () => {
+    const echo = `require("node:net").createServer((s) => s.on("error", () => {}).pipe(s)).listen(9090, () => console.log("up"))`;
+    const server = spawn("ip", ["netns", "exec", "pod-b", process.execPath, "-e", echo], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(server.stdout, "data");
+    const name = `drained-${mode}`;
+    const { spec } = await client.create(core.services, {
+      metadata: { namespace: "default", name },
+      spec: { ports: [{ name: "http", port: 80, targetPort: 9090 }] },
+    });
+    const slice = await client.create(discovery.endpointslices, {
+      metadata: { namespace: "default", name: `${name}-1`, labels: { "kubernetes.io/service-name": name } },
+      addressType: "IPv4",
+      ports: [{ name: "http", port: 9090, protocol: "TCP" }],
+      endpoints: on("podB"),
+    });
+    const open = () =>
+      new Promise<Socket>((resolve, reject) => {
+        // What is sent before the rules stand is never translated, however often it is repeated.
+        const socket = connect({ host: spec?.clusterIP ?? "", port: 80, timeout: 500 });
+        socket.on("timeout", () => socket.connecting && socket.destroy(new Error("timeout")));
+        socket.on("error", reject).on("connect", () => resolve(socket));
+      });
+    const until = async (what: string, check: () => Promise<boolean>) => {
+      const deadline = Date.now() + 20_000;
+      while (!(await check())) {
+        assert.ok(Date.now() < deadline, what);
+        await sleep(50);
+      }
+    };
+    let socket: Socket | undefined;
+    await until("it answers", async () => {
+      socket = await open().catch(() => undefined); // The rules are not there yet.
+      return socket !== undefined;
+    });
+    assert.ok(socket !== undefined);
+    socket.write("before");
+    assert.equal(String((await once(socket, "data"))[0]), "before");
+    await client.update(discovery.endpointslices, { ...slice, endpoints: [] });
+    await until("new connections are refused", () =>
+      open().then(
+        (other) => {
+          other.destroy();
+          return false;
+        },
+        (error: NodeJS.ErrnoException) => error.code === "ECONNREFUSED",
+      ),
+    );
+    socket.write("after");
+    assert.equal(String((await once(socket, "data"))[0]), "after");
+    socket.destroy();
+    server.kill();
   });
 }
