@@ -64,3 +64,33 @@ test("a pod gets the claim that its template describes; it is freed and removed 
   const { items } = await client.list(resource.resourceclaims, { namespace });
   assert.deepEqual(items, [], "and no other was made");
 });
+
+test("a pod that was given its node by hand is entered into the claim that it names, and taken out when it goes", async () => {
+  const namespace = await makeNamespace(client, "by-hand");
+  const devices = { requests: [{ name: "r", exactly: { deviceClassName: "gpu.example.com" } }] };
+  const key = { namespace, name: "shared" };
+  const claim = await client.create(resource.resourceclaims, {
+    apiVersion: "resource.k8s.io/v1",
+    kind: "ResourceClaim",
+    metadata: key,
+    spec: { devices },
+  });
+  const results = [{ request: "r", driver: "gpu.example.com", pool: "n1", device: "gpu-1" }];
+  const status = { allocation: { devices: { results } } };
+  await client.update(resource.resourceclaims, { ...claim, status }, { subresource: "status" });
+  const pod = { namespace, name: "p" };
+  await client.create(core.pods, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: pod,
+    spec: {
+      nodeName: "n1",
+      containers: [{ name: "c", image: "i", resources: { claims: [{ name: "gpu" }] } }],
+      resourceClaims: [{ name: "gpu", resourceClaimName: "shared" }],
+    },
+  });
+  const holders = async () => (await client.get(resource.resourceclaims, key)).status?.reservedFor ?? [];
+  await eventually("the pod holds it", async () => (await holders())[0]?.name === "p");
+  await client.delete(core.pods, pod, { gracePeriodSeconds: 0 });
+  await eventually("nobody holds it", async () => (await holders()).length === 0);
+});

@@ -35,6 +35,8 @@ import {
 import { isNamespaceTerminating } from "./pod-control.ts";
 
 const BY_OWNER = "podOwner";
+/** Source: resource.k8s.io ResourceClaimReservedForMaxSize */
+const MAX_CONSUMERS = 256;
 
 export const resourceClaimController: Controller = {
   name: "resourceclaim-controller",
@@ -156,7 +158,26 @@ class ClaimController {
       }
     }
     await this.#writeNames(pod, owned, signal);
+    await this.#reserve(pod, signal);
     return done;
+  }
+
+  /** A pod that was given its node by hand holds what is allocated already: no scheduler enters it. */
+  async #reserve(pod: Pod, signal: AbortSignal): Promise<void> {
+    if ((pod.spec?.nodeName ?? "") === "" || isPodDone(pod)) return;
+    const { namespace = "", name = "", uid = "" } = pod.metadata;
+    for (const { name: claimName } of claimNames(pod)) {
+      const claim = this.#claims.get({ namespace, name: claimName });
+      if (claim?.status?.allocation === undefined || claim.metadata.deletionTimestamp !== undefined) continue;
+      const reservedFor = claim.status.reservedFor ?? [];
+      if (reservedFor.some((reference) => reference.uid === uid) || reservedFor.length >= MAX_CONSUMERS) continue;
+      const status = { ...claim.status, reservedFor: [...reservedFor, { resource: "pods", name, uid }] };
+      await this.#context.client.update(
+        resource.resourceclaims,
+        { ...claim, status },
+        { subresource: "status", signal },
+      );
+    }
   }
 
   /** The pod's status says which claim is which, for the scheduler and the kubelet. */
