@@ -54,19 +54,29 @@ export async function startDayCluster(): Promise<DayCluster> {
   const playing = play(harness, stopping.signal);
   const managers: Manager[] = [];
   let serial = 0;
+  const startManager = async () => {
+    const name = `manager-${++serial}`;
+    const { kubeconfig } = await api.user(name, ["system:masters"]);
+    const distant = join(api.dir, `${name}-distant.conf`);
+    const text = await readFile(kubeconfig, "utf8");
+    await writeFile(distant, text.replaceAll(api.server, `https://${link.address}`), { mode: 0o600 });
+    const manager = { name, daemon: await harness.startManager(MANAGER_ARGS, distant) };
+    managers.push(manager);
+    // One that lost its lease ends, and is started anew by its supervisor; those that are killed have left the list.
+    void manager.daemon.exited.then(async () => {
+      if (stopping.signal.aborted || !managers.includes(manager)) return;
+      managers.splice(managers.indexOf(manager), 1);
+      await startManager().catch((error: unknown) => {
+        if (!stopping.signal.aborted) throw error;
+      });
+    });
+  };
   return {
     harness,
     link,
     nodes,
     managers,
-    startManager: async () => {
-      const name = `manager-${++serial}`;
-      const { kubeconfig } = await api.user(name, ["system:masters"]);
-      const distant = join(api.dir, `${name}-distant.conf`);
-      const text = await readFile(kubeconfig, "utf8");
-      await writeFile(distant, text.replaceAll(api.server, `https://${link.address}`), { mode: 0o600 });
-      managers.push({ name, daemon: await harness.startManager(MANAGER_ARGS, distant) });
-    },
+    startManager,
     leader: async () => managers.find(({ daemon }) => daemon.output.includes('"msg":"leading"')),
     writers: () => writersOf(join(api.dir, "audit.log")),
     stop: async () => {
