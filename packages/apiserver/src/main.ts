@@ -6,7 +6,6 @@
  * Node.js's compile cache, which makes it ready in half the time and spares it the memory of the TypeScript parser.
  */
 import { enableCompileCache } from "node:module";
-import { homedir } from "node:os";
 import { join } from "node:path";
 
 /** MiB. Larger ones make a create faster by a few per cent and cost five times their size. */
@@ -20,7 +19,10 @@ if (!isSet && process.execve !== undefined && process.platform === "linux") {
 }
 
 // Not the default below the shared temporary folder, where others could leave code for us. Without a home there is just no cache.
-enableCompileCache(process.env.NODE_COMPILE_CACHE ?? join(homedir(), ".cache", "knarr", "compile-cache"));
+const { HOME, NODE_COMPILE_CACHE } = process.env;
+if (NODE_COMPILE_CACHE === undefined && HOME !== undefined) {
+  enableCompileCache(join(HOME, ".cache", "knarr", "compile-cache"));
+}
 
 const { runDaemon } = await import("@knarr/daemon/run-daemon.ts");
 const { flags, ignoredFlags, loadConfig } = await import("./config.ts");
