@@ -22,7 +22,7 @@ import { keepFlowObjects } from "./flowcontrol/keep-objects.ts";
 import { HttpServer } from "./http/server.ts";
 import { parseSniCertKey, type SniCertificate, type SniFiles, tlsSettings } from "./http/tls-settings.ts";
 import { runServiceRepair } from "./registry/repair.ts";
-import { keepBootstrapPolicy } from "./security.ts";
+import { followAuthenticationConfig, keepBootstrapPolicy } from "./security.ts";
 
 /** Runs until the signal aborts; rejects when it cannot start. */
 export async function runApiserver(config: Config, context: DaemonContext): Promise<void> {
@@ -87,6 +87,12 @@ async function runLoops(
     systemObjects: (stop) =>
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
     authenticationConfigMap: (stop) => keepAuthenticationConfigMap(tools, config, stop),
+    authenticationConfig: (stop) =>
+      followAuthenticationConfig(
+        { path: config.authenticationConfig, reload: parts.security.reloadAuthentication },
+        { clock, log },
+        stop,
+      ),
     rbac: (stop) => keepBootstrapPolicy({ resources, clock, log }, started.done("rbac/bootstrap-roles"), stop),
     encryption: (stop) => runEncryption(config, parts, tools, stop),
     fairUse: (stop) => runFairUse(parts, tools, stop),

@@ -28,6 +28,8 @@ export interface Security {
   /** Undefined without a signing key. */
   readonly issuer: TokenIssuer | undefined;
   readonly cas: ClientCas;
+  /** Reads the AuthenticationConfiguration again; whether it changed. */
+  readonly reloadAuthentication: () => Promise<boolean>;
   /** The issuer's public documents, by path. */
   readonly issuerDocuments: Readonly<Record<string, () => { body: string; contentType: string }>>;
 }
@@ -56,6 +58,7 @@ export async function createSecurity(config: Config, tools: SecurityTools): Prom
     audiences: built.audiences,
     issuer: built.issuer,
     cas: built.cas,
+    reloadAuthentication: built.reload,
     issuerDocuments: {
       "/.well-known/openid-configuration": () => ({
         body: JSON.stringify(
@@ -66,6 +69,26 @@ export async function createSecurity(config: Config, tools: SecurityTools): Prom
       [jwksPath]: () => ({ body: JSON.stringify(jsonWebKeySet(built.keys)), contentType: "application/jwk-set+json" }),
     },
   };
+}
+
+const RELOAD_INTERVAL_MS = 60_000;
+
+/** Takes up changes of the --authentication-config file, looking every minute, until the signal aborts. */
+export async function followAuthenticationConfig(
+  { path, reload }: { readonly path: string; readonly reload: () => Promise<boolean> },
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(RELOAD_INTERVAL_MS, signal);
+    if (path === "") continue;
+    try {
+      if (await reload()) log.info({ path }, "authentication configuration reloaded");
+    } catch (error) {
+      // Half-written or wrong: what was read before stays in force.
+      log.warn({ err: error, path }, "authentication configuration not usable, keeping the old");
+    }
+  }
 }
 
 const RETRY_MS = 500;

@@ -3,15 +3,13 @@ import { readFile } from "node:fs/promises";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import { connectWebhook } from "../webhook-client.ts";
-import type { AuthenticationSettings } from "./authentication-configuration.ts";
 import { BearerTokenAuthenticator, tokenUnion } from "./bearer-token.ts";
 import { BootstrapTokenAuthenticator } from "./bootstrap-token.ts";
 import { CaBundle } from "./ca-bundle.ts";
 import { ClientCertificateAuthenticator } from "./client-certificate.ts";
 import { FrontProxyAuthenticator } from "./front-proxy.ts";
 import { TokenIssuer } from "./issue-token.ts";
-import { JwksSource } from "./jwks-source.ts";
-import { JwtIssuerAuthenticator } from "./jwt-issuer.ts";
+import { JwtIssuers } from "./jwt-issuers.ts";
 import { type JwtFlags, readAuthenticationSettings } from "./jwt-settings.ts";
 import { RequestAuthenticator } from "./request-authenticator.ts";
 import { loadSigningKey, loadVerificationKeys, type VerificationKey } from "./service-account-keys.ts";
@@ -57,6 +55,8 @@ export interface BuiltAuthentication {
   /** What a token must be meant for to be good here. */
   readonly audiences: readonly string[];
   readonly cas: ClientCas;
+  /** Reads the AuthenticationConfiguration again; whether it changed. Rejects for a wrong one, keeping the old. */
+  readonly reload: () => Promise<boolean>;
 }
 
 /** Whose certificates prove what; whoever watches the files loads them again. */
@@ -79,15 +79,20 @@ export async function buildAuthentication(config: AuthenticationConfig, tools: T
   const keyFiles =
     config.serviceAccountKeyFile.length === 0 && signingFile !== "" ? [signingFile] : config.serviceAccountKeyFile;
   const keys = await loadVerificationKeys(keyFiles);
-  const settings = await readAuthenticationSettings(config);
-  const tokens = tokenUnion(await tokenAuthenticators(config, { ...tools, keys, audiences, settings }));
+  const issuers = new JwtIssuers({
+    serviceAccountIssuers: config.serviceAccountIssuer,
+    anonymous: config.anonymousAuth,
+    clock: tools.clock,
+  });
+  issuers.load(await readAuthenticationSettings(config));
+  const tokens = tokenUnion(await tokenAuthenticators(config, { ...tools, keys, audiences, issuers }));
   const cas = await readClientCas(config);
   const ways: Authenticator[] = [];
   if (config.requestheaderClientCaFile !== "") ways.push(frontProxy(config, cas.frontProxies));
   if (config.clientCaFile !== "") ways.push(new ClientCertificateAuthenticator(tools.clock, cas.clients));
   ways.push(new BearerTokenAuthenticator(tokens));
   return {
-    authenticator: new RequestAuthenticator(ways, { anonymous: settings.anonymous ?? config.anonymousAuth }),
+    authenticator: new RequestAuthenticator(ways, { anonymous: () => issuers.anonymous }),
     tokens,
     issuer:
       signingFile === ""
@@ -104,6 +109,7 @@ export async function buildAuthentication(config: AuthenticationConfig, tools: T
     keys,
     audiences,
     cas,
+    reload: async () => issuers.load(await readAuthenticationSettings(config)),
   };
 }
 
@@ -113,10 +119,10 @@ async function tokenAuthenticators(
   parts: Tools & {
     readonly keys: readonly VerificationKey[];
     readonly audiences: readonly string[];
-    readonly settings: AuthenticationSettings;
+    readonly issuers: JwtIssuers;
   },
 ): Promise<TokenAuthenticator[]> {
-  const { storage, clock, keys, audiences, settings } = parts;
+  const { storage, clock, keys, audiences, issuers: foreign } = parts;
   const objects = storageTokenObjects(storage);
   const members: TokenAuthenticator[] = [];
   if (config.tokenAuthFile !== "") members.push(await tokenFile(config.tokenAuthFile));
@@ -125,13 +131,7 @@ async function tokenAuthenticators(
     members.push(new ServiceAccountTokenAuthenticator({ issuers, audiences, keys, objects, clock }));
   }
   if (config.enableBootstrapTokenAuth) members.push(new BootstrapTokenAuthenticator(objects, clock));
-  for (const { discoveryUrl, ca, ...issuer } of settings.issuers) {
-    if (config.serviceAccountIssuer.includes(issuer.issuer)) {
-      throw new Error(`JWT issuer ${issuer.issuer} is a ServiceAccount issuer too: they must be different`);
-    }
-    const source = new JwksSource({ issuer: issuer.issuer, discoveryUrl, ca, clock });
-    members.push(new JwtIssuerAuthenticator({ ...issuer, keys: source, clock }));
-  }
+  members.push(foreign);
   const webhookFile = config.authenticationTokenWebhookConfigFile;
   if (webhookFile !== "") {
     const version = config.authenticationTokenWebhookVersion;

@@ -18,12 +18,19 @@ const anonymous: UserInfo = Object.freeze({ name: ANONYMOUS, uid: "", groups: [A
 
 export class RequestAuthenticator implements Authenticator {
   readonly #members: readonly Authenticator[];
-  readonly #anonymous: AnonymousSettings;
+  readonly #anonymous: () => AnonymousSettings;
 
-  constructor(members: readonly Authenticator[], options: { readonly anonymous: boolean | AnonymousSettings }) {
+  constructor(
+    members: readonly Authenticator[],
+    options: { readonly anonymous: boolean | AnonymousSettings | (() => AnonymousSettings) },
+  ) {
     this.#members = members;
     const { anonymous } = options;
-    this.#anonymous = typeof anonymous === "boolean" ? { enabled: anonymous, paths: undefined } : anonymous;
+    if (typeof anonymous === "function") this.#anonymous = anonymous;
+    else {
+      const fixed = typeof anonymous === "boolean" ? { enabled: anonymous, paths: undefined } : anonymous;
+      this.#anonymous = () => fixed;
+    }
   }
 
   /** Undefined without credentials where anonymous is off; throws AuthenticationError for wrong ones. Both are 401. */
@@ -39,7 +46,7 @@ export class RequestAuthenticator implements Authenticator {
       }
     }
     if (errors.length > 0) throw new AuthenticationError(errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`);
-    const { enabled, paths } = this.#anonymous;
+    const { enabled, paths } = this.#anonymous();
     return enabled && (paths === undefined || paths.includes(credentials.path ?? "")) ? { user: anonymous } : undefined;
   }
 }
