@@ -280,3 +280,58 @@ test("the root lists every path that leads further", async () => {
     assert.ok(paths.includes(path), path);
   }
 });
+
+test("a dry run of every verb and subresource answers as the write would, and writes nothing", async () => {
+  const dry = "dryRun=All";
+  await h.create(PODS, pod("dry"));
+  const before = (await h.call("GET", `${PODS}/dry`)).body;
+  const deployments = "/apis/apps/v1/namespaces/default/deployments";
+  const spec = {
+    selector: { matchLabels: { d: "1" } },
+    template: { metadata: { labels: { d: "1" } }, spec: { containers: [{ name: "c", image: "i" }] } },
+  };
+  await h.create(deployments, { metadata: { name: "dry" }, spec });
+  const generation = (await h.call("GET", `${deployments}/dry`)).body.metadata.generation;
+  const answers: [name: string, status: number, answer: { status: number; text: string }][] = [
+    ["create", 201, await h.call("POST", `${CMS}?${dry}`, { body: configMap("dry") })],
+    [
+      "update",
+      200,
+      await h.call("PUT", `${PODS}/dry?${dry}`, {
+        body: { ...before, metadata: { ...before.metadata, labels: { a: "b" } } },
+      }),
+    ],
+    ["patch", 200, await patch(`${PODS}/dry?${dry}`, { metadata: { labels: { a: "b" } } })],
+    ["apply", 201, await patch(`${CMS}/dry?${dry}&fieldManager=x`, configMap("dry"), "apply-patch+yaml")],
+    ["status", 200, await patch(`${PODS}/dry/status?${dry}`, { status: { phase: "Failed" } })],
+    [
+      "binding",
+      201,
+      await h.call("POST", `${PODS}/dry/binding?${dry}`, { body: { target: { kind: "Node", name: "n" } } }),
+    ],
+    ["eviction", 201, await h.call("POST", `${PODS}/dry/eviction?${dry}`, { body: { metadata: { name: "dry" } } })],
+    [
+      "eviction by its options",
+      201,
+      await h.call("POST", `${PODS}/dry/eviction`, {
+        body: { metadata: { name: "dry" }, deleteOptions: { dryRun: ["All"] } },
+      }),
+    ],
+    [
+      "ephemeral containers",
+      200,
+      await patch(
+        `${PODS}/dry/ephemeralcontainers?${dry}`,
+        { spec: { ephemeralContainers: [{ name: "e", image: "i" }] } },
+        "strategic-merge-patch+json",
+      ),
+    ],
+    ["scale", 200, await patch(`${deployments}/dry/scale?${dry}`, { spec: { replicas: 9 } })],
+    ["delete", 200, await h.call("DELETE", `${PODS}/dry?${dry}`)],
+    ["deletecollection", 200, await h.call("DELETE", `${PODS}?${dry}`)],
+  ];
+  for (const [name, status, answer] of answers) assert.equal(answer.status, status, `${name}: ${answer.text}`);
+  assert.deepEqual((await h.call("GET", `${PODS}/dry`)).body, before);
+  assert.equal((await h.call("GET", `${CMS}/dry`)).status, 404);
+  assert.equal((await h.call("GET", `${deployments}/dry`)).body.metadata.generation, generation);
+});
