@@ -71,7 +71,8 @@ interface Metrics {
 
 function makeMetrics(monotonicMs: () => number): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  // Its default of 10 ms is most of what an idle daemon does.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 200 });
   return {
     registry,
     queues: new WorkQueueMetrics(registry, monotonicMs),

@@ -8,7 +8,8 @@ const exponential = (start: number, factor: number, count: number) =>
 
 export function createMetrics() {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  // Its default of 10 ms is most of what an idle daemon does.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 200 });
   const registers = [registry];
   const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
     new Histogram<L>({ name: `scheduler_${name}`, help, labelNames, buckets, registers });
