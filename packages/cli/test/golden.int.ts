@@ -76,7 +76,7 @@ function shellWords(line: string): string[] {
 }
 
 function environment(server: TestApiserver): Record<string, string> {
-  return { PATH: process.env.PATH ?? "", HOME: folder, KUBECONFIG: server.kubeconfig, KUBE_EDITOR: "true" };
+  return { PATH: "/usr/bin:/bin:/nowhere", HOME: folder, KUBECONFIG: server.kubeconfig, KUBE_EDITOR: "true" };
 }
 
 function runKubectl({ line, stdin }: Case): Promise<Outcome> {

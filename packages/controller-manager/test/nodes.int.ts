@@ -175,7 +175,8 @@ test("the second manager takes over when the first is killed, and when it can't 
         template: { metadata: { labels: { app: "x" } }, spec: { containers: [{ name: "c", image: "i" }] } },
       },
     });
-    await eventually("work goes on", async () => (await client.list(core.pods, { namespace })).items.length === 3);
+    const allThere = async () => (await client.list(core.pods, { namespace })).items.length === 3;
+    await eventually("work goes on", allThere, 90_000);
   } finally {
     await proxy.stop();
   }

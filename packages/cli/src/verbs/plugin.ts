@@ -19,14 +19,16 @@ export const plugin: Verb = {
 };
 
 /** Every plugin on the PATH, the first of a name counting. */
-export function findPlugins(env: CliContext["env"]): string[] {
+export function findPlugins(env: CliContext["env"], missing: (text: string) => void): string[] {
   const found: string[] = [];
   for (const folder of (env.PATH ?? "").split(delimiter).filter((f) => f !== "")) {
     let names: string[];
     try {
       names = readdirSync(folder);
     } catch {
-      // A folder of the PATH that isn't there holds no plugins.
+      missing(
+        `Unable to read directory ${JSON.stringify(folder)} from your PATH: open ${folder}: no such file or directory. Skipping...`,
+      );
       continue;
     }
     for (const name of names.filter((n) => /^(knarr|kubectl)-/.test(n)).sort()) {
@@ -43,7 +45,7 @@ export function findPlugins(env: CliContext["env"]): string[] {
 }
 
 function list(nameOnly: boolean, context: CliContext): void {
-  const found = findPlugins(context.env);
+  const found = findPlugins(context.env, (text) => void context.stderr.write(`${text}\n`));
   if (found.length === 0) throw new CliError("unable to find any knarr plugins in your PATH");
   context.stdout.write("The following compatible plugins are available:\n\n");
   for (const path of found) context.stdout.write(`${nameOnly ? path.slice(path.lastIndexOf("/") + 1) : path}\n`);

@@ -2,6 +2,7 @@
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import { isRuntimeNotFound } from "@knarr/cri/runtime-error.ts";
 import type { ContainerStatus, SandboxStatus } from "@knarr/cri/types.ts";
+import { systemClock } from "@knarr/daemon/clock.ts";
 import { Labels, type ObservedPod, observePod } from "../core/observed-pod.ts";
 
 /** The pod as it is now; what vanishes between the questions is left out. */
@@ -14,12 +15,31 @@ export async function observe(runtime: Runtime, uid: string, signal?: AbortSigna
   ]);
   const [sandboxStatuses, containerStatuses] = await Promise.all([
     Promise.all(sandboxes.map((s) => present(runtime.sandboxStatus(s.id, options)))),
-    Promise.all(containers.map((c) => present(runtime.containerStatus(c.id, options)))),
+    Promise.all(containers.map((c) => present(settledStatus(runtime, c.id, signal)))),
   ]);
   const statuses = new Map<string, ContainerStatus>();
   for (const status of containerStatuses) if (status !== undefined) statuses.set(status.id, status);
   const known = sandboxStatuses.filter((s): s is SandboxStatus => s !== undefined);
   return observePod(uid, known, containers, statuses);
+}
+
+/** How long a container that was killed just now is asked again for the reason. */
+const REASON_WAIT_MS = 300;
+const REASON_POLL_MS = 50;
+const SIGKILLED = 137;
+
+/**
+ * containerd tells a container's end and that it ran out of memory by two events; when the second comes late, the status
+ * says "Error" for a moment. Restarts and conditions are decided on what is read here, so it is worth that moment.
+ */
+async function settledStatus(runtime: Runtime, id: string, signal: AbortSignal | undefined): Promise<ContainerStatus> {
+  let status = await runtime.containerStatus(id, { signal });
+  const isFresh = () => systemClock.now() - status.finishedAt < REASON_WAIT_MS;
+  while (status.exitCode === SIGKILLED && status.reason === "Error" && isFresh()) {
+    await systemClock.sleep(REASON_POLL_MS, signal);
+    status = await runtime.containerStatus(id, { signal });
+  }
+  return status;
 }
 
 async function present<T>(call: Promise<T>): Promise<T | undefined> {
