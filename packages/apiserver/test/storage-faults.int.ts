@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
-import type { StatusError } from "@knarr/apimachinery/status-error.ts";
+import { StatusError } from "@knarr/apimachinery/status-error.ts";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import { silentLogger } from "@knarr/daemon/logger.ts";
 import { type FaultProxy, startFaultProxy } from "@knarr/testkit/fault-proxy.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { core } from "@knarr/api/generated/resources.ts";
-import type { Container, PodSpec } from "@knarr/api/generated/types/core-v1.ts";
+import type { Container, Pod, PodSpec } from "@knarr/api/generated/types/core-v1.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
 import { shell, statusOf, TestNode, WAIT } from "./test-node.ts";
 
