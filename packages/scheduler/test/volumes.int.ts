@@ -39,7 +39,9 @@ async function createClaim(name: string, storageClassName: string): Promise<void
     spec: { storageClassName, accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
   });
 }
-async function createVolume(name: string, storageClassName: string, node: string): Promise<void> {
+/** `claimName` is the claim that the volume was made for, which nobody else may take. */
+async function createVolume(name: string, storageClassName: string, node: string, claimName?: string): Promise<void> {
+  const claimRef = { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace: "default", name: claimName };
   const matchExpressions = [{ key: "kubernetes.io/hostname", operator: "In", values: [node] }];
   await harness.admin.create(core.persistentvolumes, {
     apiVersion: "v1",
@@ -50,6 +52,7 @@ async function createVolume(name: string, storageClassName: string, node: string
       capacity: { storage: "2Gi" },
       accessModes: ["ReadWriteOnce"],
       local: { path: "/data" },
+      ...(claimName === undefined ? {} : { claimRef }),
       nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions }] } },
     },
   });
@@ -95,7 +98,7 @@ test("a claim to be provisioned is told the node, and the pod follows its volume
     const claim = await harness.admin.get(core.persistentvolumeclaims, key("made"));
     return claim.metadata.annotations?.["volume.kubernetes.io/selected-node"];
   });
-  await createVolume("fresh", "dynamic", selected);
+  await createVolume("fresh", "dynamic", selected, "made");
   await bindClaim("made", "fresh");
   assert.equal(await nodeOf("with-made"), selected);
 });
