@@ -33,6 +33,26 @@ function refuseByResources(pod: Pod, node: Node, others: readonly Pod[]): Refusa
   return undefined;
 }
 
+/** Why a running pod can't have the resources that it asks for now. Source: KEP-1287 */
+export function refuseResize(
+  pod: Pod,
+  node: Node,
+  others: readonly Pod[],
+): { reason: "Infeasible" | "Deferred"; message: string } | undefined {
+  // What its status says it has does not count: only what it asks for.
+  const { status: _, ...wanted } = pod;
+  const requests = podRequests(wanted);
+  const allocatable = amountsOf(node.status?.allocatable);
+  for (const name of ["memory", "cpu"]) {
+    const [requested, capacity] = [requests.get(name) ?? 0, allocatable.get(name) ?? 0];
+    if (requested <= capacity) continue;
+    const message = `Node didn't have enough capacity: ${name}, requested: ${requested}, capacity: ${capacity}`;
+    return { reason: "Infeasible", message };
+  }
+  const refused = refuseByResources(wanted, node, others);
+  return refused === undefined ? undefined : { reason: "Deferred", message: refused.message };
+}
+
 function outOf(resource: string, requested: number, used: number, capacity: number): Refusal {
   const numbers = `requested: ${requested}, used: ${used}, capacity: ${capacity}`;
   return { reason: `OutOf${resource}`, message: `Node didn't have enough resource: ${resource}, ${numbers}` };

@@ -3,7 +3,14 @@
  * what was reported before. Pure. Restart counts never fall and a last state once reported is kept.
  * Source: SEMANTICS of pod status are upstream's pkg/kubelet status, as kubectl shows them.
  */
-import type { Container, ContainerState, ContainerStatus, Pod, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  Pod,
+  PodStatus,
+  ResourceRequirements,
+} from "@knarr/api/generated/types/core-v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed-pod.ts";
 import { isSidecar, restartsAfter } from "./restart-policy.ts";
 
@@ -29,6 +36,8 @@ export interface ContainerStatusInput {
   readonly terminationMessages: ReadonlyMap<string, string>;
   /** Nothing will run any more: what was running and is not found has ended in an unknown way. */
   readonly podIsOver: boolean;
+  /** The resources in force in a running container, by its id; undefined when it is not known to differ. */
+  readonly actuated?: ((containerId: string) => ResourceRequirements | undefined) | undefined;
 }
 
 /** RFC 3339 with whole seconds, or undefined for a time that is not known. */
@@ -70,7 +79,7 @@ function containerStatus(
     lastState: lastEnded === undefined ? (before?.lastState ?? {}) : terminated(input, lastEnded),
     ready: false,
     started: false,
-    ...resourcesOf(container),
+    ...resourcesOf(container, latest.state === "running" ? input.actuated?.(latest.id) : undefined),
     ...volumeMountsOf(container),
     ...userOf(latest),
   };
@@ -194,11 +203,12 @@ function withReadiness(
   return { ...status, started, ready: started && (input.ready(latest.id) ?? true) };
 }
 
-function resourcesOf(container: Container): Partial<ContainerStatus> {
-  const { requests, limits } = container.resources ?? {};
-  if (requests === undefined && limits === undefined) return {};
+/** `container` carries what was allocated; `actuated` is what runs meanwhile. */
+function resourcesOf(container: Container, actuated: ResourceRequirements | undefined): Partial<ContainerStatus> {
+  const allocated = container.resources ?? {};
+  const { requests, limits } = { ...allocated, ...actuated };
   return {
-    ...(requests === undefined ? {} : { allocatedResources: requests }),
+    ...(allocated.requests === undefined ? {} : { allocatedResources: allocated.requests }),
     resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
   };
 }

@@ -9,9 +9,10 @@
  * Laws (pod-actions.test.ts): a running container is never started; an init container never starts once a container has;
  * nothing is started in a pod that is over. Back-off is not decided here: whoever applies the plan may put a start off.
  */
-import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type { Container, Pod, ResourceRequirements } from "@knarr/api/generated/types/core-v1.ts";
 import { containerHash } from "./container-hash.ts";
 import { latestOf, type ObservedContainer, type ObservedPod } from "./observed-pod.ts";
+import { judgeResize } from "./resize.ts";
 import { isSidecar, restartsAfter, restartsOnFailure, shouldRun } from "./restart-policy.ts";
 
 export type ProbeOutcome = "unknown" | "success" | "failure";
@@ -29,13 +30,26 @@ export interface StartAction {
   readonly name: string;
 }
 
-export type KillReason = "livenessProbe" | "startupProbe" | "unknownState" | "specChanged" | "failedPostStartHook";
+export type KillReason =
+  | "livenessProbe"
+  | "startupProbe"
+  | "unknownState"
+  | "specChanged"
+  | "failedPostStartHook"
+  | "resize";
 
 export interface KillAction {
   readonly id: string;
   readonly name: string;
   readonly reason: KillReason;
   readonly message: string;
+}
+
+/** A running container is given other limits. */
+export interface ResizeAction {
+  readonly id: string;
+  readonly name: string;
+  readonly resources: ResourceRequirements;
 }
 
 export interface PodPlan {
@@ -48,11 +62,18 @@ export interface PodPlan {
   readonly sandboxId: string | undefined;
   readonly kill: readonly KillAction[];
   readonly start: readonly StartAction[];
+  readonly resize: readonly ResizeAction[];
 }
 
-const NO_PROBES: ProbeView = { liveness: () => undefined, startup: () => undefined };
+/** What is known of containers beside what the runtime says. */
+export interface ContainerView extends ProbeView {
+  /** The resources that a container was last given; undefined when that is not known, and then nothing is changed. */
+  actuated?(containerId: string): ResourceRequirements | undefined;
+}
 
-export function computePodActions(pod: Pod, observed: ObservedPod, probes: ProbeView = NO_PROBES): PodPlan {
+const NO_PROBES: ContainerView = { liveness: () => undefined, startup: () => undefined };
+
+export function computePodActions(pod: Pod, observed: ObservedPod, probes: ContainerView = NO_PROBES): PodPlan {
   const sandbox = judgeSandbox(pod, observed);
   if (sandbox.usable !== undefined) return planInSandbox(pod, observed, probes, sandbox.usable);
   const start = startsInNewSandbox(pod, observed);
@@ -64,6 +85,7 @@ export function computePodActions(pod: Pod, observed: ObservedPod, probes: Probe
     sandboxId: undefined,
     kill: [],
     start: createSandbox ? start : [],
+    resize: [],
   };
 }
 
@@ -106,12 +128,12 @@ function ephemeralStarts(pod: Pod, observed: ObservedPod): StartAction[] {
     .map((c): StartAction => ({ kind: "ephemeral", name: c.name }));
 }
 
-function planInSandbox(pod: Pod, observed: ObservedPod, probes: ProbeView, sandboxId: string): PodPlan {
+function planInSandbox(pod: Pod, observed: ObservedPod, probes: ContainerView, sandboxId: string): PodPlan {
   const inSandbox: ObservedPod = {
     ...observed,
     containers: observed.containers.filter((c) => c.sandboxId === sandboxId),
   };
-  const base = { createSandbox: false, attempt: 0, sandboxId };
+  const base = { createSandbox: false, attempt: 0, sandboxId, resize: [] };
   const init = planInit(pod, observed, inSandbox, probes);
   const ephemeral = ephemeralStarts(pod, observed);
   if (init.failed) return { ...base, killPod: true, kill: [], start: [] };
@@ -119,6 +141,7 @@ function planInSandbox(pod: Pod, observed: ObservedPod, probes: ProbeView, sandb
 
   const kill: KillAction[] = [];
   const start: StartAction[] = [];
+  const resize: ResizeAction[] = [];
   let kept = 0;
   for (const container of pod.spec?.containers ?? []) {
     const latest = latestOf(observed, container.name);
@@ -126,22 +149,30 @@ function planInSandbox(pod: Pod, observed: ObservedPod, probes: ProbeView, sandb
     if (verdict.kill !== undefined) kill.push(verdict.kill);
     if (verdict.start) start.push({ kind: "container", name: container.name });
     if (verdict.keep) kept++;
+    if (verdict.resize !== undefined) resize.push(verdict.resize);
   }
   if (kept === 0 && start.length === 0) return { ...base, killPod: true, kill: [], start: [] };
-  return { ...base, killPod: false, kill: [...init.kill, ...kill], start: [...ephemeral, ...init.start, ...start] };
+  return {
+    ...base,
+    killPod: false,
+    kill: [...init.kill, ...kill],
+    start: [...ephemeral, ...init.start, ...start],
+    resize: [...init.resize, ...resize],
+  };
 }
 
 interface Verdict {
   readonly kill?: KillAction;
   readonly start: boolean;
   readonly keep: boolean;
+  readonly resize?: ResizeAction;
 }
 
 function judgeContainer(
   pod: Pod,
   container: Container,
   latest: ObservedContainer | undefined,
-  probes: ProbeView,
+  probes: ContainerView,
 ): Verdict {
   if (latest === undefined || latest.state !== "running") {
     const start = shouldRun(pod, container, latest);
@@ -156,10 +187,21 @@ function judgeContainer(
     return { kill: killOf(latest, "specChanged", message), start: true, keep: false };
   }
   const failed = failedProbe(latest, probes);
-  if (failed === undefined) return { start: false, keep: true };
+  if (failed === undefined) return judgeResources(container, latest, probes);
   const restarts = restartsOnFailure(pod, container);
   const message = `Container ${container.name} failed ${failed} probe${restarts ? ", will be restarted" : ""}`;
   return { kill: killOf(latest, `${failed}Probe`, message), start: restarts, keep: false };
+}
+
+function judgeResources(container: Container, latest: ObservedContainer, view: ContainerView): Verdict {
+  const resize = judgeResize(container, view.actuated?.(latest.id));
+  if (resize === undefined) return { start: false, keep: true };
+  if (resize === "restart") {
+    const message = `Container ${container.name} resize requires restart`;
+    return { kill: killOf(latest, "resize", message), start: true, keep: false };
+  }
+  const action = { id: latest.id, name: latest.name, resources: container.resources ?? {} };
+  return { start: false, keep: true, resize: action };
 }
 
 function failedProbe(container: ObservedContainer, probes: ProbeView): "liveness" | "startup" | undefined {
@@ -177,6 +219,7 @@ interface InitPlan {
   readonly failed: boolean;
   readonly kill: KillAction[];
   readonly start: StartAction[];
+  readonly resize: ResizeAction[];
 }
 
 /** Whether a sidecar counts as started: running, and past its startup probe if it has one. */
@@ -185,9 +228,15 @@ function hasStarted(latest: ObservedContainer | undefined, container: Container,
   return container.startupProbe === undefined || probes.startup(latest.id) === "success";
 }
 
-function planInit(pod: Pod, observed: ObservedPod, inSandbox: ObservedPod, probes: ProbeView): InitPlan {
+function planInit(pod: Pod, observed: ObservedPod, inSandbox: ObservedPod, probes: ContainerView): InitPlan {
   const inits = pod.spec?.initContainers ?? [];
-  const plan = { initialized: false, failed: false, kill: [] as KillAction[], start: [] as StartAction[] };
+  const plan = {
+    initialized: false,
+    failed: false,
+    kill: [] as KillAction[],
+    start: [] as StartAction[],
+    resize: [] as ResizeAction[],
+  };
   // Once a container of the pod's own was made in this sandbox, initialisation is over for good.
   const wasInitialized = (pod.spec?.containers ?? []).some((c) => latestOf(inSandbox, c.name) !== undefined);
   for (const container of inits) {
@@ -218,12 +267,13 @@ function planSidecar(
   pod: Pod,
   container: Container,
   observed: ObservedPod,
-  probes: ProbeView,
-  plan: { kill: KillAction[]; start: StartAction[] },
+  probes: ContainerView,
+  plan: { kill: KillAction[]; start: StartAction[]; resize: ResizeAction[] },
 ): boolean {
   const latest = latestOf(observed, container.name);
   const verdict = judgeContainer(pod, container, latest, probes);
   if (verdict.kill !== undefined) plan.kill.push(verdict.kill);
   if (verdict.start) plan.start.push({ kind: "init", name: container.name });
+  if (verdict.resize !== undefined) plan.resize.push(verdict.resize);
   return verdict.keep && hasStarted(latest, container, probes);
 }

@@ -2,7 +2,11 @@
 import type { ContainerStatus, Pod, PodCondition } from "@knarr/api/generated/types/core-v1.ts";
 import type { ObservedPod } from "./observed-pod.ts";
 import { isFinalPhase, type PodPhase } from "./pod-phase.ts";
+import type { ResizeState } from "./resize.ts";
 import { isSidecar } from "./restart-policy.ts";
+
+/** Conditions that a pod has only while they are true. */
+export const RESIZE_CONDITIONS = ["PodResizePending", "PodResizeInProgress"] as const;
 
 interface Verdict {
   readonly status: "True" | "False";
@@ -20,6 +24,7 @@ export interface ConditionInput {
   readonly previous: readonly PodCondition[];
   /** RFC 3339. */
   readonly now: string;
+  readonly resize?: ResizeState | undefined;
 }
 
 const list = (names: readonly string[]): string => `[${names.join(" ")}]`;
@@ -105,6 +110,20 @@ function readyToStart(input: ConditionInput): Verdict {
   return { status: usable ? "True" : "False" };
 }
 
+function resizeVerdicts({ resize, phase }: ConditionInput): Record<string, Verdict> {
+  if (isFinalPhase(phase)) return {};
+  const { pending, inProgress } = resize ?? {};
+  const error = inProgress?.error;
+  return {
+    ...(pending === undefined ? {} : { PodResizePending: { status: "True", ...pending } }),
+    ...(inProgress === undefined
+      ? {}
+      : {
+          PodResizeInProgress: { status: "True", ...(error === undefined ? {} : { reason: "Error", message: error }) },
+        }),
+  };
+}
+
 /** Only the kubelet's own conditions; those of others are left to whoever writes the status. */
 export function podConditions(input: ConditionInput): PodCondition[] {
   const containers = containersReady(input);
@@ -114,6 +133,7 @@ export function podConditions(input: ConditionInput): PodCondition[] {
     Ready: ready(input, containers),
     ContainersReady: containers,
     PodScheduled: { status: "True" },
+    ...resizeVerdicts(input),
   };
   return Object.entries(verdicts).map(([type, verdict]) => {
     const before = input.previous.find((c) => c.type === type);

@@ -4,6 +4,7 @@ import { apiTime, type ContainerStatusInput, containerStatuses } from "./contain
 import { podConditions } from "./pod-conditions.ts";
 import { isFinalPhase, type PodPhase, podPhase } from "./pod-phase.ts";
 import { qosClass } from "./qos.ts";
+import type { ResizeState } from "./resize.ts";
 
 export interface PodStatusInput extends ContainerStatusInput {
   readonly now: number;
@@ -11,6 +12,7 @@ export interface PodStatusInput extends ContainerStatusInput {
   readonly hostIps: readonly string[];
   /** Why the kubelet itself ends the pod: an eviction, a refused admission, a deadline. */
   readonly verdict?: { readonly reason: string; readonly message: string } | undefined;
+  readonly resize?: ResizeState | undefined;
 }
 
 export function computePodStatus(input: PodStatusInput): PodStatus {
@@ -34,6 +36,7 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
     observed,
     previous: previous.conditions ?? [],
     now,
+    resize: input.resize ?? {},
   });
   const ips = spec?.hostNetwork === true ? input.hostIps : observed.ips;
   const podIps = ips.length > 0 ? ips : (previous.podIPs ?? []).map((entry) => entry.ip);
@@ -54,7 +57,15 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
     containerStatuses: statuses,
     ...(ephemerals.length === 0 ? {} : { ephemeralContainerStatuses: ephemerals }),
     qosClass: previous.qosClass ?? qosClass(pod),
+    ...podLevelResources(input),
   };
+}
+
+/** Of a pod with resources of its own: what it was allocated, which is what its cgroup has. */
+function podLevelResources({ pod }: PodStatusInput): Partial<PodStatus> {
+  const resources = pod.spec?.resources;
+  if (resources === undefined) return {};
+  return { ...(resources.requests === undefined ? {} : { allocatedResources: resources.requests }), resources };
 }
 
 function phaseOf(

@@ -130,7 +130,10 @@ function annotationsOf(input: ContainerConfigInput): Record<string, string> {
   };
 }
 
-function containerResources(input: ContainerConfigInput): LinuxContainerResources {
+/** A container's limits as the runtime wants them. */
+export function containerResources(
+  input: Pick<ContainerConfigInput, "pod" | "container" | "nodeMemoryBytes" | "cgroupVersion">,
+): LinuxContainerResources {
   const limits = containerLimits(input.container);
   return {
     cpuPeriod: CPU_PERIOD_US,

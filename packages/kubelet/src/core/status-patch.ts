@@ -3,6 +3,7 @@
  * kubelet's: conditions of others, and fields that we do not know, stay as they are. Pure.
  */
 import type { PodCondition, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import { RESIZE_CONDITIONS } from "./pod-conditions.ts";
 
 /** Fields that are the kubelet's to set and, when it has no value for them, to remove. */
 const OWNED = [
@@ -17,6 +18,8 @@ const OWNED = [
   "containerStatuses",
   "ephemeralContainerStatuses",
   "qosClass",
+  "allocatedResources",
+  "resources",
 ] as const satisfies readonly (keyof PodStatus)[];
 
 /** Lists that strategic merge would join by address: replaced as a whole. */
@@ -42,7 +45,10 @@ function isEmpty(value: unknown): boolean {
 }
 
 function conditionPatch(current: readonly PodCondition[], wanted: readonly PodCondition[]): PodCondition[] {
-  return wanted.flatMap((condition) => {
+  const gone = RESIZE_CONDITIONS.filter(
+    (type) => current.some((c) => c.type === type) && !wanted.some((c) => c.type === type),
+  ).map((type) => ({ type, $patch: "delete" }) as unknown as PodCondition);
+  const changed = wanted.flatMap((condition) => {
     const before = current.find((c) => c.type === condition.type);
     if (sameJson(before, condition)) return [];
     // Merging keeps what is not named: what went is removed by name.
@@ -52,6 +58,7 @@ function conditionPatch(current: readonly PodCondition[], wanted: readonly PodCo
     };
     return [{ ...cleared, ...condition } as PodCondition];
   });
+  return [...changed, ...gone];
 }
 
 /** The body of a patch of /status, or undefined when nothing is to be written. */

@@ -1,15 +1,18 @@
 /** Carries a pod's plan out, step by step, and tells what became of it. Decides nothing but the back-off. */
-import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { WaitingReason } from "../core/container-status.ts";
 import { goSeconds } from "../core/crash-backoff.ts";
 import { latestExitOf, type ObservedPod } from "../core/observed-pod.ts";
 import type { KillAction, PodPlan, StartAction } from "../core/pod-actions.ts";
+import { podCgroupLimits } from "../core/qos.ts";
 import { podName } from "../core/security-context.ts";
 import { setUpVolumes } from "../volumes/pod-volumes.ts";
+import { applyResize } from "./apply-resize.ts";
 import { killContainer, killPod } from "./kill-pod.ts";
 import { observe } from "./observe.ts";
 import type { PodContext } from "./pod-context.ts";
+import type { PodResources } from "./pod-resources.ts";
 import { StartError, startContainer } from "./start-container.ts";
 import { configureSandbox, SandboxError, startSandbox } from "./start-sandbox.ts";
 
@@ -23,6 +26,7 @@ export interface ApplyInput {
   /** Why containers wait, by name; edited here. */
   readonly waiting: Map<string, WaitingReason>;
   readonly log: Logger;
+  readonly resources: PodResources;
 }
 
 export interface ApplyResult {
@@ -31,6 +35,8 @@ export interface ApplyResult {
   /** Something failed or is put off: milliseconds until it is worth trying again; undefined leaves it to the back-off. */
   readonly retryMs: number | undefined;
   readonly failed: boolean;
+  /** Why granted resources could not be given to a container. */
+  readonly resizeError?: string | undefined;
 }
 
 const NOTHING: ApplyResult = { changed: false, retryMs: undefined, failed: false };
@@ -51,6 +57,26 @@ export async function applyPlan(context: PodContext, input: ApplyInput): Promise
     await killOne(context, input, kill);
     changed = true;
   }
+  const resize = await resizeAll(context, input);
+  changed ||= resize.changed;
+  const result = await startAllowed(context, input, changed);
+  if (resize.error === undefined) return result;
+  return { ...result, failed: true, retryMs: smaller(result.retryMs, RESIZE_RETRY_MS), resizeError: resize.error };
+}
+
+/** A resize that the runtime refuses, or that would kill the container, is tried again at this pace. */
+const RESIZE_RETRY_MS = 5000;
+
+async function resizeAll(context: PodContext, input: ApplyInput) {
+  const { pod, observed, plan, resources, signal } = input;
+  if (plan.killPod || plan.sandboxId === undefined) return { changed: false };
+  const restarts = plan.kill.some((k) => k.reason === "resize");
+  return await applyResize(context, { pod, observed, actions: plan.resize, restarts, resources, signal });
+}
+
+async function startAllowed(context: PodContext, input: ApplyInput, before: boolean): Promise<ApplyResult> {
+  const { pod, plan } = input;
+  const changed = before;
   if (plan.start.length === 0 || (plan.killPod && !plan.createSandbox)) return { ...NOTHING, changed };
   const ready = notBackedOff(context, input);
   if (ready.starts.length === 0 && !plan.createSandbox) return { changed, retryMs: ready.waitMs, failed: false };
@@ -117,6 +143,7 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
   if (plan.createSandbox || sandboxId === undefined) {
     sandboxId = await startSandbox(context, pod, plan.attempt, signal);
     podIps = (await observe(context.runtime, observed.uid, signal)).ips;
+    input.resources.cgroupLimits = JSON.stringify(podCgroupLimits(pod));
     changed = true;
     input.progress();
   }
@@ -125,13 +152,28 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
   const sandbox = await configureSandbox(context, pod, plan.createSandbox ? plan.attempt : attempt);
   let retryMs: number | undefined;
   let failed = false;
+  const created: string[] = observed.containers.map((c) => c.id);
+  const onCreated = async (id: string, container: Container) => {
+    created.push(id);
+    await input.resources.actuate(id, container.resources ?? {}, created);
+  };
   for (const action of starts) {
     const ended = latestExitOf(observed, action.name);
     if (ended !== undefined) {
       context.crashes.step(`${observed.uid}/${action.name}`, ended.finishedAt, context.clock.now());
     }
     try {
-      const request = { pod, action, observed, sandboxId, sandbox, podIps: ips, volumePaths: volumes, signal };
+      const request = {
+        pod,
+        action,
+        observed,
+        sandboxId,
+        sandbox,
+        podIps: ips,
+        volumePaths: volumes,
+        signal,
+        onCreated,
+      };
       await startContainer(context, request);
       input.waiting.delete(action.name);
       changed = true;

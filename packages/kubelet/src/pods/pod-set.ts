@@ -1,6 +1,6 @@
 /** The pods of this node, one worker each: hands them what their sources and the runtime tell. */
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
-import { refusePod } from "../core/admission.ts";
+import { refusePod, refuseResize } from "../core/admission.ts";
 import type { PodContext } from "./pod-context.ts";
 import { PodWorker, type Verdict } from "./pod-worker.ts";
 
@@ -41,7 +41,11 @@ export class PodSet {
       existing.update(pod);
       return;
     }
-    const worker = new PodWorker(this.#context, pod, { admit: (p) => this.#admit(p) });
+    const worker = new PodWorker(this.#context, pod, {
+      admit: (p) => this.#admit(p),
+      refuseResize: (p) => this.#refuseResize(p),
+      onFreed: () => this.#retryResizes(),
+    });
     this.#workers.set(uid, worker);
     worker.update(pod);
     if (this.#signal !== undefined) this.#start(worker, this.#signal);
@@ -90,6 +94,7 @@ export class PodSet {
       this.#running.delete(task);
       if (worker.lifecycle.state !== "gone") return;
       this.#workers.delete(worker.uid);
+      this.#retryResizes();
       this.#onGone(worker.uid);
     });
     this.#running.add(task);
@@ -103,7 +108,22 @@ export class PodSet {
     return refusePod(
       pod,
       node,
-      others.map((w) => w.pod),
+      others.map((w) => w.allocatedPod),
     );
+  }
+
+  #refuseResize(pod: Pod) {
+    const node = this.#node();
+    if (node?.status?.allocatable === undefined) return undefined;
+    const others = this.list().filter((w) => w.holdsResources && w.uid !== pod.metadata.uid);
+    return refuseResize(
+      pod,
+      node,
+      others.map((w) => w.allocatedPod),
+    );
+  }
+
+  #retryResizes(): void {
+    for (const worker of this.#workers.values()) if (worker.resizeIsPending) worker.kick();
   }
 }

@@ -16,6 +16,8 @@ import {
 } from "../core/pod-lifecycle.ts";
 import { isFinalPhase } from "../core/pod-phase.ts";
 import { computePodStatus } from "../core/pod-status.ts";
+import { type ResizeState, resizeMessage, sameResources } from "../core/resize.ts";
+import { isSidecar } from "../core/restart-policy.ts";
 import { sameJson } from "../core/status-patch.ts";
 import { setUpVolumes } from "../volumes/pod-volumes.ts";
 import { applyPlan } from "./apply-plan.ts";
@@ -24,6 +26,7 @@ import { killPod } from "./kill-pod.ts";
 import { observe } from "./observe.ts";
 import type { PodContext } from "./pod-context.ts";
 import { readTerminationMessage } from "./pod-files.ts";
+import { PodResources } from "./pod-resources.ts";
 
 export interface Verdict {
   readonly reason: string;
@@ -33,6 +36,10 @@ export interface Verdict {
 export interface WorkerOptions {
   /** Asked once before the first start of a pod; a verdict ends it as Failed. */
   readonly admit: (pod: Pod) => Verdict | undefined;
+  /** Asked before a running pod is granted other resources; undefined: it may have them. */
+  readonly refuseResize: (pod: Pod) => ResizeState["pending"];
+  /** The pod gave resources back: others may be waiting for them. */
+  readonly onFreed: () => void;
 }
 
 const DEFAULT_GRACE_SECONDS = 30;
@@ -53,6 +60,8 @@ export class PodWorker {
     looks: 0,
     retryAt: 0,
   };
+  readonly #resources: PodResources;
+  #resize: ResizeState = {};
   #pod: Pod;
   #lifecycle: PodLifecycle = { state: "syncing" };
   #verdict: Verdict | undefined;
@@ -63,6 +72,7 @@ export class PodWorker {
     this.#options = options;
     this.#pod = pod;
     this.uid = pod.metadata.uid ?? "";
+    this.#resources = new PodResources(context.config.rootDir, this.uid);
     this.#log = context.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid: this.uid });
     // A pod that this node took before is not asked again: its containers may run.
     this.#admitted = pod.status?.startTime !== undefined;
@@ -70,6 +80,15 @@ export class PodWorker {
 
   get pod(): Pod {
     return this.#pod;
+  }
+
+  /** The pod with the resources that it was granted, which are not always those that it asks for. */
+  get allocatedPod(): Pod {
+    return this.#resources.allocatedPod(this.#pod);
+  }
+
+  get resizeIsPending(): boolean {
+    return this.#resize.pending !== undefined;
   }
 
   get lifecycle(): PodLifecycle {
@@ -178,16 +197,17 @@ export class PodWorker {
   }
 
   async #sync(observed: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
-    const pod = this.#pod;
     const { prober, config, clock } = this.#context;
     if (!this.#admitted && observed.sandboxes.length === 0) {
-      const verdict = this.#options.admit(pod);
+      const verdict = this.#options.admit(this.allocatedPod);
       if (verdict !== undefined) {
-        this.#context.events.pod(pod, "Warning", verdict.reason, verdict.message);
+        this.#context.events.pod(this.#pod, "Warning", verdict.reason, verdict.message);
         return this.#end(observed, { ...verdict, message: `Pod was rejected: ${verdict.message}` });
       }
     }
     this.#admitted = true;
+    await this.#allocate(observed);
+    const pod = this.allocatedPod;
     prober.setPodIp(this.uid, observed.ips[0]);
     prober.sync(pod, observed, this.#previousStatuses());
     const status = this.#report(observed, false);
@@ -197,14 +217,24 @@ export class PodWorker {
       this.#context.events.pod(pod, "Normal", "DeadlineExceeded", message);
       return this.#end(observed, { reason: "DeadlineExceeded", message });
     }
-    const plan = computePodActions(pod, observed, prober);
+    const plan = computePodActions(pod, observed, {
+      liveness: (id) => prober.liveness(id),
+      startup: (id) => prober.startup(id),
+      actuated: (id) => this.#resources.actuated(id),
+    });
     if (isFinalPhase(status.phase) || (plan.killPod && !plan.createSandbox && observed.containers.length > 0)) {
       this.terminate("finished", pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
       return 0;
     }
     const waitMs = this.#run.retryAt - clock.now();
     // A start that failed is not tried again by whatever else happens to the pod meanwhile.
-    if (waitMs > 0 && plan.kill.length === 0 && !(plan.killPod && observed.containers.length > 0)) return waitMs;
+    if (
+      waitMs > 0 &&
+      plan.kill.length === 0 &&
+      plan.resize.length === 0 &&
+      !(plan.killPod && observed.containers.length > 0)
+    )
+      return waitMs;
     const progress = () => this.#reportSoon(signal);
     const result = await applyPlan(this.#context, {
       pod,
@@ -214,7 +244,9 @@ export class PodWorker {
       progress,
       waiting: this.#waiting,
       log: this.#log,
+      resources: this.#resources,
     });
+    this.#noteResizeError(result.resizeError);
     // Where something changed, `observed` is older than what was reported meanwhile: the next step looks again at once.
     if (!result.changed) this.#report(observed, false);
     if (result.changed) {
@@ -232,6 +264,62 @@ export class PodWorker {
     await this.#refreshVolumes(observed);
     const waits = [result.retryMs, overdue, config.syncFrequencyMs].filter((ms) => ms !== undefined);
     return Math.max(0, Math.min(...waits, this.#run.lastRefresh + config.syncFrequencyMs - clock.now() + 1));
+  }
+
+  /** Grants what the pod asks for, if the node has it, and notes what is not in force yet. */
+  async #allocate(observed: ObservedPod): Promise<void> {
+    await this.#resources.load();
+    const { events } = this.#context;
+    if (!this.#resources.isAllocated) await this.#adoptResources(observed);
+    const before = this.#resize;
+    let { pending } = before;
+    if (!this.#resources.isWanted(this.#pod)) pending = undefined;
+    else {
+      pending = this.#options.refuseResize(this.#pod);
+      if (pending === undefined) {
+        await this.#resources.allocate(this.#pod);
+        events.pod(this.#pod, "Normal", "ResizeStarted", resizeMessage("Pod resize started", this.#pod));
+      } else if (!sameJson(pending, before.pending)) {
+        const message = resizeMessage(`Pod resize ${pending.reason}`, this.#pod, pending.message);
+        events.pod(this.#pod, "Warning", `Resize${pending.reason}`, message);
+      }
+    }
+    const inProgress = this.#isResizing(observed) ? (before.inProgress ?? {}) : undefined;
+    if (before.inProgress !== undefined && inProgress === undefined) {
+      events.pod(this.#pod, "Normal", "ResizeCompleted", resizeMessage("Pod resize completed", this.allocatedPod));
+      this.#options.onFreed();
+    }
+    this.#resize = { pending, inProgress };
+  }
+
+  /** A pod seen for the first time is granted what it asks for; what runs of it (another kubelet's) is taken to have it. */
+  async #adoptResources(observed: ObservedPod): Promise<void> {
+    await this.#resources.allocate(this.#pod);
+    const ids = observed.containers.map((c) => c.id);
+    for (const { name, resources } of this.#pod.spec?.containers ?? []) {
+      const latest = observed.containers.find((c) => c.name === name && c.state === "running");
+      if (latest !== undefined) await this.#resources.actuate(latest.id, resources ?? {}, ids);
+    }
+  }
+
+  /** Whether a running container has other resources than it was granted. */
+  #isResizing(observed: ObservedPod): boolean {
+    const { spec } = this.allocatedPod;
+    const containers = [...(spec?.initContainers ?? []).filter(isSidecar), ...(spec?.containers ?? [])];
+    return containers.some((container) => {
+      const latest = observed.containers.find((c) => c.name === container.name);
+      const actuated = latest?.state === "running" ? this.#resources.actuated(latest.id) : undefined;
+      return actuated !== undefined && !sameResources(actuated, container.resources);
+    });
+  }
+
+  #noteResizeError(error: string | undefined): void {
+    const { inProgress } = this.#resize;
+    if (inProgress === undefined || inProgress.error === error) return;
+    this.#resize = { ...this.#resize, inProgress: error === undefined ? {} : { error } };
+    if (error === undefined) return;
+    const message = resizeMessage("Pod resize error", this.allocatedPod, error);
+    this.#context.events.pod(this.#pod, "Warning", "ResizeError", message);
   }
 
   #end(observed: ObservedPod, verdict: Verdict): number {
@@ -292,7 +380,7 @@ export class PodWorker {
   #report(observed: ObservedPod, podIsOver: boolean): PodStatus {
     const { status, runtimeName, prober, node, clock } = this.#context;
     const computed = computePodStatus({
-      pod: this.#pod,
+      pod: this.allocatedPod,
       observed,
       previous: status.current(this.#pod),
       runtimeName,
@@ -304,6 +392,8 @@ export class PodWorker {
       now: clock.now(),
       hostIps: node().hostIps,
       verdict: this.#verdict,
+      actuated: (id) => this.#resources.actuated(id),
+      resize: this.#resize,
     });
     status.set(this.#pod, computed);
     return computed;

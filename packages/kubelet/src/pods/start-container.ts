@@ -24,6 +24,8 @@ export interface StartInput {
   readonly podIps: readonly string[];
   readonly volumePaths: ReadonlyMap<string, string>;
   readonly signal: AbortSignal;
+  /** The runtime has the container, and the limits that it is to have; called before it starts. */
+  readonly onCreated: (id: string, container: Container) => Promise<void>;
 }
 
 /** Why a container did not start: its waiting reason, and when to try again. */
@@ -56,6 +58,7 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
   const id = await failAs("CreateContainerError", event, () =>
     runtime.createContainer(input.sandboxId, config, input.sandbox, options),
   );
+  await input.onCreated(id, container);
   event("Normal", "Created", "Container created");
   await failAs("RunContainerError", event, () => runtime.startContainer(id, options));
   event("Normal", "Started", "Container started");
