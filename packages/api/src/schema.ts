@@ -4,7 +4,11 @@
  */
 import type { ScalarKind } from "@knarr/apimachinery/schema.ts";
 import type { TableSource } from "./generated/tables/index.ts";
-import { tables } from "./generated/tables/index.ts";
+import { tables as generatedTables } from "./generated/tables/index.ts";
+import { metricsTable } from "./metrics-types.ts";
+
+/** The generated ones, and those of APIs whose Go source the generator does not read. */
+const tables: Readonly<Record<string, TableSource>> = { ...generatedTables, "metrics/v1beta1": metricsTable };
 
 export type TypeSchema =
   | { readonly kind: ScalarKind; readonly enumValues?: readonly string[] }

@@ -36,6 +36,11 @@ import { StorageLookup } from "./registry/lookup.ts";
 import { NodePorts } from "./registry/node-ports.ts";
 import { type RbacChecks, rbacHooks } from "./registry/rbac.ts";
 import type { ResourceIndex } from "./registry/resource.ts";
+import {
+  createResourceMetrics,
+  type ResourceMetrics,
+  resourceMetricsKinds,
+} from "./resource-metrics/resource-metrics.ts";
 import { createSecurity, type Security } from "./security.ts";
 import { EtcdStore } from "./storage/etcd-store.ts";
 import { Storage } from "./storage/storage.ts";
@@ -57,6 +62,7 @@ export interface ServerParts {
   readonly started: StartupChecks;
   readonly audit: Auditor | undefined;
   readonly kubelets: KubeletClient;
+  readonly resourceMetrics: ResourceMetrics;
   /** Abort to end watches and streams. */
   readonly stopping: AbortController;
   readonly advertiseAddress: string;
@@ -82,7 +88,7 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     if (security === undefined) throw new Error("a write before the authorizer was made");
     return security;
   };
-  const resources = buildResources(allKinds, storage, {
+  const resources = buildResources([...allKinds, ...resourceMetricsKinds], storage, {
     hooks: { ips, ports, clock, rbac: (ref) => rbacHooks(ref, rbacChecks) },
     eventTtlSeconds: Math.ceil(config.eventTtlMs / 1000),
   });
@@ -145,6 +151,7 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     started,
     audit,
     kubelets,
+    resourceMetrics: env.resourceMetrics,
     stopping,
     advertiseAddress,
     fairUse,
@@ -231,6 +238,7 @@ function buildEnvironment(parts: {
     },
     metrics: createMetrics(),
     kubelets: parts.kubelets,
+    resourceMetrics: createResourceMetrics({ lookup, kubelets: parts.kubelets, clock, log }),
     stopping: parts.stopping,
   };
 }

@@ -96,6 +96,7 @@ async function runLoops(
     rbac: (stop) => keepBootstrapPolicy({ resources, clock, log }, started.done("rbac/bootstrap-roles"), stop),
     encryption: (stop) => runEncryption(config, parts, tools, stop),
     fairUse: (stop) => runFairUse(parts, tools, stop),
+    resourceMetrics: (stop) => parts.resourceMetrics.scraper.run(stop),
     kubernetesService: (stop) => keepKubernetesService(service, started.done("bootstrap-controller"), stop),
     // Last: it is stopped first.
     http: (stop) => serveUntil(server, parts.stopping, config.shutdownGracePeriodMs, stop),

@@ -2,6 +2,7 @@
  * Handlers of subresources and virtual resources: "group/resource/subresource" -> verb -> function; "*" as the group and
  * resource means any, as the verb any. /status is the generic handler's own.
  */
+import { getNodeMetrics, getPodMetrics, listNodeMetrics, listPodMetrics } from "../resource-metrics/serve.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { approval } from "./approval.ts";
 import { bindPod, createBinding } from "./binding.ts";
@@ -43,6 +44,8 @@ export const subresources: Readonly<Record<string, Readonly<Record<string, Handl
   "/serviceaccounts/token": { create: createToken },
   "certificates.k8s.io/certificatesigningrequests/approval": approval,
   "*/scale": { get: getScale, update: updateScale, patch: patchScale },
+  "metrics.k8s.io/nodes": { get: getNodeMetrics, list: listNodeMetrics },
+  "metrics.k8s.io/pods": { get: getPodMetrics, list: listPodMetrics },
   "authentication.k8s.io/tokenreviews": { create: tokenReview },
   "authentication.k8s.io/selfsubjectreviews": { create: selfSubjectReview },
   "authorization.k8s.io/subjectaccessreviews": { create: subjectAccessReview },

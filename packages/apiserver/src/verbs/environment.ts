@@ -10,6 +10,7 @@ import type { RequestContext } from "../http/request-context.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import type { KubeletClient } from "../proxy/kubelet.ts";
 import type { Resource, ResourceIndex } from "../registry/resource.ts";
+import type { ResourceMetrics } from "../resource-metrics/resource-metrics.ts";
 import type { Security } from "../security.ts";
 
 export interface ApiEnvironment {
@@ -25,6 +26,8 @@ export interface ApiEnvironment {
   readonly checkStore: () => Promise<string | undefined>;
   readonly metrics: ServerMetrics;
   readonly kubelets: KubeletClient;
+  /** What metrics.k8s.io answers from. */
+  readonly resourceMetrics: ResourceMetrics;
   /** Aborts when the server stops: watches and streams end. */
   readonly stopping: AbortSignal;
 }

@@ -71,6 +71,12 @@ const userRoles: readonly RolePolicy[] = [
       rule(WRITE, "resource.k8s.io", "resourceclaims resourceclaimtemplates"),
     ],
   },
+  // Differs from upstream: metrics-server's installation brings this role, and here nothing needs to be installed.
+  {
+    name: "system:aggregated-metrics-reader",
+    aggregateTo: "view",
+    rules: [rule(READ, "metrics.k8s.io", "pods nodes")],
+  },
   {
     name: "system:aggregate-to-view",
     aggregateTo: "view",
