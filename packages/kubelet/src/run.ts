@@ -30,6 +30,7 @@ import { runLogRotation } from "./pods/log-rotation.ts";
 import { runMirrors } from "./pods/mirror-pods.ts";
 import type { PodContext } from "./pods/pod-context.ts";
 import { type EventSink, PodEvents } from "./pods/pod-events.ts";
+import { PodMounts } from "./pods/pod-mounts.ts";
 import { PodSet } from "./pods/pod-set.ts";
 import { Relist } from "./pods/relist.ts";
 import { StaticPods } from "./pods/static-pods.ts";
@@ -134,6 +135,7 @@ function connect(
   const pods = podInformer(client, config.nodeName, clock, log);
   const fieldSelector = `metadata.name=${config.nodeName}`;
   const node = new Informer(client, core.nodes, { fieldSelector, clock, log });
+  const self = () => node.get({ namespace: "", name: config.nodeName });
   const services = new Informer(client, core.services, { clock, log });
   const status = new StatusWriter({
     client,
@@ -153,7 +155,7 @@ function connect(
     pods,
     node,
     status,
-    objects: new CachedApiObjects({ client, clock, log, signal, services, onChange: retry }),
+    objects: new CachedApiObjects({ client, clock, log, signal, services, node: self, onChange: retry }),
     events: new EventRecorder({ client, component: "kubelet", host: config.nodeName, clock, log }),
     tasks: {
       nodeWatch: (s) => node.run(s),
@@ -189,6 +191,7 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     event: (_about, type, reason, message) => log.info({ type, reason, message }, "pod event"),
   };
   const events = new PodEvents(upstream?.events ?? silent);
+  const objects = upstream?.objects ?? noApiObjects;
   const cgroups = config.cgroupsPerQos
     ? new Cgroups(await cgroupVersion(), config.cgroupRoot, config.podPidsLimit > 0 ? config.podPidsLimit : undefined)
     : undefined;
@@ -207,7 +210,8 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
       clock,
       maxParallel: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
     }),
-    objects: upstream?.objects ?? noApiObjects,
+    objects,
+    mounts: new PodMounts({ rootDir: config.rootDir, objects, events, node: () => state.facts(), clock, log }),
     status: upstream?.status ?? new LocalStatus(),
     node: () => state.facts(),
     crashes: new CrashBackoff(),

@@ -3,7 +3,15 @@
  * by its name, which is all that the Node authoriser lets a kubelet see; a change wakes the pods that use it.
  */
 import { core, node } from "@knarr/api/generated/resources.ts";
-import type { ConfigMap, Pod, Secret, Service } from "@knarr/api/generated/types/core-v1.ts";
+import type {
+  ConfigMap,
+  Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  Secret,
+  Service,
+} from "@knarr/api/generated/types/core-v1.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
 import type { Client } from "@knarr/client/client.ts";
@@ -19,6 +27,8 @@ export interface ApiObjectsOptions {
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly services: Informer<Service>;
+  /** This node. */
+  readonly node: () => Node | undefined;
   readonly onChange: (podUid: string) => void;
 }
 
@@ -35,6 +45,9 @@ export class CachedApiObjects implements ApiObjects {
   readonly #options: ApiObjectsOptions;
   readonly #watched = new Map<string, Watched>();
   readonly #tokens: TokenCache;
+  /** Bound claims by pod and name: to the pods that have them they are settled. */
+  readonly #claims = new Map<string, PersistentVolumeClaim>();
+  readonly #volumes = new Map<string, PersistentVolume>();
 
   constructor(options: ApiObjectsOptions) {
     this.#options = options;
@@ -65,6 +78,30 @@ export class CachedApiObjects implements ApiObjects {
     return this.#tokens.token(pod, audience, expirationSeconds);
   }
 
+  async claim(pod: Pod, name: string): Promise<PersistentVolumeClaim> {
+    const id = `${pod.metadata.uid}/${name}`;
+    const settled = this.#claims.get(id);
+    if (settled !== undefined) return settled;
+    const key = { namespace: pod.metadata.namespace ?? "", name };
+    const claim = await this.#options.client.get(core.persistentvolumeclaims, key, { signal: this.#deadline() });
+    if (claim.status?.phase === "Bound" && claim.metadata.deletionTimestamp === undefined) this.#claims.set(id, claim);
+    return claim;
+  }
+
+  async persistentVolume(pod: Pod, name: string): Promise<PersistentVolume> {
+    const id = `${pod.metadata.uid}/${name}`;
+    const settled = this.#volumes.get(id);
+    if (settled !== undefined) return settled;
+    const key = { namespace: "", name };
+    const volume = await this.#options.client.get(core.persistentvolumes, key, { signal: this.#deadline() });
+    if (volume.spec?.claimRef?.uid !== undefined) this.#volumes.set(id, volume);
+    return volume;
+  }
+
+  node(): Node | undefined {
+    return this.#options.node();
+  }
+
   async runtimeHandler(name: string): Promise<string> {
     return (await this.#options.client.get(node.runtimeclasses, { namespace: "", name })).handler;
   }
@@ -72,6 +109,9 @@ export class CachedApiObjects implements ApiObjects {
   /** A pod is gone: what only it used is watched no more. */
   release(podUid: string): void {
     this.#tokens.forget(podUid);
+    for (const settled of [this.#claims, this.#volumes]) {
+      for (const id of settled.keys()) if (id.startsWith(`${podUid}/`)) settled.delete(id);
+    }
     for (const [id, watched] of this.#watched) {
       if (!watched.pods.delete(podUid) || watched.pods.size > 0) continue;
       watched.stop.abort();
@@ -84,15 +124,18 @@ export class CachedApiObjects implements ApiObjects {
     const id = `${ref.resource}/${namespace}/${name}`;
     const watched = this.#watched.get(id) ?? this.#watch(ref, namespace, name, id);
     watched.pods.add(pod.metadata.uid ?? "");
-    const deadline = AbortSignal.any([this.#options.signal, AbortSignal.timeout(FIRST_ANSWER_MS)]);
     try {
-      await watched.informer.waitForSync(deadline);
+      await watched.informer.waitForSync(this.#deadline());
     } catch (error) {
       throw new Error(`failed to sync ${ref.kind.toLowerCase()} cache: timed out waiting for the condition`, {
         cause: error,
       });
     }
     return watched.informer.get({ namespace, name }) as T | undefined;
+  }
+
+  #deadline(): AbortSignal {
+    return AbortSignal.any([this.#options.signal, AbortSignal.timeout(FIRST_ANSWER_MS)]);
   }
 
   #watch<T extends KubeObject>(ref: ResourceRef<T>, namespace: string, name: string, id: string): Watched {
@@ -123,6 +166,9 @@ export const noApiObjects: ApiObjects = {
   configMap: async () => undefined,
   secret: async () => undefined,
   pullSecrets: async () => [],
+  claim: () => Promise.reject(new Error("there is no API server to ask for a claim")),
+  persistentVolume: () => Promise.reject(new Error("there is no API server to ask for a volume")),
+  node: () => undefined,
   serviceAccountToken: () => Promise.reject(new Error("there is no API server to ask for a token")),
   runtimeHandler: (name) =>
     Promise.reject(new Error(`RuntimeClass ${JSON.stringify(name)} can't be looked up without an API server`)),

@@ -7,7 +7,6 @@ import { latestExitOf, type ObservedPod } from "../core/observed-pod.ts";
 import type { KillAction, PodPlan, StartAction } from "../core/pod-actions.ts";
 import { podCgroupLimits } from "../core/qos.ts";
 import { podName } from "../core/security-context.ts";
-import { setUpVolumes } from "../volumes/pod-volumes.ts";
 import { applyResize } from "./apply-resize.ts";
 import { killContainer, killPod } from "./kill-pod.ts";
 import { observe } from "./observe.ts";
@@ -135,7 +134,7 @@ function notBackedOff(context: PodContext, input: ApplyInput): { starts: StartAc
 
 async function startAll(context: PodContext, input: ApplyInput, starts: readonly StartAction[]): Promise<ApplyResult> {
   const { pod, observed, plan, signal } = input;
-  const volumes = await mountAll(context, input);
+  const volumes = await context.mounts.setUp(pod, observed.ips, signal);
   if (volumes === undefined) return { changed: false, retryMs: undefined, failed: true };
   let sandboxId = plan.sandboxId;
   let podIps = observed.ips;
@@ -170,7 +169,7 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
         sandboxId,
         sandbox,
         podIps: ips,
-        volumePaths: volumes,
+        volumes,
         signal,
         onCreated,
       };
@@ -192,17 +191,4 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
     }
   }
   return { changed, retryMs, failed };
-}
-
-/** Paths by volume name, or undefined when one is not ready: containers start with all of their volumes or not at all. */
-async function mountAll(context: PodContext, input: ApplyInput): Promise<ReadonlyMap<string, string> | undefined> {
-  const { pod, observed } = input;
-  const node = context.node();
-  const facts = { pod, hostIps: node.hostIps, podIps: observed.ips, allocatable: node.allocatable };
-  const { paths, failures } = await setUpVolumes(context.config.rootDir, { pod, facts, inputs: context.objects });
-  for (const { volume, message } of failures) {
-    input.log.warn({ volume, message }, "volume not ready");
-    context.events.pod(pod, "Warning", "FailedMount", `MountVolume.SetUp failed for volume "${volume}" : ${message}`);
-  }
-  return failures.length === 0 ? paths : undefined;
 }

@@ -3,19 +3,15 @@ import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Runtime } from "@knarr/cri/runtime.ts";
-import { unmountBelow } from "../adapters/mounts.ts";
 import type { Config } from "../config.ts";
 import type { ObservedContainer, ObservedPod } from "../core/observed-pod.ts";
-import { podDirectory, removePodDirectory } from "../volumes/pod-volumes.ts";
+import { removePodDirectory, removeVolumes } from "../volumes/remove-volumes.ts";
 import type { PodContext } from "./pod-context.ts";
 import { podLogDirectory } from "./pod-files.ts";
 
 /** Volumes and cgroup of a pod that runs no more; its logs and ended containers stay to be looked at. */
 export async function releasePod(context: PodContext, pod: Pod): Promise<void> {
-  const directory = podDirectory(context.config.rootDir, pod.metadata.uid ?? "");
-  await unmountBelow(directory);
-  await rm(join(directory, "volumes"), { recursive: true, force: true });
-  await rm(join(directory, "volume-subpaths"), { recursive: true, force: true });
+  await removeVolumes(context.config.rootDir, pod.metadata.uid ?? "");
   await context.cgroups?.removePod(pod);
 }
 

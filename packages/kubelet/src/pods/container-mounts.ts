@@ -6,6 +6,7 @@ import { ContainerConfigError } from "../core/config-error.ts";
 import { expandVariables } from "../core/expand.ts";
 import { podDirectory } from "../volumes/pod-volumes.ts";
 import { mountSubPath } from "../volumes/sub-path.ts";
+import type { MountedVolume } from "../volumes/volume.ts";
 import type { PodContext } from "./pod-context.ts";
 import { makeTerminationFile, writeHostsFile } from "./pod-files.ts";
 
@@ -18,7 +19,7 @@ const PROPAGATION = {
 export interface MountInput {
   readonly pod: Pod;
   readonly container: Container;
-  readonly volumePaths: ReadonlyMap<string, string>;
+  readonly volumes: ReadonlyMap<string, MountedVolume>;
   readonly podIps: readonly string[];
   readonly env: readonly { readonly key: string; readonly value: string }[];
 }
@@ -43,8 +44,8 @@ export async function containerMounts(context: PodContext, input: MountInput): P
 }
 
 async function volumeMount(context: PodContext, input: MountInput, mount: VolumeMount, index: number): Promise<Mount> {
-  const volumePath = input.volumePaths.get(mount.name);
-  if (volumePath === undefined) {
+  const volume = input.volumes.get(mount.name);
+  if (volume === undefined) {
     throw new ContainerConfigError(
       `cannot find volume "${mount.name}" to mount into container "${input.container.name}"`,
     );
@@ -56,13 +57,13 @@ async function volumeMount(context: PodContext, input: MountInput, mount: Volume
       : (mount.subPath ?? "");
   const directory = podDirectory(context.config.rootDir, input.pod.metadata.uid ?? "");
   const target = join(directory, "volume-subpaths", mount.name, input.container.name, String(index));
-  const hostPath = subPath === "" ? volumePath : await mountSubPath(volumePath, subPath, target);
+  const hostPath = subPath === "" ? volume.path : await mountSubPath(volume.path, subPath, target);
   const propagation = PROPAGATION[(mount.mountPropagation ?? "None") as keyof typeof PROPAGATION];
   const { mountPath } = mount;
   return {
     containerPath: mountPath.startsWith("/") ? mountPath : join(input.container.workingDir ?? "/", mountPath),
     hostPath,
-    readonly: mount.readOnly ?? false,
+    readonly: mount.readOnly === true || volume.readOnly,
     ...(propagation === undefined ? {} : { propagation }),
   };
 }

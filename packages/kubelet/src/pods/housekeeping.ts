@@ -12,7 +12,7 @@ import type { Cgroups } from "../adapters/cgroups.ts";
 import type { Config } from "../config.ts";
 import { Annotations, Labels } from "../core/observed-pod.ts";
 import { qosClass } from "../core/qos.ts";
-import { podDirectories, removePodDirectory } from "../volumes/pod-volumes.ts";
+import { podDirectories, removePodDirectory } from "../volumes/remove-volumes.ts";
 import type { PodSet } from "./pod-set.ts";
 import type { Relist, RuntimeSnapshot } from "./relist.ts";
 

@@ -10,6 +10,7 @@ import type { ImagePuller } from "../images/image-puller.ts";
 import type { Prober } from "../probes/prober.ts";
 import type { PodInputs } from "../volumes/volume.ts";
 import type { PodEvents } from "./pod-events.ts";
+import type { PodMounts } from "./pod-mounts.ts";
 
 /** What pods need to know of the node. */
 export interface NodeFacts {
@@ -49,6 +50,7 @@ export interface PodContext {
   readonly events: PodEvents;
   readonly prober: Prober;
   readonly images: ImagePuller;
+  readonly mounts: PodMounts;
   readonly objects: ApiObjects;
   readonly status: StatusSink;
   readonly node: () => NodeFacts;

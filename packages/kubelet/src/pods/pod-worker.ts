@@ -19,7 +19,6 @@ import { computePodStatus } from "../core/pod-status.ts";
 import { type ResizeState, resizeMessage, sameResources } from "../core/resize.ts";
 import { isSidecar } from "../core/restart-policy.ts";
 import { sameJson } from "../core/status-patch.ts";
-import { setUpVolumes } from "../volumes/pod-volumes.ts";
 import { applyPlan } from "./apply-plan.ts";
 import { collectGarbage, erasePod, releasePod } from "./clean-pod.ts";
 import { killPod } from "./kill-pod.ts";
@@ -371,6 +370,7 @@ export class PodWorker {
     }
     await erasePod(this.#context, pod, observed);
     this.#context.images.forget(this.uid);
+    this.#context.mounts.forget(this.uid);
     this.#context.crashes.forget(`${this.uid}/`);
     this.#context.status.forget(this.uid);
     this.#advance({ type: "cleaned" });
@@ -429,16 +429,11 @@ export class PodWorker {
 
   /** Brings changed ConfigMaps, Secrets and tokens into the running pod. */
   async #refreshVolumes(observed: ObservedPod): Promise<void> {
-    const { clock, config, node, objects, events } = this.#context;
+    const { clock, mounts } = this.#context;
     const now = clock.now();
     this.#run.lastRefresh = now;
     if ((this.#pod.spec?.volumes?.length ?? 0) === 0 || observed.containers.length === 0) return;
-    const { hostIps, allocatable } = node();
-    const facts = { pod: this.#pod, hostIps, podIps: observed.ips, allocatable };
-    const { failures } = await setUpVolumes(config.rootDir, { pod: this.#pod, facts, inputs: objects });
-    for (const { volume, message } of failures) {
-      events.pod(this.#pod, "Warning", "FailedMount", `MountVolume.SetUp failed for volume "${volume}" : ${message}`);
-    }
+    await mounts.setUp(this.#pod, observed.ips);
   }
 }
 

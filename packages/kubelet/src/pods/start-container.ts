@@ -8,6 +8,7 @@ import { latestOf, type ObservedPod } from "../core/observed-pod.ts";
 import type { StartAction } from "../core/pod-actions.ts";
 import { containerConfig } from "../core/runtime-config.ts";
 import { ImageError } from "../images/image-puller.ts";
+import type { MountedVolume } from "../volumes/volume.ts";
 import { containerMounts } from "./container-mounts.ts";
 import { killContainer } from "./kill-pod.ts";
 import { runHook } from "./lifecycle-hook.ts";
@@ -22,7 +23,7 @@ export interface StartInput {
   readonly sandboxId: string;
   readonly sandbox: SandboxConfig;
   readonly podIps: readonly string[];
-  readonly volumePaths: ReadonlyMap<string, string>;
+  readonly volumes: ReadonlyMap<string, MountedVolume>;
   readonly signal: AbortSignal;
   /** The runtime has the container, and the limits that it is to have; called before it starts. */
   readonly onCreated: (id: string, container: Container) => Promise<void>;

@@ -7,6 +7,7 @@ import type { VolumeKind } from "./volume.ts";
 
 export const configMapVolume: VolumeKind = {
   folder: "kubernetes.io~configmap",
+  ownsData: true,
   matches: (volume) => volume.configMap !== undefined,
   async setUp(volume, directory, { pod, inputs }) {
     const source = volume.configMap ?? {};
@@ -16,6 +17,6 @@ export const configMapVolume: VolumeKind = {
     await mkdir(directory, { recursive: true, mode: 0o777 });
     await writeAtomically(directory, new Map(payload), fsGroupOf(pod));
     await applyFsGroup(directory, pod);
-    return directory;
+    return { path: directory, readOnly: true };
   },
 };

@@ -8,6 +8,7 @@ import { VolumeError, type VolumeKind } from "./volume.ts";
 
 export const emptyDirVolume: VolumeKind = {
   folder: "kubernetes.io~empty-dir",
+  ownsData: true,
   matches: (volume) => volume.emptyDir !== undefined,
   async setUp(volume, directory, { pod }) {
     const { medium = "", sizeLimit } = volume.emptyDir ?? {};
@@ -18,7 +19,7 @@ export const emptyDirVolume: VolumeKind = {
     } else {
       throw new VolumeError(`unsupported emptyDir medium ${JSON.stringify(medium)}`);
     }
-    return directory;
+    return { path: directory, readOnly: false };
   },
 };
 

@@ -1,8 +1,11 @@
 /** Every kind of volume, tried in this order. */
+import { claimVolume } from "./claim-volume.ts";
 import { configMapVolume } from "./config-map.ts";
+import { csiVolume } from "./csi.ts";
 import { downwardApiVolume } from "./downward-api.ts";
 import { emptyDirVolume } from "./empty-dir.ts";
 import { hostPathVolume } from "./host-path.ts";
+import { nfsVolume } from "./nfs.ts";
 import { projectedVolume } from "./projected.ts";
 import { secretVolume } from "./secret.ts";
 import type { VolumeKind } from "./volume.ts";
@@ -14,4 +17,7 @@ export const VOLUME_KINDS: readonly VolumeKind[] = [
   downwardApiVolume,
   emptyDirVolume,
   hostPathVolume,
+  claimVolume,
+  nfsVolume,
+  csiVolume,
 ];

@@ -2,23 +2,28 @@
  * The volumes of one pod on disk: <root>/pods/UID/volumes/KIND/NAME. Holds no state but the folders; what is there is
  * found again after a restart.
  */
-import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod, Volume } from "@knarr/api/generated/types/core-v1.ts";
-import { mountsBelow, unmountBelow } from "../adapters/mounts.ts";
 import { VOLUME_KINDS } from "./index.ts";
-import { type VolumeContext, VolumeError } from "./volume.ts";
+import { type MountedVolume, UnprocessedVolumeError, type VolumeContext, VolumeError } from "./volume.ts";
 
 export interface VolumeFailure {
+  /** The volume's name in the pod. */
   readonly volume: string;
+  /** What to say: of a mount that failed, upstream's whole sentence. */
   readonly message: string;
+  /** It is not known yet what to mount. */
+  readonly unprocessed: boolean;
 }
 
 export interface VolumeSetup {
-  /** Volume name -> path on the node. */
-  readonly paths: ReadonlyMap<string, string>;
+  /** By the volume's name in the pod. */
+  readonly volumes: ReadonlyMap<string, MountedVolume>;
   readonly failures: readonly VolumeFailure[];
 }
+
+/** Mounts take processes: this many of a pod at once. */
+const PARALLEL = 8;
 
 /** "<root>/pods/UID" */
 export function podDirectory(root: string, uid: string): string {
@@ -26,55 +31,53 @@ export function podDirectory(root: string, uid: string): string {
 }
 
 /** Sets up every volume that a container of the pod mounts; goes on after a failure so that all are reported. */
-export async function setUpVolumes(root: string, context: VolumeContext): Promise<VolumeSetup> {
-  const paths = new Map<string, string>();
-  const failures: VolumeFailure[] = [];
-  const used = usedVolumes(context.pod);
-  for (const volume of context.pod.spec?.volumes ?? []) {
-    if (!used.has(volume.name)) continue;
-    try {
-      paths.set(volume.name, await setUpOne(root, volume, context));
-    } catch (error) {
-      // Whatever stops a volume is told in an event and tried again: the pod waits for it.
-      failures.push({ volume: volume.name, message: error instanceof Error ? error.message : String(error) });
+export async function setUpVolumes(context: Omit<VolumeContext, "volumesDirectory">): Promise<VolumeSetup> {
+  const { pod, rootDir, signal } = context;
+  const volumesDirectory = join(podDirectory(rootDir, pod.metadata.uid ?? ""), "volumes");
+  const used = usedVolumes(pod);
+  const waiting = (pod.spec?.volumes ?? []).filter((volume) => used.has(volume.name));
+  const done = new Map<string, MountedVolume | VolumeFailure>();
+  const work = async (): Promise<void> => {
+    for (let volume = waiting.shift(); volume !== undefined; volume = waiting.shift()) {
+      const { name } = volume;
+      done.set(name, await setUpOne(volume, { ...context, volumesDirectory }).catch((e: unknown) => failure(name, e)));
     }
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, waiting.length) }, work));
+  signal?.throwIfAborted();
+  const volumes = new Map<string, MountedVolume>();
+  const failures: VolumeFailure[] = [];
+  for (const { name } of pod.spec?.volumes ?? []) {
+    const result = done.get(name);
+    if (result === undefined) continue;
+    if ("message" in result) failures.push(result);
+    else volumes.set(name, result);
   }
-  return { paths, failures };
+  return { volumes, failures };
 }
 
-async function setUpOne(root: string, volume: Volume, context: VolumeContext): Promise<string> {
+async function setUpOne(volume: Volume, context: VolumeContext): Promise<MountedVolume> {
   const kind = VOLUME_KINDS.find((k) => k.matches(volume));
-  if (kind === undefined) throw new VolumeError("no volume plugin matched");
-  const directory = join(podDirectory(root, context.pod.metadata.uid ?? ""), "volumes", kind.folder, volume.name);
-  return await kind.setUp(volume, directory, context);
+  if (kind === undefined) {
+    const message = `failed to get Plugin from volumeSpec for volume "${volume.name}" err=no volume plugin matched`;
+    throw new UnprocessedVolumeError(message);
+  }
+  return await kind.setUp(volume, join(context.volumesDirectory, kind.folder, volume.name), context);
+}
+
+/** Whatever stops a volume is told in an event and tried again: the pod waits for it. */
+function failure(volume: string, error: unknown): VolumeFailure {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof UnprocessedVolumeError) return { volume, message, unprocessed: true };
+  const { stage, volume: name } = error instanceof VolumeError ? error : new VolumeError(message);
+  return { volume, message: `${stage} for volume "${name ?? volume}" : ${message}`, unprocessed: false };
 }
 
 function usedVolumes(pod: Pod): Set<string> {
   const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? { containers: [] };
-  const mounts = [...initContainers, ...containers, ...ephemeralContainers].flatMap((c) => c.volumeMounts ?? []);
-  return new Set(mounts.map((m) => m.name));
-}
-
-/** Unmounts and removes everything of a pod's folder. Never descends into what is still mounted. Idempotent. */
-export async function removePodDirectory(root: string, uid: string): Promise<void> {
-  const directory = podDirectory(root, uid);
-  await unmountBelow(directory);
-  const left = await mountsBelow(directory);
-  if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
-  await rm(directory, { recursive: true, force: true });
-}
-
-/** UIDs that have a folder. */
-export async function podDirectories(root: string): Promise<string[]> {
-  return await readdir(join(root, "pods")).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
-}
-
-/** Removes a folder of logs if it is empty. */
-export async function removeIfEmpty(directory: string): Promise<void> {
-  await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOTEMPTY" && error.code !== "ENOENT") throw error;
-  });
+  const all = [...initContainers, ...containers, ...ephemeralContainers];
+  return new Set([
+    ...all.flatMap((c) => (c.volumeMounts ?? []).map((m) => m.name)),
+    ...all.flatMap((c) => (c.volumeDevices ?? []).map((d) => d.name)),
+  ]);
 }

@@ -8,6 +8,7 @@ import { type VolumeContext, VolumeError, type VolumeKind } from "./volume.ts";
 
 export const projectedVolume: VolumeKind = {
   folder: "kubernetes.io~projected",
+  ownsData: true,
   matches: (volume) => volume.projected !== undefined,
   async setUp(volume, directory, context) {
     const { sources = [], defaultMode = 0o644 } = volume.projected ?? {};
@@ -16,7 +17,7 @@ export const projectedVolume: VolumeKind = {
     await ensureTmpfs(directory, context.pod);
     await writeAtomically(directory, new Map(payload), fsGroupOf(context.pod));
     await applyFsGroup(directory, context.pod);
-    return directory;
+    return { path: directory, readOnly: true };
   },
 };
 

@@ -7,6 +7,7 @@ import type { VolumeKind } from "./volume.ts";
 
 export const secretVolume: VolumeKind = {
   folder: "kubernetes.io~secret",
+  ownsData: true,
   matches: (volume) => volume.secret !== undefined,
   async setUp(volume, directory, { pod, inputs }) {
     const { secretName = "", items, optional = false, defaultMode = 0o644 } = volume.secret ?? {};
@@ -15,6 +16,6 @@ export const secretVolume: VolumeKind = {
     await ensureTmpfs(directory, pod);
     await writeAtomically(directory, new Map(payload), fsGroupOf(pod));
     await applyFsGroup(directory, pod);
-    return directory;
+    return { path: directory, readOnly: true };
   },
 };
