@@ -26,6 +26,23 @@ test("up makes a cluster beside another one, and up again changes nothing that r
   );
 });
 
+test("a node joins the running cluster and leaves it again; images and logs are at hand", async () => {
+  const kubeconfig = ["--kubeconfig", `${dataDir}/kubeconfig`];
+  assert.match(await at("node", "add"), /node\/node-2 added/);
+  assert.match(await knarr([...kubeconfig, "get", "nodes"]), /node-1 +Ready.*node-2 +Ready/s);
+  const archive = (await must("find", [`${dataDir}/images`, "-name", "*.tar"])).trim();
+  assert.match(await at("image", "load", archive), /in node-\d \(1\/2\).*in node-\d \(2\/2\)/s);
+  assert.match(await at("logs", "component/kubelet@node-2", "--tail=1"), /"name":"kubelet"/);
+  assert.match(await at("node", "remove", "node-2"), /node\/node-2 drained\nnode\/node-2 removed/);
+  assert.doesNotMatch(await knarr([...kubeconfig, "get", "nodes"]), /node-2/);
+  assert.deepEqual(
+    (await status()).components.filter((c) => c.name.endsWith("@node-2")),
+    [],
+  );
+  assert.equal((await run("test", ["-e", `${dataDir}/nodes/node-2`])).code, 1);
+  assert.match((await tryKnarr(["node", "remove", "node-1", "--data-dir", dataDir])).stderr, /is the last node/);
+});
+
 test("up after kill -9 of everything, the supervisor too, brings all back with the data", async () => {
   const kubeconfig = ["--kubeconfig", `${dataDir}/kubeconfig`];
   await knarr([...kubeconfig, "create", "-f", "-"], {

@@ -78,17 +78,12 @@ function descendants(command: Command): readonly Command[] {
 
 /** Loads the verb that was asked for alone, which is what keeps the start short; all of them for the overview. */
 async function registerVerbs(program: Command, argv: readonly string[], context: CliContext): Promise<void> {
+  const first = verbs.find((verb) => verb.name === argv[0]);
+  if (first !== undefined) return registerVerb(first, program, context);
   const words = argv.filter((word) => !word.startsWith("-"));
-  const wanted = verbs.find((verb) => words.includes(verb.name));
-  for (const verb of verbs) {
-    if (wanted === undefined || verb === wanted) await registerVerb(verb, program, context);
-  }
-  // A word before the verb was a flag's value that happens to be a verb's name (`-n get describe pods`).
-  if (wanted !== undefined && words[0] !== wanted.name) {
-    for (const verb of verbs) {
-      if (verb !== wanted && words.includes(verb.name)) await registerVerb(verb, program, context);
-    }
-  }
+  // Flags before the verb: a flag's value may happen to be a verb's name (`-n get describe pods`).
+  const named = verbs.filter((verb) => words.includes(verb.name));
+  for (const verb of named.length > 0 ? named : verbs) await registerVerb(verb, program, context);
 }
 
 async function registerVerb(entry: (typeof verbs)[number], program: Command, context: CliContext): Promise<void> {

@@ -137,21 +137,30 @@ export function planCluster({ name, dataDir, index, nodeCount }: ClusterChoice):
       dnsHealth: 8080 + 100 * index,
       dnsMetrics: 9153 + 100 * index,
     },
-    nodes: planNodes(name, base, nodeCount),
+    nodes: Array.from({ length: nodeCount }, (_, i) => planNode(name, base, i + 1)),
   };
 }
 
-function planNodes(name: string, base: string, count: number): NodeConfig[] {
-  return Array.from({ length: count }, (_, i) => ({
-    name: `node-${i + 1}`,
-    ip: `${base}.${11 + i}`,
-    netns: `${name}-node-${i + 1}`,
-    link: linkName(name, `n${i + 1}`),
-  }));
+function planNode(clusterName: string, base: string, number: number): NodeConfig {
+  return {
+    name: `node-${number}`,
+    ip: `${base}.${10 + number}`,
+    netns: `${clusterName}-node-${number}`,
+    link: linkName(clusterName, `n${number}`),
+  };
 }
 
-/** The same cluster with another number of nodes; existing ones keep their places. */
+/** The same cluster with `count` nodes: those there are keep their places, new ones take the lowest free numbers. */
 export function withNodeCount(config: ClusterConfig, count: number): ClusterConfig {
   const base = config.hostIp.split(".").slice(0, 3).join(".");
-  return { ...config, nodes: planNodes(config.name, base, count) };
+  const nodes = [...config.nodes];
+  const names = new Set(nodes.map(({ name }) => name));
+  for (let number = 1; nodes.length < count; number++) {
+    if (!names.has(`node-${number}`)) nodes.push(planNode(config.name, base, number));
+  }
+  return { ...config, nodes };
+}
+
+export function withoutNode(config: ClusterConfig, name: string): ClusterConfig {
+  return { ...config, nodes: config.nodes.filter((node) => node.name !== name) };
 }

@@ -26,7 +26,7 @@ export async function readCluster(dataDir: string): Promise<ClusterConfig | unde
   }
 }
 
-async function writeCluster(config: ClusterConfig): Promise<void> {
+export async function writeCluster(config: ClusterConfig): Promise<void> {
   const { clusterFile } = clusterPaths(config.dataDir);
   await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
   await writeFile(`${clusterFile}.new`, `${JSON.stringify(config, undefined, 2)}\n`);
@@ -40,7 +40,7 @@ export async function ensureCluster(dataDir: string, nodeCount: number | undefin
     if (nodeCount === undefined || nodeCount === known.nodes.length) return known;
     if (nodeCount < known.nodes.length) {
       throw new Error(
-        `the cluster in ${dataDir} has ${known.nodes.length} nodes: --nodes can't make it smaller; use "knarr down --purge" first`,
+        `the cluster in ${dataDir} has ${known.nodes.length} nodes: --nodes can't make it smaller; "knarr node remove NAME" takes one away`,
       );
     }
     const grown = withNodeCount(known, nodeCount);

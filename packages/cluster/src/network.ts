@@ -107,16 +107,19 @@ export async function applyNode(config: ClusterConfig, node: NodeConfig): Promis
 /** Takes away all that `applyHostNetwork` made; what is not there is no error. */
 export async function removeHostNetwork(config: ClusterConfig): Promise<void> {
   await tryCommand(["ip", "route", "flush", "proto", String(ROUTE_PROTOCOL), "dev", config.bridge]);
-  for (const node of config.nodes) {
-    await tryCommand(["ip", "link", "delete", node.link]);
-    if ((await namespaces()).has(node.netns)) await runCommand(["ip", "netns", "delete", node.netns]);
-  }
+  for (const node of config.nodes) await removeNodeNetwork(node);
   await tryCommand(["ip", "link", "delete", config.bridge]);
   for (const { table, chain, parent } of planRules(config)) {
     await tryCommand(["iptables", "-w", "5", "-t", table, "-D", parent, "-j", chain]);
     await tryCommand(["iptables", "-w", "5", "-t", table, "-F", chain]);
     await tryCommand(["iptables", "-w", "5", "-t", table, "-X", chain]);
   }
+}
+
+/** A node's veth pair and namespace. */
+export async function removeNodeNetwork(node: NodeConfig): Promise<void> {
+  await tryCommand(["ip", "link", "delete", node.link]);
+  if ((await namespaces()).has(node.netns)) await runCommand(["ip", "netns", "delete", node.netns]);
 }
 
 /** Ranges that this host has routes to, those through `exceptLink` left out: what a new cluster must not take. */

@@ -25,6 +25,11 @@ async function findNode(dataDir: string, name: string): Promise<{ config: Cluste
   return { config, node };
 }
 
+/** What runs on a node, in the order in which it is stopped. */
+export function nodeDaemons(nodeName: string): string[] {
+  return ["kubelet", "kube-proxy", "pod-network", "containerd"].map((daemon) => `${daemon}@${nodeName}`);
+}
+
 /** Ends everything that runs on the node, as a power cut does; its disk stays. */
 export function stopNode(dataDir: string, name: string, _signal: AbortSignal): Promise<void> {
   return withClusterLock(dataDir, () => stop(dataDir, name));
@@ -33,8 +38,7 @@ export function stopNode(dataDir: string, name: string, _signal: AbortSignal): P
 async function stop(dataDir: string, name: string): Promise<void> {
   const { config, node } = await findNode(dataDir, name);
   const paths = clusterPaths(dataDir);
-  const names = ["kubelet", "kube-proxy", "pod-network", "containerd"].map((daemon) => `${daemon}@${node.name}`);
-  await askSupervisor(paths.supervisorSocket, { op: "stop", names }, 120_000);
+  await askSupervisor(paths.supervisorSocket, { op: "stop", names: nodeDaemons(node.name) }, 120_000);
   await removeNode(config, node.name, paths);
 }
 

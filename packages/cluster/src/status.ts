@@ -6,6 +6,7 @@ import { type ComponentSpec, planControlPlane, planNode } from "./components.ts"
 import { probeHealth } from "./health.ts";
 import { readCluster } from "./load-cluster.ts";
 import { type ClusterPaths, clusterPaths } from "./paths.ts";
+import { processorMillis } from "./processor-time.ts";
 import { tryCommand } from "./run-command.ts";
 import { identityFile, readIdentity } from "./supervisor/component-process.ts";
 import { isAlive } from "./supervisor/process-identity.ts";
@@ -26,6 +27,8 @@ export interface ComponentStatus {
   readonly version: string;
   /** Resident set; 0 when it does not run. */
   readonly memoryBytes: number;
+  /** Thousandths of a core over the last half second; 0 when it does not run. */
+  readonly cpuMillis: number;
 }
 export interface ClusterStatus {
   readonly config: ClusterConfig;
@@ -82,6 +85,8 @@ async function statusOf(
   state: ComponentState | undefined,
   versionOf: (pid: number) => Promise<string>,
 ): Promise<ComponentStatus> {
+  // Measured beside the probe; the probe's own cost for the component is a millisecond.
+  const cpu = state?.pid === undefined ? Promise.resolve(0) : processorMillis(state.pid);
   const complaint = await probeHealth(spec.health);
   const running = state?.state === "running";
   return {
@@ -94,6 +99,7 @@ async function statusOf(
     restarts: state?.restarts ?? 0,
     version: state?.pid === undefined ? "" : await versionOf(state.pid),
     memoryBytes: state?.pid === undefined ? 0 : await residentBytes(state.pid),
+    cpuMillis: state?.pid === undefined ? 0 : await cpu,
   };
 }
 

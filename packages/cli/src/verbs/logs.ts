@@ -9,7 +9,9 @@ import { type ObjectKey, objectPath } from "@knarr/apimachinery/resource.ts";
 import { isNotFound } from "@knarr/apimachinery/status-error.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { Command } from "commander";
+import { printComponentLog } from "../component-logs.ts";
 import { connect } from "../connect.ts";
+import { dataDirOf } from "../data-dir.ts";
 import { defaultContainer } from "../default-container.ts";
 import { duration, integer } from "../flags.ts";
 import { podsOf } from "../pods-of.ts";
@@ -27,7 +29,11 @@ interface LogsOptions extends GlobalOptions {
   readonly selector?: string;
   readonly allContainers?: boolean;
   readonly prefix?: boolean;
+  readonly dataDir?: string;
 }
+
+/** `component/NAME` is a process of the local cluster. */
+const COMPONENT = "component/";
 
 export const logs: Verb = {
   name: "logs",
@@ -35,7 +41,7 @@ export const logs: Verb = {
     program
       .command("logs")
       .description("Print the logs for a container in a pod")
-      .argument("[pod|type/name]", "a pod, or an object that owns pods")
+      .argument("[pod|type/name]", "a pod, an object that owns pods, or component/NAME of the local cluster")
       .argument("[container]", "container name (same as -c)")
       .option("-c, --container <name>", "container of the pod")
       .option("-f, --follow", "go on as the container writes")
@@ -48,6 +54,7 @@ export const logs: Verb = {
       .option("-l, --selector <query>", "pods by label")
       .option("--all-containers", "all containers of the pods")
       .option("--prefix", "begin each line with pod and container")
+      .option("--data-dir <path>", "where the local cluster of a component lives")
       .action((word: string | undefined, container: string | undefined, _options: unknown, command: Command) =>
         runLogs(word, container, command.optsWithGlobals<LogsOptions>(), context),
       );
@@ -61,6 +68,15 @@ async function runLogs(
   context: CliContext,
 ): Promise<void> {
   const query = logQuery(options);
+  if (word?.startsWith(COMPONENT) === true) {
+    const sinceMs =
+      options.since !== undefined
+        ? Date.now() - parseGoDurationMs(options.since)
+        : Date.parse(options.sinceTime ?? "1970-01-01T00:00:00Z");
+    const dataDir = dataDirOf(options, context);
+    const wanted = { dataDir, follow: options.follow === true, tailLines: Number(options.tail), sinceMs };
+    return printComponentLog(word.slice(COMPONENT.length), wanted, context);
+  }
   const connection = await connect(options, context);
   const pods = await selectPods(word, options, connection, context);
   const streams = pods.flatMap((pod) =>

@@ -38,9 +38,10 @@ function renderStatus({ config, supervised, components }: ClusterStatus, nowMs: 
     c.pid === 0 ? "-" : String(c.restarts),
     c.version === "" ? "-" : c.version,
     c.memoryBytes === 0 ? "-" : `${Math.round(c.memoryBytes / 2 ** 20)}Mi`,
+    c.pid === 0 ? "-" : `${c.cpuMillis}m`,
     c.message,
   ]);
-  const headings = ["COMPONENT", "HEALTH", "PID", "UP", "RESTARTS", "VERSION", "MEMORY", "MESSAGE"];
+  const headings = ["COMPONENT", "HEALTH", "PID", "UP", "RESTARTS", "VERSION", "MEMORY", "CPU", "MESSAGE"];
   const head = `Cluster ${config.name} in ${config.dataDir}, API server https://127.0.0.1:${config.ports.apiserver}\n`;
   const note = supervised
     ? ""

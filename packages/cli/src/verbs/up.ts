@@ -1,8 +1,9 @@
 /** `knarr up`: a local cluster on this machine, from whatever state it is in. */
-import { bringUp, type UpProgress } from "@knarr/cluster/up.ts";
+import { bringUp } from "@knarr/cluster/up.ts";
 import type { Command } from "commander";
 import { dataDirOf } from "../data-dir.ts";
 import { collect } from "../flags.ts";
+import { showProgress } from "../phase-progress.ts";
 import { type CliContext, CliError, type Verb } from "../verb.ts";
 
 interface UpOptions {
@@ -50,25 +51,4 @@ Try:
   knarr apply -f examples/web.yaml
   knarr status
 `);
-}
-
-/** On a terminal one line per phase that fills while it runs; elsewhere a line when it is done. */
-function showProgress({ stdout }: CliContext): UpProgress {
-  const isTerminal = stdout.isTTY === true;
-  const line = (mark: string, phase: string, text: string) => `${mark} ${phase.padEnd(14)} ${text}`;
-  const width = () => Math.max(20, (stdout.columns ?? 80) - 1);
-  const redraw = (text: string) => stdout.write(`\r\x1b[K${text.slice(0, width())}`);
-  const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
-  return {
-    start: (phase) => void (isTerminal && redraw(line("·", phase, ""))),
-    note: (phase, text) => void (isTerminal && redraw(line("·", phase, text))),
-    done: (phase, ms) => {
-      if (isTerminal) redraw("");
-      stdout.write(`${line("✔", phase, seconds(ms))}\n`);
-    },
-    failed: (phase, ms) => {
-      if (isTerminal) redraw("");
-      stdout.write(`${line("✖", phase, seconds(ms))}\n`);
-    },
-  };
 }

@@ -9,6 +9,8 @@ export type SupervisorRequest =
   | { readonly op: "start"; readonly components: readonly ComponentSpec[] }
   /** Stops in order; all, last started first, when names are absent. */
   | { readonly op: "stop"; readonly names?: readonly string[] }
+  /** Stops and forgets; a name that is not known is no error. */
+  | { readonly op: "remove"; readonly names: readonly string[] }
   /** Stops everything and ends the supervisor. */
   | { readonly op: "shutdown" };
 

@@ -88,6 +88,10 @@ export class Supervisor {
         return;
       case "stop":
         return this.#stop(request.names ?? [...this.#processes.keys()].toReversed());
+      case "remove":
+        await this.#stop(request.names.filter((name) => this.#processes.has(name)));
+        for (const name of request.names) this.#processes.delete(name);
+        return;
       case "shutdown":
         await this.#stop([...this.#processes.keys()].toReversed());
         // The answer goes out first.
