@@ -10,10 +10,10 @@ import { applyNode } from "./network.ts";
 import { applyNodeFiles } from "./node-files.ts";
 import { clusterPaths } from "./paths.ts";
 import { READY_TIMEOUT_MS } from "./phases/phase.ts";
+import { projectRoot } from "./project-root.ts";
 import { findResolvers } from "./resolvers.ts";
 import { askSupervisor } from "./supervisor/protocol.ts";
 import { findTools } from "./tools.ts";
-import { projectRoot } from "./up.ts";
 
 async function findNode(dataDir: string, name: string): Promise<{ config: ClusterConfig; node: NodeConfig }> {
   const config = await readCluster(dataDir);

@@ -7,11 +7,11 @@ import { probeHealth } from "./health.ts";
 import { readCluster } from "./load-cluster.ts";
 import { type ClusterPaths, clusterPaths } from "./paths.ts";
 import { processorMillis } from "./processor-time.ts";
+import { projectRoot } from "./project-root.ts";
 import { tryCommand } from "./run-command.ts";
 import { identityFile, readIdentity } from "./supervisor/component-process.ts";
 import { isAlive } from "./supervisor/process-identity.ts";
 import { askSupervisor, type ComponentState, SupervisorGoneError } from "./supervisor/protocol.ts";
-import { projectRoot } from "./up.ts";
 
 export interface ComponentStatus {
   readonly name: string;

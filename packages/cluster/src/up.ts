@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { mkdir, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { withClusterLock } from "./cluster-lock.ts";
@@ -11,12 +10,10 @@ import { ensureCluster } from "./load-cluster.ts";
 import { type ClusterPaths, clusterPaths } from "./paths.ts";
 import { phases } from "./phases/index.ts";
 import type { PhaseContext } from "./phases/phase.ts";
+import { projectRoot, requireDaemons } from "./project-root.ts";
 import { endLeftover, identityFile } from "./supervisor/component-process.ts";
 import { askSupervisor, SupervisorGoneError } from "./supervisor/protocol.ts";
 import { findTools } from "./tools.ts";
-
-/** The folder that holds packages/. */
-export const projectRoot = fileURLToPath(new URL("../../..", import.meta.url));
 
 export interface UpProgress {
   start(phase: string): void;
@@ -48,7 +45,8 @@ export class PhaseError extends Error {
 }
 
 /** Throws PhaseError; what runs by then stays, so that it can be looked at. Throws ClusterBusyError. */
-export function bringUp(options: UpOptions): Promise<ClusterConfig> {
+export async function bringUp(options: UpOptions): Promise<ClusterConfig> {
+  requireDaemons();
   return withClusterLock(options.dataDir, () => runPhases(options));
 }
 

@@ -5,6 +5,7 @@ export const verbs: readonly VerbEntry[] = [
   { name: "up", load: async () => (await import("./up.ts")).up },
   { name: "status", load: async () => (await import("./status.ts")).status },
   { name: "down", load: async () => (await import("./down.ts")).down },
+  { name: "doctor", load: async () => (await import("./doctor.ts")).doctor },
   { name: "image", load: async () => (await import("./image.ts")).image },
   { name: "node", load: async () => (await import("./node.ts")).node },
   { name: "create", load: async () => (await import("./create.ts")).create },
