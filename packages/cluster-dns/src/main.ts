@@ -1,6 +1,9 @@
+import { dropParser } from "@knarr/daemon/lean-process.ts";
 import { runDaemon } from "@knarr/daemon/run-daemon.ts";
 import { flags, loadConfig } from "./config.ts";
 import { run } from "./run.ts";
+
+dropParser();
 
 await runDaemon(
   {

@@ -1,30 +1,18 @@
 /**
  * kube-proxy's entry: flags in, exit code out.
  *
- * There is one on every node, so memory counts: as other daemons here do, the process first replaces itself (same process
- * id) by one with a small young generation, an old one that grows slowly, and fewer allocator arenas, which can't be set
- * from inside. The rest is loaded through Node.js's compile cache.
+ * There is one on every node, so memory counts: a small young generation, and an old one that grows slowly.
  */
-import { enableCompileCache } from "node:module";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { dropParser, limitProcess } from "@knarr/daemon/lean-process.ts";
 
-const YOUNG_GENERATION = "--max-semi-space-size";
-const isSet = [...process.execArgv, process.env.NODE_OPTIONS ?? ""].some((flag) => flag.includes(YOUNG_GENERATION));
-if (!isSet && process.execve !== undefined && process.platform === "linux") {
-  const [node = process.execPath, ...rest] = process.argv;
-  const flags = [`${YOUNG_GENERATION}=1`, "--heap-growing-percent=20", "--disable-warning=ExperimentalWarning"];
-  const env = { MALLOC_ARENA_MAX: "2", ...(process.env as Record<string, string>) };
-  process.execve(process.execPath, [node, ...flags, ...process.execArgv, ...rest], env);
-}
-
-// Not the default below the shared temporary folder, where others could leave code for us. Without a home there is just no cache.
-enableCompileCache(process.env.NODE_COMPILE_CACHE ?? join(homedir(), ".cache", "knarr", "compile-cache"));
+limitProcess({ semiSpaceMiB: 1, heapGrowingPercent: 20 });
 
 const { runDaemon } = await import("@knarr/daemon/run-daemon.ts");
 const { cleanUp } = await import("./adapters/clean-up.ts");
 const { flags, ignored, loadConfig } = await import("./config.ts");
 const { run } = await import("./run.ts");
+
+dropParser();
 
 await runDaemon(
   {

@@ -1,7 +1,10 @@
 /** The kubelet: runs the pods of one node. */
+import { dropParser } from "@knarr/daemon/lean-process.ts";
 import { runDaemon } from "@knarr/daemon/run-daemon.ts";
 import { flags, ignoredFlags, loadConfig } from "./config.ts";
 import { runKubelet } from "./run.ts";
+
+dropParser();
 
 const argv = process.argv.slice(2);
 await runDaemon(

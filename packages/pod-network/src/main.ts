@@ -1,7 +1,10 @@
+import { dropParser } from "@knarr/daemon/lean-process.ts";
 import { runDaemon } from "@knarr/daemon/run-daemon.ts";
 import { cleanUp } from "./clean-up.ts";
 import { flags, loadConfig } from "./config.ts";
 import { run } from "./run.ts";
+
+dropParser();
 
 await runDaemon(
   {

@@ -1,0 +1,53 @@
+/**
+ * Makes a daemon's process small: V8's limits and the allocator's, which can't be set from inside, and no TypeScript parser
+ * in memory (18 MiB). Both need the process to begin anew, in its own place (same process id, files and environment).
+ *
+ *   start --flags missing--> replaced --> loads its modules --the parser was needed: cache was cold--> replaced, once
+ *                                                           +--> runs
+ *
+ * Node.js keeps what it parsed and compiled in its compile cache, so that a parser is needed after a change of the sources
+ * only. Only main.ts files call this; elsewhere than on Linux, or without a folder for the cache, nothing happens.
+ */
+import { flushCompileCache, getCompileCacheDir } from "node:module";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+export interface LeanLimits {
+  /** Half of the young generation at most. Small ones cost processor time where much is short-lived. */
+  readonly semiSpaceMiB: number;
+  /** By how much the old generation may grow until it is swept again. */
+  readonly heapGrowingPercent?: number;
+}
+
+const YOUNG_GENERATION = "--max-semi-space-size";
+/** In the environment of a process that was replaced because of the parser, so that it never is twice. */
+const WARMED = "KNARR_COMPILE_CACHE_WARMED";
+const PARSER = "NativeModule internal/deps/amaro/dist/index";
+
+/** To be called before anything else is imported. Does not return where it replaces the process. */
+export function limitProcess({ semiSpaceMiB, heapGrowingPercent }: LeanLimits): void {
+  const given = [...process.execArgv, process.env.NODE_OPTIONS ?? ""];
+  if (given.some((flag) => flag.includes(YOUNG_GENERATION))) return;
+  const growth = heapGrowingPercent === undefined ? [] : [`--heap-growing-percent=${heapGrowingPercent}`];
+  // Not the default below the shared temporary folder, where others could leave code for us.
+  const env = { MALLOC_ARENA_MAX: "2", NODE_COMPILE_CACHE: join(homedir(), ".cache", "knarr", "compile-cache") };
+  replaceProcess([`${YOUNG_GENERATION}=${semiSpaceMiB}`, ...growth, "--disable-warning=ExperimentalWarning"], env);
+}
+
+/** To be called once everything is imported. Does not return where it replaces the process. */
+export function dropParser(): void {
+  const { [WARMED]: warmed } = process.env;
+  delete process.env[WARMED];
+  const { moduleLoadList = [] } = process as { moduleLoadList?: readonly string[] };
+  if (getCompileCacheDir() === undefined || warmed !== undefined || !moduleLoadList.includes(PARSER)) return;
+  flushCompileCache();
+  replaceProcess([], { [WARMED]: "1" });
+}
+
+function replaceProcess(flags: readonly string[], env: Readonly<Record<string, string>>): void {
+  if (process.execve === undefined || process.platform !== "linux") return;
+  const [node = process.execPath, ...rest] = process.argv;
+  // What the caller's environment says goes first, but for the mark that is ours.
+  const own = { ...env, ...(process.env as Record<string, string>) };
+  process.execve(process.execPath, [node, ...flags, ...process.execArgv, ...rest], own);
+}
