@@ -196,13 +196,14 @@ export function wholeListFlag(options: CommonOptions & { placeholder?: string })
 
 /** `a=1,b=2`, comma-separated and repeatable. */
 export function mapFlag(
-  options: CommonOptions & { default?: Readonly<Record<string, string>> },
+  options: CommonOptions & { default?: Readonly<Record<string, string>>; separator?: string },
 ): Flag<Readonly<Record<string, string>>> {
   const fallback = Object.freeze({ ...options.default });
+  const separator = options.separator ?? "=";
   return makeFlag(options, {
-    placeholder: "key=value",
+    placeholder: `key${separator}value`,
     defaultText: Object.entries(fallback)
-      .map(([k, v]) => `${k}=${v}`)
+      .map(([k, v]) => `${k}${separator}${v}`)
       .join(","),
     repeatable: true,
     fallback: () => fallback,
@@ -211,8 +212,8 @@ export function mapFlag(
         .flatMap((t) => t.split(","))
         .filter((t) => t !== "")
         .map((pair): [string, string] => {
-          const at = pair.indexOf("=");
-          if (at < 1) throw new Error(`must be key=value pairs, got ${JSON.stringify(pair)}`);
+          const at = pair.indexOf(separator);
+          if (at < 1) throw new Error(`must be key${separator}value pairs, got ${JSON.stringify(pair)}`);
           return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()];
         });
       return Object.freeze(Object.fromEntries(entries));

@@ -18,6 +18,31 @@ import {
   UsageError,
 } from "@knarr/daemon/flags.ts";
 import { parse as parseYaml } from "yaml";
+import { DEFAULT_HARD, parseThresholds, type Threshold } from "./eviction/thresholds.ts";
+
+const evictionFlags = {
+  evictionHard: mapFlag({
+    help: "what is free at least; below, pods end at once",
+    separator: "<",
+    default: DEFAULT_HARD,
+  }),
+  evictionSoft: mapFlag({ help: "what is free at least; below for its grace period, pods end", separator: "<" }),
+  evictionSoftGracePeriod: mapFlag({ help: "how long a soft threshold is met before it acts" }),
+  evictionMinimumReclaim: mapFlag({ help: "how much more than the threshold is to be free before eviction ends" }),
+  evictionPressureTransitionPeriodMs: durationFlag({
+    help: "how long a pressure condition stays after the pressure ended",
+    default: "5m",
+  }),
+  evictionMaxPodGracePeriod: intFlag({
+    help: "the most that a soft eviction gives a pod to end",
+    default: 0,
+    unit: "seconds",
+  }),
+  mergeDefaultEvictionSettings: boolFlag({
+    help: "thresholds that are not given keep their defaults",
+    default: false,
+  }),
+} as const satisfies FlagTable;
 
 export const flags = {
   config: stringFlag({ help: "KubeletConfiguration file, YAML or JSON", placeholder: "path" }),
@@ -68,6 +93,36 @@ export const flags = {
   runtimeRequestTimeoutMs: durationFlag({ help: "deadline of calls to the runtime", default: "2m" }),
   systemReserved: mapFlag({ help: "resources kept from pods for the system" }),
   kubeReserved: mapFlag({ help: "resources kept from pods for the node's daemons" }),
+  systemReservedCgroup: stringFlag({ help: "cgroup of the system's daemons, absolute", placeholder: "path" }),
+  kubeReservedCgroup: stringFlag({ help: "cgroup of the node's daemons, absolute", placeholder: "path" }),
+  enforceNodeAllocatable: listFlag({
+    help: "whose reservations are enforced: pods, system-reserved, kube-reserved; or none",
+    default: ["pods"],
+  }),
+  ...evictionFlags,
+  imageGcHighThreshold: intFlag({
+    help: "share of the images' disk in use at which unused images are removed",
+    default: 85,
+    min: 0,
+    max: 100,
+    unit: "percent",
+    name: "image-gc-high-threshold",
+  }),
+  imageGcLowThreshold: intFlag({
+    help: "share of the images' disk in use down to which they are removed",
+    default: 80,
+    min: 0,
+    max: 100,
+    unit: "percent",
+    name: "image-gc-low-threshold",
+  }),
+  minimumImageTtlDurationMs: durationFlag({ help: "an unused image is kept at least so long", default: "2m" }),
+  maximumImageAgeMs: durationFlag({
+    help: "an image unused for longer is removed, 0 for never",
+    default: "0s",
+    name: "maximum-image-ttl-duration",
+  }),
+  podInfraContainerImage: stringFlag({ help: "the sandboxes' image, which image collection spares" }),
 } as const satisfies FlagTable;
 
 /** Upstream's flags that mean nothing here. */
@@ -76,16 +131,12 @@ export const ignoredFlags = [
   "--cert-dir",
   "--cloud-provider",
   "--fail-swap-on",
-  "--pod-infra-container-image",
   "--read-only-port",
   "--rotate-certificates",
   "--rotate-server-certificates",
-  "--eviction-hard",
   "--authentication-token-webhook",
   "--runtime-cgroups",
   "--kubelet-cgroups",
-  "--image-gc-high-threshold",
-  "--image-gc-low-threshold",
   "--seccomp-default",
 ];
 
@@ -125,6 +176,20 @@ const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
   runtimeRequestTimeout: "runtimeRequestTimeoutMs",
   systemReserved: "systemReserved",
   kubeReserved: "kubeReserved",
+  systemReservedCgroup: "systemReservedCgroup",
+  kubeReservedCgroup: "kubeReservedCgroup",
+  enforceNodeAllocatable: "enforceNodeAllocatable",
+  evictionHard: "evictionHard",
+  evictionSoft: "evictionSoft",
+  evictionSoftGracePeriod: "evictionSoftGracePeriod",
+  evictionMinimumReclaim: "evictionMinimumReclaim",
+  evictionPressureTransitionPeriod: "evictionPressureTransitionPeriodMs",
+  evictionMaxPodGracePeriod: "evictionMaxPodGracePeriod",
+  mergeDefaultEvictionSettings: "mergeDefaultEvictionSettings",
+  imageGCHighThresholdPercent: "imageGcHighThreshold",
+  imageGCLowThresholdPercent: "imageGcLowThreshold",
+  imageMinimumGCAge: "minimumImageTtlDurationMs",
+  imageMaximumGCAge: "maximumImageAgeMs",
   podLogsDir: "podLogDir",
   containerRuntimeEndpoint: "containerRuntimeEndpoint",
   registerNode: "registerNode",
@@ -149,7 +214,56 @@ export async function loadConfig(values: FlagValues<typeof flags>, argv: readonl
   if (merged.kubeconfig === "" && merged.podManifestPath === "") {
     throw new UsageError("either --kubeconfig or --pod-manifest-path must be given");
   }
-  return Object.freeze({ ...merged, nodeName }) as Config;
+  const config = Object.freeze({ ...merged, nodeName }) as Config;
+  validate(config);
+  return config;
+}
+
+/** What depends on more than one value. Throws UsageError. */
+function validate(config: Config): void {
+  if (config.imageGcLowThreshold >= config.imageGcHighThreshold) {
+    throw new UsageError(
+      `--image-gc-high-threshold (${config.imageGcHighThreshold}) must be greater than --image-gc-low-threshold (${config.imageGcLowThreshold})`,
+    );
+  }
+  if (config.maximumImageAgeMs !== 0 && config.maximumImageAgeMs <= config.minimumImageTtlDurationMs) {
+    throw new UsageError("imageMaximumGCAge must be greater than imageMinimumGCAge, or 0");
+  }
+  const keys = config.enforceNodeAllocatable;
+  const wrong = keys.find((key) => !["none", "pods", "system-reserved", "kube-reserved"].includes(key));
+  if (wrong !== undefined) {
+    throw new UsageError(
+      `--enforce-node-allocatable: ${JSON.stringify(wrong)} is none of pods, system-reserved, kube-reserved, none`,
+    );
+  }
+  if (keys.includes("none") && keys.length > 1) throw new UsageError('--enforce-node-allocatable: "none" stands alone');
+  for (const [key, group] of [
+    ["system-reserved", config.systemReservedCgroup],
+    ["kube-reserved", config.kubeReservedCgroup],
+  ] as const) {
+    if (keys.includes(key) && group === "") {
+      throw new UsageError(`--enforce-node-allocatable=${key} needs --${key}-cgroup`);
+    }
+  }
+  evictionThresholds(config);
+}
+
+/** Throws UsageError naming the field at fault. */
+export function evictionThresholds(config: Config): Threshold[] {
+  const hard = config.mergeDefaultEvictionSettings ? { ...DEFAULT_HARD, ...config.evictionHard } : config.evictionHard;
+  try {
+    return parseThresholds(
+      {
+        hard,
+        soft: config.evictionSoft,
+        softGracePeriod: config.evictionSoftGracePeriod,
+        minimumReclaim: config.evictionMinimumReclaim,
+      },
+      config.enforceNodeAllocatable.includes("pods"),
+    );
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 async function readConfigFile(path: string): Promise<FileValues> {

@@ -13,6 +13,7 @@ import { Informer } from "@knarr/client/informer.ts";
 import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
 import { openRuntime } from "@knarr/cri/open-runtime.ts";
 import type { Runtime } from "@knarr/cri/runtime.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
 import { Cgroups, cgroupVersion } from "./adapters/cgroups.ts";
@@ -20,9 +21,13 @@ import { makeShared } from "./adapters/mounts.ts";
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
 import { ImagePuller } from "./images/image-puller.ts";
+import { commonLimits } from "./node/common-limits.ts";
+import { makeNodeCare, type NodeCare } from "./node/node-care.ts";
+import { nodeEvents } from "./node/node-events.ts";
 import { runNodeLease } from "./node/node-lease.ts";
 import { NodeState } from "./node/node-state.ts";
 import { runNodeStatus } from "./node/register-node.ts";
+import { Wake } from "./node/wake.ts";
 import { CachedApiObjects, noApiObjects } from "./pods/api-objects.ts";
 import { followPods, isMirror, podInformer } from "./pods/api-source.ts";
 import { runHousekeeping } from "./pods/housekeeping.ts";
@@ -57,17 +62,35 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const runtime = openRuntime(config.containerRuntimeEndpoint, { requestTimeoutMs: config.runtimeRequestTimeoutMs });
   const runtimeName = await waitForRuntime(runtime, daemon);
   let pods: PodSet | undefined;
+  let care: NodeCare | undefined;
+  const pressures = () => care?.eviction.conditions ?? [];
   const kick = (uid: string) => pods?.kick(uid);
   const retry = (uid: string) => pods?.retry(uid);
   const relist = new Relist({ runtime, clock, log, onChange: kick });
-  const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist });
+  const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist, pressures });
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
   const upstream = config.kubeconfig === "" ? undefined : connect(config, daemon, statics, retry);
   const context = await makeContext({ config, daemon, runtime, runtimeName, state, upstream, kick });
   const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
-  const set = new PodSet(context, { node: nodeOf, onGone: (uid) => upstream?.objects.release(uid) });
+  const statusDue = new Wake();
+  const set = new PodSet(context, {
+    node: nodeOf,
+    pressures,
+    onGone: (uid) => upstream?.objects.release(uid),
+  });
   pods = set;
+  care = makeNodeCare({
+    config,
+    runtime,
+    cgroups: context.cgroups,
+    pods: set,
+    podEvents: context.events,
+    nodeEvent: nodeEvents(eventSink(upstream, log), config.nodeName),
+    clock,
+    log,
+    onConditions: () => statusDue.ring(),
+  });
   if (upstream !== undefined) {
     followPods(upstream.pods, set);
     const seen = (pod: Pod) => reconcileStatus(upstream.status, statics, pod);
@@ -92,7 +115,8 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     housekeeping: (s) =>
       runHousekeeping({ config, clock, log, pods: set, relist, cgroups: context.cgroups, sourcesSynced }, s),
     logRotation: (s) => runLogRotation({ config, runtime, relist, clock, log }, s),
-    ...nodeTasks({ config, daemon, runtime, state, upstream, statics, pods: set, port: () => port }),
+    ...care.tasks,
+    ...nodeTasks({ config, daemon, runtime, state, upstream, statics, pods: set, port: () => port, statusDue }),
     servers: (s) => runServers(serving, s),
   });
   await upstream?.events.flush();
@@ -184,18 +208,21 @@ interface ContextParts {
   readonly kick: (uid: string) => void;
 }
 
+/** Without API server, events go to the log. */
+function eventSink(upstream: Upstream | undefined, log: Logger): EventSink {
+  if (upstream !== undefined) return upstream.events;
+  return { event: (about, type, reason, message) => log.info({ about: about.name, type, reason, message }, "event") };
+}
+
 async function makeContext(parts: ContextParts): Promise<PodContext> {
   const { config, runtime, runtimeName, state, upstream, kick } = parts;
   const { clock, log } = parts.daemon;
-  const silent: EventSink = {
-    event: (_about, type, reason, message) => log.info({ type, reason, message }, "pod event"),
-  };
-  const events = new PodEvents(upstream?.events ?? silent);
+  const events = new PodEvents(eventSink(upstream, log));
   const objects = upstream?.objects ?? noApiObjects;
   const cgroups = config.cgroupsPerQos
     ? new Cgroups(await cgroupVersion(), config.cgroupRoot, config.podPidsLimit > 0 ? config.podPidsLimit : undefined)
     : undefined;
-  await cgroups?.prepare(state.machine.cpuCount * 1000);
+  await cgroups?.prepare(commonLimits(config, state.machine));
   return {
     config,
     runtime,
@@ -227,10 +254,11 @@ interface NodeParts {
   readonly statics: StaticPods | undefined;
   readonly pods: PodSet;
   readonly port: () => number;
+  readonly statusDue: Wake;
 }
 
 function nodeTasks(parts: NodeParts): Record<string, Task> {
-  const { config, runtime, state, upstream, statics, pods, port } = parts;
+  const { config, runtime, state, upstream, statics, pods, port, statusDue } = parts;
   const { clock, log } = parts.daemon;
   const onRuntimeChange = () => pods.retryAll();
   if (upstream === undefined) {
@@ -247,7 +275,11 @@ function nodeTasks(parts: NodeParts): Record<string, Task> {
   const self = () => node.get({ namespace: "", name: config.nodeName });
   const durationSeconds = config.nodeLeaseDurationSeconds;
   return {
-    nodeStatus: (s) => runNodeStatus({ client, config, state, runtime, node, clock, log, port, onRuntimeChange }, s),
+    nodeStatus: (s) =>
+      runNodeStatus(
+        { client, config, state, runtime, node, clock, log, port, onRuntimeChange, events: upstream.events, statusDue },
+        s,
+      ),
     nodeLease: (s) => runNodeLease({ client, nodeName: config.nodeName, durationSeconds, node: self, clock, log }, s),
     ...(statics === undefined
       ? {}

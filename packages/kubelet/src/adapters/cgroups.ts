@@ -22,6 +22,16 @@ export interface CgroupLimits {
   readonly pidsMax?: number | undefined;
 }
 
+export interface CgroupMemory {
+  /** undefined: no limit. */
+  readonly limitBytes: number | undefined;
+  /** What is in use and can't be dropped at once. */
+  readonly workingSetBytes: number;
+}
+
+/** v1 says "no limit" with the largest multiple of a page. */
+const UNLIMITED_BYTES = 2 ** 60;
+
 function code(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
@@ -53,9 +63,9 @@ export class Cgroups {
     return join(folder, `pod${pod.metadata.uid ?? ""}`);
   }
 
-  /** Makes the groups that all pods are below. */
-  async prepare(nodeCpuMillis: number): Promise<void> {
-    await this.#ensure(this.base, { cpuShares: Math.floor((nodeCpuMillis * 1024) / 1000) });
+  /** Makes the groups that all pods are below, with what the node gives them together. */
+  async prepare(limits: CgroupLimits): Promise<void> {
+    await this.#ensure(this.base, limits);
     await this.#ensure(join(this.base, "burstable"), { cpuShares: 2 });
     await this.#ensure(join(this.base, "besteffort"), { cpuShares: 2 });
   }
@@ -89,6 +99,38 @@ export class Cgroups {
 
   async removePod(pod: Pod): Promise<void> {
     await this.remove(this.podPath(pod));
+  }
+
+  /** The limit and working set of a group; undefined where there is no such group or no memory controller. */
+  async memoryOf(path: string): Promise<CgroupMemory | undefined> {
+    const root = this.version === 2 ? MOUNT : await this.#rootOf("memory");
+    if (root === undefined) return undefined;
+    const [limitFile, usageFile, inactive] =
+      this.version === 2
+        ? ["memory.max", "memory.current", "inactive_file"]
+        : ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"];
+    const read = async (file: string) => (await readFile(join(root, path, file), "utf8")).trim();
+    try {
+      const limit = await read(limitFile);
+      const usage = Number(await read(usageFile));
+      const cache = Number(new RegExp(`^${inactive} (\\d+)$`, "m").exec(await read("memory.stat"))?.[1] ?? 0);
+      const limitBytes = limit === "max" || Number(limit) >= UNLIMITED_BYTES ? undefined : Number(limit);
+      return { limitBytes, workingSetBytes: Math.max(0, usage - cache) };
+    } catch (error) {
+      if (code(error) === "ENOENT" || code(error) === "ENODEV") return undefined;
+      throw error;
+    }
+  }
+
+  /** How many tasks run in a group and below; undefined where nobody counts. */
+  async pidsOf(path: string): Promise<number | undefined> {
+    const root = this.version === 2 ? MOUNT : await this.#rootOf("pids");
+    if (root === undefined) return undefined;
+    const text = await readFile(join(root, path, "pids.current"), "utf8").catch((error: unknown) => {
+      if (code(error) === "ENOENT" || code(error) === "ENODEV") return undefined;
+      throw error;
+    });
+    return text === undefined ? undefined : Number(text);
   }
 
   async #roots(): Promise<readonly string[]> {

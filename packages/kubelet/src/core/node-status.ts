@@ -2,6 +2,9 @@
 
 import type { NodeCondition } from "@knarr/api/generated/types/core-v1.ts";
 import { cpuMillis, quantityValue } from "@knarr/apimachinery/quantity.ts";
+import { binaryQuantity } from "../eviction/messages.ts";
+import type { PressureCondition, Signal } from "../eviction/signals.ts";
+import { amountOf, isHard, type Threshold } from "../eviction/thresholds.ts";
 
 export interface Measured {
   readonly cpuCount: number;
@@ -14,61 +17,65 @@ export interface Reserved {
   readonly maxPods: number;
   /** systemReserved and kubeReserved. */
   readonly reserved: readonly Readonly<Record<string, string>>[];
+  /** Hard thresholds: what eviction keeps free is not for pods. */
+  readonly thresholds: readonly Threshold[];
 }
-
-/** Source: upstream's default hard eviction thresholds, kept from pods. */
-const EVICTION_MEMORY_BYTES = 100 * 2 ** 20;
-const EVICTION_DISK_SHARE = 0.1;
-const EVICTION_INODES_SHARE = 0.05;
 
 type Quantities = Record<string, string>;
 
 export function nodeCapacity(measured: Measured, maxPods: number): Quantities {
   return {
     cpu: String(measured.cpuCount),
-    memory: `${Math.floor(measured.memoryBytes / 1024)}Ki`,
-    "ephemeral-storage": `${Math.floor(measured.diskTotalBytes / 1024)}Ki`,
+    memory: binaryQuantity(measured.memoryBytes),
+    "ephemeral-storage": binaryQuantity(measured.diskTotalBytes),
     pods: String(maxPods),
-    ...Object.fromEntries(Object.entries(measured.hugePages).map(([name, bytes]) => [name, hugePages(bytes)])),
+    ...Object.fromEntries(Object.entries(measured.hugePages).map(([name, bytes]) => [name, binaryQuantity(bytes)])),
   };
 }
 
-function hugePages(bytes: number): string {
-  return bytes === 0 ? "0" : `${bytes / 2 ** 20}Mi`;
+/** The amount that --system-reserved and --kube-reserved keep of a resource: millicores of cpu, units of all others. */
+export function reservedAmount(reserved: Reserved["reserved"], name: string): number {
+  return reserved.reduce((sum, map) => {
+    const text = map[name];
+    if (text === undefined) return sum;
+    return sum + (name === "cpu" ? cpuMillis(text) : quantityValue(text));
+  }, 0);
 }
 
-export function nodeAllocatable(measured: Measured, { maxPods, reserved }: Reserved): Quantities {
-  const kept = (name: string) =>
-    reserved.reduce((sum, map) => {
-      const text = map[name];
-      if (text === undefined) return sum;
-      return sum + (name === "cpu" ? cpuMillis(text) : quantityValue(text));
-    }, 0);
-  const millis = Math.max(0, measured.cpuCount * 1000 - kept("cpu"));
-  const memory = Math.max(0, measured.memoryBytes - kept("memory") - EVICTION_MEMORY_BYTES);
-  const disk = Math.max(0, measured.diskTotalBytes * (1 - EVICTION_DISK_SHARE) - kept("ephemeral-storage"));
+/** What eviction keeps free of a resource. Source: pkg/kubelet/cm, hardEvictionReservation */
+function evictionReserve(thresholds: readonly Threshold[], signal: Signal, capacity: number): number {
+  const hard = thresholds.find((t) => t.signal === signal && isHard(t));
+  return hard === undefined ? 0 : amountOf(hard.value, capacity);
+}
+
+/** Source: kubernetes.io/docs/tasks/administer-cluster/reserve-compute-resources */
+export function nodeAllocatable(measured: Measured, { maxPods, reserved, thresholds }: Reserved): Quantities {
+  const { cpuCount, memoryBytes, diskTotalBytes } = measured;
+  const kept = (name: string) => reservedAmount(reserved, name);
+  const millis = Math.max(0, cpuCount * 1000 - kept("cpu"));
+  const pages = Object.entries(measured.hugePages);
+  // Huge pages are taken out of the memory that is left.
+  const huge = pages.reduce((sum, [, bytes]) => sum + bytes, 0);
+  const memory = memoryBytes - kept("memory") - evictionReserve(thresholds, "memory.available", memoryBytes) - huge;
+  const disk =
+    diskTotalBytes - kept("ephemeral-storage") - evictionReserve(thresholds, "nodefs.available", diskTotalBytes);
   return {
-    ...nodeCapacity(measured, maxPods),
     cpu: millis % 1000 === 0 ? String(millis / 1000) : `${millis}m`,
-    memory: `${Math.floor(memory / 1024)}Ki`,
-    "ephemeral-storage": String(Math.floor(disk)),
+    memory: binaryQuantity(Math.max(0, memory)),
+    "ephemeral-storage": binaryQuantity(Math.max(0, disk)),
+    pods: String(maxPods),
+    ...Object.fromEntries(pages.map(([name, bytes]) => [name, binaryQuantity(Math.max(0, bytes - kept(name)))])),
   };
 }
 
-export interface NodeSignals {
-  readonly memoryAvailableBytes: number;
-  readonly diskAvailableBytes: number;
-  readonly diskTotalBytes: number;
-  readonly inodesFree: number;
-  readonly inodesTotal: number;
-  readonly pidsUsed: number;
-  readonly pidsMax: number;
+export interface NodeHealth {
+  readonly pressures: readonly PressureCondition[];
   /** Why pods can't be run, if so. */
   readonly notReady: readonly string[];
 }
 
 interface Wording {
-  readonly type: string;
+  readonly type: PressureCondition;
   readonly good: readonly [reason: string, message: string];
   readonly bad: readonly [reason: string, message: string];
 }
@@ -90,22 +97,23 @@ const PIDS: Wording = {
 };
 
 /** `now` in RFC 3339; transition times are kept from `previous` where nothing changed. */
-export function nodeConditions(signals: NodeSignals, previous: readonly NodeCondition[], now: string): NodeCondition[] {
+export function nodeConditions(health: NodeHealth, previous: readonly NodeCondition[], now: string): NodeCondition[] {
   const make = (type: string, status: boolean, [reason, message]: readonly [string, string]): NodeCondition => {
     const before = previous.find((c) => c.type === type);
     const text = status ? "True" : "False";
     const lastTransitionTime = before?.status === text ? (before.lastTransitionTime ?? now) : now;
     return { type, status: text, lastHeartbeatTime: now, lastTransitionTime, reason, message };
   };
-  const pressure = (wording: Wording, on: boolean) => make(wording.type, on, on ? wording.bad : wording.good);
-  const inodesShort = signals.inodesTotal > 0 && signals.inodesFree < signals.inodesTotal * EVICTION_INODES_SHARE;
-  const diskShort = signals.diskAvailableBytes < signals.diskTotalBytes * EVICTION_DISK_SHARE;
-  const { notReady } = signals;
+  const pressure = (wording: Wording) => {
+    const on = pressures.includes(wording.type);
+    return make(wording.type, on, on ? wording.bad : wording.good);
+  };
+  const { notReady, pressures } = health;
   const complaint = notReady.length > 1 ? `[${notReady.join(", ")}]` : (notReady[0] ?? "");
   return [
-    pressure(MEMORY, signals.memoryAvailableBytes < EVICTION_MEMORY_BYTES),
-    pressure(DISK, diskShort || inodesShort),
-    pressure(PIDS, signals.pidsUsed > signals.pidsMax * 0.95),
+    pressure(MEMORY),
+    pressure(DISK),
+    pressure(PIDS),
     notReady.length === 0
       ? make("Ready", true, ["KubeletReady", "kubelet is posting ready status"])
       : make("Ready", false, ["KubeletNotReady", complaint]),

@@ -1,5 +1,5 @@
 /** The status of a pod as the API shows it, computed from what the runtime says and what was reported before. Pure. */
-import type { ContainerStatus, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
+import type { ContainerStatus, PodCondition, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
 import { apiTime, type ContainerStatusInput, containerStatuses } from "./container-status.ts";
 import { podConditions } from "./pod-conditions.ts";
 import { isFinalPhase, type PodPhase, podPhase } from "./pod-phase.ts";
@@ -11,8 +11,14 @@ export interface PodStatusInput extends ContainerStatusInput {
   /** The node's addresses, primary first. */
   readonly hostIps: readonly string[];
   /** Why the kubelet itself ends the pod: an eviction, a refused admission, a deadline. */
-  readonly verdict?: { readonly reason: string; readonly message: string } | undefined;
+  readonly verdict?: Verdict | undefined;
   readonly resize?: ResizeState | undefined;
+}
+
+interface Verdict {
+  readonly reason: string;
+  readonly message: string;
+  readonly condition?: { readonly type: string; readonly reason: string; readonly message: string } | undefined;
 }
 
 export function computePodStatus(input: PodStatusInput): PodStatus {
@@ -45,7 +51,7 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
   return {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     phase,
-    conditions,
+    conditions: isFinalPhase(phase) ? [...conditions, ...verdictCondition(input, now)] : conditions,
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
     ...(input.hostIps[0] === undefined
@@ -66,6 +72,22 @@ function podLevelResources({ pod }: PodStatusInput): Partial<PodStatus> {
   const resources = pod.spec?.resources;
   if (resources === undefined) return {};
   return { ...(resources.requests === undefined ? {} : { allocatedResources: resources.requests }), resources };
+}
+
+/** Sent with the final phase, not while containers are still stopping. Source: KEP-3329 */
+function verdictCondition({ pod, previous, verdict }: PodStatusInput, now: string): PodCondition[] {
+  const wanted = verdict?.condition;
+  if (wanted === undefined) return [];
+  const before = previous.conditions?.find((c) => c.type === wanted.type && c.status === "True");
+  const { generation } = pod.metadata;
+  return [
+    {
+      ...wanted,
+      status: "True",
+      lastTransitionTime: before?.lastTransitionTime ?? now,
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
+    },
+  ];
 }
 
 function phaseOf(

@@ -69,7 +69,7 @@ export function nodeStatus(input: StatusInput): NodeStatus {
     ],
     capacity: nodeCapacity({ ...machine, diskTotalBytes: usage.diskTotalBytes }, config.maxPods),
     allocatable: state.allocatable,
-    conditions: nodeConditions({ ...usage, notReady: state.problems() }, input.previous, input.now),
+    conditions: nodeConditions({ pressures: state.pressures, notReady: state.problems() }, input.previous, input.now),
     daemonEndpoints: { kubeletEndpoint: { Port: input.port } },
     images: imagesOf(input.images),
     nodeInfo: {

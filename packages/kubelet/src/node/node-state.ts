@@ -13,8 +13,10 @@ import {
   readMachineInfo,
   readMachineUsage,
 } from "../adapters/machine-info.ts";
-import type { Config } from "../config.ts";
+import { type Config, evictionThresholds } from "../config.ts";
 import { nodeAllocatable } from "../core/node-status.ts";
+import type { PressureCondition } from "../eviction/signals.ts";
+import type { Threshold } from "../eviction/thresholds.ts";
 import type { NodeFacts } from "../pods/pod-context.ts";
 import type { Relist } from "../pods/relist.ts";
 
@@ -27,12 +29,14 @@ export interface NodeStateOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly relist: () => Relist | undefined;
+  readonly pressures: () => readonly PressureCondition[];
 }
 
 export class NodeState {
   readonly #options: NodeStateOptions;
   readonly machine: MachineInfo;
   readonly startedAt: number;
+  readonly #thresholds: readonly Threshold[];
   #usage: MachineUsage;
   #address: string;
   #runtimeVersion: RuntimeVersion | undefined;
@@ -45,6 +49,7 @@ export class NodeState {
     this.#usage = usage;
     this.#address = address;
     this.startedAt = options.clock.now();
+    this.#thresholds = evictionThresholds(options.config);
   }
 
   static async create(options: NodeStateOptions): Promise<NodeState> {
@@ -55,6 +60,10 @@ export class NodeState {
 
   get usage(): MachineUsage {
     return this.#usage;
+  }
+
+  get pressures(): readonly PressureCondition[] {
+    return this.#options.pressures();
   }
 
   get runtimeVersion(): RuntimeVersion | undefined {
@@ -75,7 +84,7 @@ export class NodeState {
     const { machine, usage } = this;
     return nodeAllocatable(
       { ...machine, diskTotalBytes: usage.diskTotalBytes },
-      { maxPods: config.maxPods, reserved: [config.systemReserved, config.kubeReserved] },
+      { maxPods: config.maxPods, reserved: [config.systemReserved, config.kubeReserved], thresholds: this.#thresholds },
     );
   }
 

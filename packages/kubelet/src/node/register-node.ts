@@ -11,8 +11,11 @@ import type { Logger } from "@knarr/daemon/logger.ts";
 import type { Config } from "../config.ts";
 import { apiTime } from "../core/container-status.ts";
 import { sameJson } from "../core/status-patch.ts";
+import type { EventSink } from "../pods/pod-events.ts";
+import { conditionNews, nodeEvents, rebootNews } from "./node-events.ts";
 import { newNode, nodeLabels, nodeStatus } from "./node-object.ts";
 import type { NodeState } from "./node-state.ts";
+import type { Wake } from "./wake.ts";
 
 export interface RegisterOptions {
   readonly client: Client;
@@ -25,13 +28,17 @@ export interface RegisterOptions {
   readonly port: () => number;
   /** The runtime or its network became ready, or not: pods may want to know. */
   readonly onRuntimeChange: () => void;
+  readonly events: EventSink;
+  /** Rings when the status is to be reported before its time. */
+  readonly statusDue: Wake;
 }
 
 /** While the node is not ready it is looked at this often, so that it becomes ready as soon as it is. */
 const IMPATIENT_MS = 500;
 
 export async function runNodeStatus(options: RegisterOptions, signal: AbortSignal): Promise<void> {
-  const { clock, config, log, state } = options;
+  const { clock, config, log, state, statusDue } = options;
+  nodeEvents(options.events, config.nodeName)("Normal", "Starting", "Starting kubelet.");
   const backoff = new Backoff({ initialMs: 200, maxMs: 7000, factor: 2 });
   let registered = !config.registerNode;
   let reportedAt = Number.NEGATIVE_INFINITY;
@@ -51,7 +58,7 @@ export async function runNodeStatus(options: RegisterOptions, signal: AbortSigna
       log.warn({ err: error }, "node status not reported");
       waitMs = backoff.next();
     }
-    await clock.sleep(waitMs, signal).catch(() => undefined);
+    await statusDue.wait(clock, waitMs, signal);
   }
 }
 
@@ -91,7 +98,20 @@ async function report(options: RegisterOptions, due: boolean): Promise<boolean> 
   const patch = planNodePatch(current.status ?? {}, wanted, due);
   if (patch === undefined) return false;
   await client.patch(core.nodes, key, { type: "strategic", body: { status: patch } }, { subresource: "status" });
+  tellNews(options, current, wanted);
   return true;
+}
+
+function tellNews({ config, events, state }: RegisterOptions, before: Node, after: NodeStatus): void {
+  const event = nodeEvents(events, config.nodeName);
+  for (const { reason, message } of conditionNews(
+    config.nodeName,
+    before.status?.conditions ?? [],
+    after.conditions ?? [],
+  ))
+    event("Normal", reason, message);
+  const reboot = rebootNews(before, state.machine.bootId);
+  if (reboot !== undefined) event("Warning", reboot.reason, reboot.message);
 }
 
 const withoutHeartbeat = ({ lastHeartbeatTime: _, ...rest }: NodeCondition) => rest;

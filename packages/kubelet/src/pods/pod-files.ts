@@ -14,7 +14,7 @@ const MAX_LOG_MESSAGE_BYTES = 2048;
 const MAX_LOG_MESSAGE_LINES = 80;
 
 /** "<logs>/<ns>_<name>_<uid>" */
-export function podLogDirectory(config: Config, pod: Pod): string {
+export function podLogDirectory(config: Pick<Config, "podLogDir">, pod: Pod): string {
   const { namespace = "", name = "", uid = "" } = pod.metadata;
   return join(config.podLogDir, `${namespace}_${name}_${uid}`);
 }

@@ -1,20 +1,30 @@
 /** The pods of this node, one worker each: hands them what their sources and the runtime tell. */
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { refusePod, refuseResize } from "../core/admission.ts";
+import { refuseUnderPressure } from "../eviction/admit-under-pressure.ts";
+import type { PressureCondition } from "../eviction/signals.ts";
 import type { PodContext } from "./pod-context.ts";
 import { PodWorker, type Verdict } from "./pod-worker.ts";
+
+export interface PodSetOptions {
+  readonly node: () => Node | undefined;
+  readonly pressures: () => readonly PressureCondition[];
+  readonly onGone: (uid: string) => void;
+}
 
 export class PodSet {
   readonly #context: PodContext;
   readonly #node: () => Node | undefined;
+  readonly #pressures: () => readonly PressureCondition[];
   readonly #workers = new Map<string, PodWorker>();
   readonly #running = new Set<Promise<void>>();
   #signal: AbortSignal | undefined;
   readonly #onGone: (uid: string) => void;
 
-  constructor(context: PodContext, options: { node: () => Node | undefined; onGone: (uid: string) => void }) {
+  constructor(context: PodContext, options: PodSetOptions) {
     this.#context = context;
     this.#node = options.node;
+    this.#pressures = options.pressures;
     this.#onGone = options.onGone;
   }
 
@@ -101,6 +111,8 @@ export class PodSet {
   }
 
   #admit(pod: Pod): Verdict | undefined {
+    const pressed = refuseUnderPressure(pod, this.#pressures());
+    if (pressed !== undefined) return pressed;
     const node = this.#node();
     // Without a node object (no API server) there is nothing to judge by.
     if (node?.status?.allocatable === undefined) return undefined;

@@ -30,6 +30,8 @@ import { PodResources } from "./pod-resources.ts";
 export interface Verdict {
   readonly reason: string;
   readonly message: string;
+  /** A condition that the pod gets, True, together with its final phase. */
+  readonly condition?: { readonly type: string; readonly reason: string; readonly message: string } | undefined;
 }
 
 export interface WorkerOptions {
@@ -65,6 +67,7 @@ export class PodWorker {
   #lifecycle: PodLifecycle = { state: "syncing" };
   #verdict: Verdict | undefined;
   #admitted = false;
+  #released = false;
 
   constructor(context: PodContext, pod: Pod, options: WorkerOptions) {
     this.#context = context;
@@ -97,6 +100,11 @@ export class PodWorker {
   /** Whether the pod counts against the node's resources. */
   get holdsResources(): boolean {
     return this.#admitted && this.#lifecycle.state !== "terminated" && this.#lifecycle.state !== "gone";
+  }
+
+  /** Whether nothing of the pod runs, is mounted or has a cgroup any more. */
+  get released(): boolean {
+    return this.#released;
   }
 
   /** The pod changed in its source. */
@@ -358,6 +366,7 @@ export class PodWorker {
   async #cleanUp(observed: ObservedPod, cause: TerminationCause): Promise<number | undefined> {
     const pod = this.#pod;
     await releasePod(this.#context, pod);
+    this.#released = true;
     const leaving = cause === "deleted" || cause === "removed";
     if (!leaving) {
       // A pod that ran to its end stays as it is, for its logs, until the API drops it.

@@ -1,0 +1,75 @@
+/** Measures the node for eviction: memory from the kernel's files, disks by statfs, processes from /proc. */
+import { readFile, stat, statfs } from "node:fs/promises";
+import type { Observation, Observations } from "../eviction/signals.ts";
+import type { Cgroups } from "./cgroups.ts";
+
+export interface SignalSources {
+  readonly rootDir: string;
+  /** A folder on the filesystem that images and containers are on; undefined when the runtime does not tell. */
+  readonly imageFsPath: string | undefined;
+  readonly cgroups: Cgroups | undefined;
+  readonly now: number;
+}
+
+export interface MeasuredNode {
+  readonly observations: Observations;
+  /** Images are not on the filesystem of the pods' folders. */
+  readonly dedicatedImageFs: boolean;
+}
+
+function kilobytes(meminfo: string, field: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(meminfo)?.[1] ?? 0) * 1024;
+}
+
+/** Capacity without the working set: what is in use and can't be dropped. Source: node-pressure-eviction#memory-signals */
+export function memorySignal(meminfo: string, at: number): Observation {
+  const capacity = kilobytes(meminfo, "MemTotal");
+  const usage = capacity - kilobytes(meminfo, "MemFree");
+  const workingSet = Math.max(0, usage - kilobytes(meminfo, "Inactive\\(file\\)"));
+  return { capacity, available: capacity - workingSet, at };
+}
+
+async function filesystem(path: string, at: number): Promise<{ space: Observation; inodes: Observation | undefined }> {
+  const disk = await statfs(path);
+  return {
+    space: { capacity: disk.blocks * disk.bsize, available: disk.bavail * disk.bsize, at },
+    // Filesystems without a fixed number of inodes (btrfs) report none.
+    inodes: disk.files === 0 ? undefined : { capacity: disk.files, available: disk.ffree, at },
+  };
+}
+
+async function number(path: string): Promise<number> {
+  return Number((await readFile(path, "utf8")).trim());
+}
+
+async function pidSignal(at: number): Promise<Observation> {
+  const capacity = Math.min(await number("/proc/sys/kernel/pid_max"), await number("/proc/sys/kernel/threads-max"));
+  const used = Number(/\/(\d+)/.exec(await readFile("/proc/loadavg", "utf8"))?.[1] ?? 0);
+  return { capacity, available: capacity - used, at };
+}
+
+export async function measureNode({ rootDir, imageFsPath, cgroups, now }: SignalSources): Promise<MeasuredNode> {
+  const node = await filesystem(rootDir, now);
+  const image = imageFsPath === undefined ? node : await filesystem(imageFsPath, now);
+  const dedicatedImageFs = imageFsPath !== undefined && (await stat(imageFsPath)).dev !== (await stat(rootDir)).dev;
+  const pods = await cgroups?.memoryOf(cgroups.base);
+  const common =
+    pods?.limitBytes === undefined
+      ? undefined
+      : { capacity: pods.limitBytes, available: Math.max(0, pods.limitBytes - pods.workingSetBytes), at: now };
+  return {
+    dedicatedImageFs,
+    observations: {
+      "memory.available": memorySignal(await readFile("/proc/meminfo", "utf8"), now),
+      ...(common === undefined ? {} : { "allocatableMemory.available": common }),
+      "nodefs.available": node.space,
+      ...(node.inodes === undefined ? {} : { "nodefs.inodesFree": node.inodes }),
+      "imagefs.available": image.space,
+      "containerfs.available": image.space,
+      ...(image.inodes === undefined
+        ? {}
+        : { "imagefs.inodesFree": image.inodes, "containerfs.inodesFree": image.inodes }),
+      "pid.available": await pidSignal(now),
+    },
+  };
+}

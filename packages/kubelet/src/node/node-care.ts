@@ -1,0 +1,115 @@
+/** Connects what keeps the node healthy, eviction and the collection of images, to the pods, the runtime and the disks. */
+import { statfs } from "node:fs/promises";
+import type { Runtime } from "@knarr/cri/runtime.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { Task } from "@knarr/daemon/run-group.ts";
+import type { Cgroups } from "../adapters/cgroups.ts";
+import { type MeasuredNode, measureNode } from "../adapters/node-signals.ts";
+import { type Config, evictionThresholds } from "../config.ts";
+import { EvictionManager } from "../eviction/eviction-manager.ts";
+import { measurePods } from "../eviction/measure-pods.ts";
+import { removeDeadContainers } from "../gc/dead-containers.ts";
+import { ImageGc } from "../gc/image-gc.ts";
+import type { FilesystemSpace } from "../gc/plan-image-gc.ts";
+import type { PodEvents } from "../pods/pod-events.ts";
+import type { PodSet } from "../pods/pod-set.ts";
+import type { NodeEvent } from "./node-events.ts";
+
+export interface NodeCareOptions {
+  readonly config: Config;
+  readonly runtime: Runtime;
+  readonly cgroups: Cgroups | undefined;
+  readonly pods: PodSet;
+  readonly podEvents: PodEvents;
+  readonly nodeEvent: NodeEvent;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The node's conditions changed: they are to be reported soon. */
+  readonly onConditions: () => void;
+}
+
+export interface NodeCare {
+  readonly eviction: EvictionManager;
+  readonly tasks: Record<string, Task>;
+}
+
+/** How long the runtime's answer about its filesystem is good. */
+const IMAGE_FS_MS = 60_000;
+
+export function makeNodeCare(options: NodeCareOptions): NodeCare {
+  const { config, runtime, pods, clock, log, nodeEvent } = options;
+  const imageFs = new ImageFilesystem(runtime, clock);
+  const running = () => pods.list().filter((w) => w.holdsResources && w.lifecycle.state === "syncing");
+  const images = new ImageGc({
+    runtime,
+    policy: {
+      highPercent: config.imageGcHighThreshold,
+      lowPercent: config.imageGcLowThreshold,
+      minAgeMs: config.minimumImageTtlDurationMs,
+      maxAgeMs: config.maximumImageAgeMs,
+    },
+    space: () => spaceOf(imageFs, config),
+    pods: () => pods.list().map((w) => w.pod),
+    sandboxImage: config.podInfraContainerImage,
+    event: (reason, message) => nodeEvent("Warning", reason, message),
+    clock,
+    log,
+  });
+  const isOver = (uid: string) => pods.get(uid)?.lifecycle.state === "terminated";
+  const eviction = new EvictionManager({
+    thresholds: evictionThresholds(config),
+    transitionMs: config.evictionPressureTransitionPeriodMs,
+    maxPodGraceSeconds: config.evictionMaxPodGracePeriod,
+    clock,
+    log,
+    onConditions: options.onConditions,
+    node: {
+      measure: () => measure(options, imageFs),
+      pods: () => running().map((w) => w.pod),
+      usage: (list, disk) => measurePods(options, list, disk),
+      evict: (pod, { message, reason, graceSeconds, condition }) => {
+        options.podEvents.pod(pod, "Warning", reason, message);
+        pods.get(pod.metadata.uid ?? "")?.terminate("evicted", graceSeconds, { reason, message, condition });
+      },
+      isCleanedUp: (pod) => pods.get(pod.metadata.uid ?? "")?.released ?? true,
+      reclaim: async () => {
+        const containers = await removeDeadContainers(runtime, isOver);
+        const bytes = await images.removeUnused();
+        log.info({ containers, bytes }, "removed ended containers and unused images");
+      },
+      event: (reason, message) => nodeEvent("Warning", reason, message),
+    },
+  });
+  return { eviction, tasks: { imageCollection: (s) => images.run(s), eviction: (s) => eviction.run(s) } };
+}
+
+async function measure({ config, cgroups, clock }: NodeCareOptions, imageFs: ImageFilesystem): Promise<MeasuredNode> {
+  return await measureNode({ rootDir: config.rootDir, imageFsPath: await imageFs.path(), cgroups, now: clock.now() });
+}
+
+async function spaceOf(imageFs: ImageFilesystem, config: Config): Promise<FilesystemSpace> {
+  const disk = await statfs((await imageFs.path()) ?? config.rootDir);
+  return { capacityBytes: disk.blocks * disk.bsize, availableBytes: disk.bavail * disk.bsize };
+}
+
+/** Where the runtime keeps its images; asked once a minute, for it costs the runtime a walk over its snapshots. */
+class ImageFilesystem {
+  readonly #runtime: Runtime;
+  readonly #clock: Clock;
+  #path: string | undefined;
+  #askedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(runtime: Runtime, clock: Clock) {
+    this.#runtime = runtime;
+    this.#clock = clock;
+  }
+
+  async path(): Promise<string | undefined> {
+    if (this.#clock.monotonicMs() - this.#askedAt < IMAGE_FS_MS) return this.#path;
+    const [first] = await this.#runtime.imageFilesystems();
+    this.#path = first === undefined || first.mountpoint === "" ? undefined : first.mountpoint;
+    this.#askedAt = this.#clock.monotonicMs();
+    return this.#path;
+  }
+}
