@@ -98,7 +98,10 @@ if (await isolatedTest(import.meta)) {
     assert.equal(volume.status?.reason, "Evicted");
     assert.equal(volume.status?.message, 'Usage of EmptyDir volume "data" exceeds the limit "2Mi". ');
     const layer = await failed("layer");
-    assert.equal(layer.status?.message, "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ");
+    assert.equal(
+      layer.status?.message,
+      "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ",
+    );
     for (const name of ["volume", "layer"]) await node.remove(name);
   });
 }
