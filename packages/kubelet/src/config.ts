@@ -18,6 +18,7 @@ import {
   UsageError,
 } from "@knarr/daemon/flags.ts";
 import { parse as parseYaml } from "yaml";
+import { checkUnsafeSysctls } from "./core/feature-admission.ts";
 import { DEFAULT_HARD, parseThresholds, type Threshold } from "./eviction/thresholds.ts";
 
 const evictionFlags = {
@@ -92,6 +93,8 @@ export const flags = {
   syncFrequencyMs: durationFlag({ help: "how often a pod that needs nothing is looked at", default: "1m" }),
   runtimeRequestTimeoutMs: durationFlag({ help: "deadline of calls to the runtime", default: "2m" }),
   systemReserved: mapFlag({ help: "resources kept from pods for the system" }),
+  allowedUnsafeSysctls: listFlag({ help: "sysctls beyond the safe ones that pods may set; a * ends a prefix" }),
+  seccompDefault: boolFlag({ help: "RuntimeDefault is the profile of containers that name none", default: false }),
   kubeReserved: mapFlag({ help: "resources kept from pods for the node's daemons" }),
   systemReservedCgroup: stringFlag({ help: "cgroup of the system's daemons, absolute", placeholder: "path" }),
   kubeReservedCgroup: stringFlag({ help: "cgroup of the node's daemons, absolute", placeholder: "path" }),
@@ -137,7 +140,6 @@ export const ignoredFlags = [
   "--authentication-token-webhook",
   "--runtime-cgroups",
   "--kubelet-cgroups",
-  "--seccomp-default",
 ];
 
 export type Config = FlagValues<typeof flags> & { readonly nodeName: string };
@@ -193,6 +195,8 @@ const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
   podLogsDir: "podLogDir",
   containerRuntimeEndpoint: "containerRuntimeEndpoint",
   registerNode: "registerNode",
+  allowedUnsafeSysctls: "allowedUnsafeSysctls",
+  seccompDefault: "seccompDefault",
 };
 
 /** Reads the file that the flags name, if any, and freezes the whole. Throws UsageError naming the field at fault. */
@@ -221,6 +225,8 @@ export async function loadConfig(values: FlagValues<typeof flags>, argv: readonl
 
 /** What depends on more than one value. Throws UsageError. */
 function validate(config: Config): void {
+  const wrongSysctl = checkUnsafeSysctls(config.allowedUnsafeSysctls);
+  if (wrongSysctl !== undefined) throw new UsageError(`--allowed-unsafe-sysctls: ${wrongSysctl}`);
   if (config.imageGcLowThreshold >= config.imageGcHighThreshold) {
     throw new UsageError(
       `--image-gc-high-threshold (${config.imageGcHighThreshold}) must be greater than --image-gc-low-threshold (${config.imageGcLowThreshold})`,

@@ -126,6 +126,10 @@ export class TestNode {
     return this.until(name, "is ready", (pod) => condition(pod, "Ready")?.status === "True");
   }
 
+  failed(name: string): Promise<Pod> {
+    return this.until(name, "fails", (pod) => pod.status?.phase === "Failed");
+  }
+
   async remove(name: string, gracePeriodSeconds?: number): Promise<void> {
     const key = { namespace: "default", name };
     await this.client.delete(core.pods, key, gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds });

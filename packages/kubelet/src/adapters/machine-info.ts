@@ -10,6 +10,7 @@ export interface MachineInfo {
   readonly systemUuid: string;
   readonly kernelVersion: string;
   readonly osImage: string;
+  readonly appArmor: boolean;
   readonly hugePages: Readonly<Record<string, number>>;
 }
 
@@ -42,6 +43,7 @@ export async function readMachineInfo(): Promise<MachineInfo> {
     systemUuid: (await text("/sys/class/dmi/id/product_uuid")) || (await text("/etc/machine-id")),
     kernelVersion: release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
+    appArmor: (await text("/sys/module/apparmor/parameters/enabled")) === "Y",
     hugePages: {
       "hugepages-1Gi": Number((await text("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages")) || 0) * 2 ** 30,
       "hugepages-2Mi": Number((await text("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")) || 0) * 2 ** 21,

@@ -76,7 +76,7 @@ function containerStatus(
     containerID: `${input.runtimeName}://${latest.id}`,
     restartCount: Math.max(restartCount, before?.restartCount ?? 0),
     state,
-    lastState: lastEnded === undefined ? (before?.lastState ?? {}) : terminated(input, lastEnded),
+    lastState: lastEnded === undefined ? lastStateBefore(input, latest, before) : terminated(input, lastEnded),
     ready: false,
     started: false,
     ...resourcesOf(container, latest.state === "running" ? input.actuated?.(latest.id) : undefined),
@@ -85,6 +85,17 @@ function containerStatus(
   };
   overrideWaiting(input, container, latest, status);
   return withReadiness(input, container, latest, status, isInit);
+}
+
+/** What was reported of a container that the runtime does not have any more, or of the one before it. */
+function lastStateBefore(
+  input: ContainerStatusInput,
+  latest: ObservedContainer,
+  before: ContainerStatus | undefined,
+): ContainerState {
+  const other = before?.containerID !== undefined && before.containerID !== `${input.runtimeName}://${latest.id}`;
+  if (other && before.state?.terminated !== undefined) return before.state;
+  return before?.lastState ?? {};
 }
 
 function stateOf(

@@ -27,6 +27,36 @@ export function parseResolvConf(text: string): DnsConfig {
   return { servers, searches, options };
 }
 
+/** What glibc and musl take. Source: upstream's limits on a pod's resolv.conf */
+const MAX_SERVERS = 3;
+const MAX_SEARCHES = 32;
+const MAX_SEARCH_CHARS = 2048;
+
+/** Cuts a configuration to what resolvers take; `warn` is told what was left out. */
+export function fitDnsConfig(dns: DnsConfig, warn: (message: string) => void): DnsConfig {
+  const servers = dns.servers.slice(0, MAX_SERVERS);
+  if (servers.length < dns.servers.length) {
+    warn(
+      `Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: ${servers.join(" ")}`,
+    );
+  }
+  let searches = dns.searches.slice(0, MAX_SEARCHES);
+  while (searches.join(" ").length > MAX_SEARCH_CHARS) searches = searches.slice(0, -1);
+  if (searches.length < dns.searches.length) {
+    warn(
+      `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${searches.join(" ")}`,
+    );
+  }
+  return { ...dns, servers, searches };
+}
+
+/** Whether a pod wants the cluster's resolver and the kubelet knows of none. */
+export function lacksClusterDns(pod: Pod, clusterDns: readonly string[]): boolean {
+  const { dnsPolicy = "ClusterFirst", hostNetwork } = pod.spec ?? {};
+  if (clusterDns.length > 0) return false;
+  return dnsPolicy === "ClusterFirstWithHostNet" || (dnsPolicy === "ClusterFirst" && hostNetwork !== true);
+}
+
 export function computeDnsConfig(input: DnsInput): DnsConfig {
   const policy = input.pod.spec?.dnsPolicy ?? "ClusterFirst";
   const own = input.pod.spec?.dnsConfig;

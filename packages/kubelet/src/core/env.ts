@@ -2,7 +2,15 @@
  * A container's environment: envFrom, env and the variables of Services. Pure: the objects that it names are passed in.
  * Source: kubernetes.io/docs/concepts/services-networking/service#environment-variables
  */
-import type { ConfigMap, Container, EnvVar, Pod, Secret, Service } from "@knarr/api/generated/types/core-v1.ts";
+import type {
+  ConfigMap,
+  Container,
+  EnvVar,
+  FileKeySelector,
+  Pod,
+  Secret,
+  Service,
+} from "@knarr/api/generated/types/core-v1.ts";
 import { ContainerConfigError } from "./config-error.ts";
 import { expandVariables } from "./expand.ts";
 import { type PodFacts, podField, resourceField } from "./pod-fields.ts";
@@ -34,6 +42,10 @@ export interface EnvInput {
   readonly container: Container;
   readonly configMap: (name: string) => ConfigMap | undefined;
   readonly secret: (name: string) => Secret | undefined;
+  /** The value that a file has for a fileKeyRef; undefined when it is optional and not there. */
+  readonly fileKey?: (selector: FileKeySelector) => string | undefined;
+  /** Told of keys that can be no names of variables and were left out: "Keys [a=b] from the EnvFrom ..." */
+  readonly onSkipped?: (message: string) => void;
   /** Of every namespace. */
   readonly services: readonly Service[];
 }
@@ -44,7 +56,13 @@ export function computeEnv(input: EnvInput): { readonly key: string; readonly va
   const serviceEnv = serviceVariables(input.services, pod);
   const result = new Map<string, string>();
   for (const source of input.container.envFrom ?? []) {
-    for (const [key, value] of envFromEntries(input, source)) result.set(`${source.prefix ?? ""}${key}`, value);
+    const skipped: string[] = [];
+    for (const [key, value] of envFromEntries(input, source).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      const name = `${source.prefix ?? ""}${key}`;
+      if (VARIABLE_NAME.test(name)) result.set(name, value);
+      else skipped.push(name);
+    }
+    if (skipped.length > 0) input.onSkipped?.(skippedMessage(pod, source, skipped));
   }
   const visible = new Map([...serviceEnv, ...result]);
   for (const entry of input.container.env ?? []) {
@@ -55,6 +73,16 @@ export function computeEnv(input: EnvInput): { readonly key: string; readonly va
   }
   for (const [key, value] of serviceEnv) if (!result.has(key)) result.set(key, value);
   return [...result].map(([key, value]) => ({ key, value }));
+}
+
+/** Printable ASCII but "=". Source: KEP-4369 (relaxed names of environment variables) */
+const VARIABLE_NAME = /^[ -<>-~]+$/;
+
+function skippedMessage(pod: Pod, source: EnvFromSource, keys: readonly string[]): string {
+  const [kind, name] =
+    source.configMapRef === undefined ? ["secret", source.secretRef?.name] : ["configMap", source.configMapRef.name];
+  const where = `${kind} ${pod.metadata.namespace ?? ""}/${name ?? ""}`;
+  return `Keys [${keys.join(", ")}] from the EnvFrom ${where} were skipped since they are considered invalid environment variable names.`;
 }
 
 type EnvFromSource = NonNullable<Container["envFrom"]>[number];
@@ -103,6 +131,7 @@ function envValue(input: EnvInput, entry: EnvVar, visible: ReadonlyMap<string, s
     if (data !== undefined) return decodeBase64(data);
     return missingValue(optional, `couldn't find key ${key} in Secret ${namespace}/${name}`);
   }
+  if (from.fileKeyRef !== undefined && input.fileKey !== undefined) return input.fileKey(from.fileKeyRef);
   throw new ContainerConfigError(`environment variable ${entry.name} has a source that this kubelet does not support`);
 }
 

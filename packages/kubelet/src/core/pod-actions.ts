@@ -13,7 +13,7 @@ import type { Container, Pod, ResourceRequirements } from "@knarr/api/generated/
 import { containerHash } from "./container-hash.ts";
 import { latestOf, type ObservedContainer, type ObservedPod } from "./observed-pod.ts";
 import { judgeResize } from "./resize.ts";
-import { isSidecar, restartsAfter, restartsOnFailure, shouldRun } from "./restart-policy.ts";
+import { isSidecar, restartsAfter, restartsAll, restartsOnFailure, shouldRun } from "./restart-policy.ts";
 
 export type ProbeOutcome = "unknown" | "success" | "failure";
 
@@ -36,7 +36,8 @@ export type KillReason =
   | "unknownState"
   | "specChanged"
   | "failedPostStartHook"
-  | "resize";
+  | "resize"
+  | "restartAll";
 
 export interface KillAction {
   readonly id: string;
@@ -63,6 +64,8 @@ export interface PodPlan {
   readonly kill: readonly KillAction[];
   readonly start: readonly StartAction[];
   readonly resize: readonly ResizeAction[];
+  /** Ended containers to be taken away, so that the pod starts from its first init container; put off by `trigger`. */
+  readonly reset?: { readonly trigger: string; readonly ids: readonly string[] } | undefined;
 }
 
 /** What is known of containers beside what the runtime says. */
@@ -134,6 +137,8 @@ function planInSandbox(pod: Pod, observed: ObservedPod, probes: ContainerView, s
     containers: observed.containers.filter((c) => c.sandboxId === sandboxId),
   };
   const base = { createSandbox: false, attempt: 0, sandboxId, resize: [] };
+  const trigger = findTrigger(pod, inSandbox);
+  if (trigger !== undefined) return { ...base, killPod: false, start: [], ...planReset(pod, inSandbox, trigger) };
   const init = planInit(pod, observed, inSandbox, probes);
   const ephemeral = ephemeralStarts(pod, observed);
   if (init.failed) return { ...base, killPod: true, kill: [], start: [] };
@@ -159,6 +164,20 @@ function planInSandbox(pod: Pod, observed: ObservedPod, probes: ContainerView, s
     start: [...ephemeral, ...init.start, ...start],
     resize: [...init.resize, ...resize],
   };
+}
+
+function findTrigger(pod: Pod, inSandbox: ObservedPod): string | undefined {
+  const { initContainers = [], containers = [] } = pod.spec ?? { containers: [] };
+  return [...initContainers, ...containers].find((c) => restartsAll(c, latestOf(inSandbox, c.name)))?.name;
+}
+
+/** First whatever runs is ended, and then, seen and reported as ended, taken away. Ephemeral containers stay. */
+function planReset(pod: Pod, inSandbox: ObservedPod, trigger: string): Pick<PodPlan, "kill" | "reset"> {
+  const ephemeral = new Set((pod.spec?.ephemeralContainers ?? []).map((c) => c.name));
+  const all = inSandbox.containers.filter((c) => !ephemeral.has(c.name));
+  const message = `Container ${trigger} exited with a code that restarts all containers`;
+  const kill = all.filter((c) => c.state !== "exited").map((c) => killOf(c, "restartAll", message));
+  return kill.length > 0 ? { kill } : { kill, reset: { trigger, ids: all.map((c) => c.id) } };
 }
 
 interface Verdict {
@@ -254,7 +273,7 @@ function planInit(pod: Pod, observed: ObservedPod, inSandbox: ObservedPod, probe
         plan.kill.push(killOf(latest, `${failed}Probe`, `Container ${container.name} failed ${failed} probe`));
       return plan;
     }
-    if (latest?.state === "exited" && !restartsOnFailure(pod, container)) return { ...plan, failed: true };
+    if (latest?.state === "exited" && !restartsAfter(pod, container, latest.exitCode)) return { ...plan, failed: true };
     if (latest?.state === "unknown") plan.kill.push(killOf(latest, "unknownState", "Container is in unknown state"));
     plan.start.push({ kind: "init", name: container.name });
     return plan;

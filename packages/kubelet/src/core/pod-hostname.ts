@@ -20,9 +20,17 @@ export function podHostname(pod: Pod, clusterDomain: string): PodHostname {
   return { hostname, fqdn };
 }
 
-/** What `hostname` prints inside the pod. */
+/** The kernel takes 64 characters. */
+const MAX_FQDN = 64;
+
+/** What `hostname` prints inside the pod. Throws an Error for a name that the kernel does not take. */
 export function sandboxHostname(pod: Pod, clusterDomain: string): string {
   const { hostname, fqdn } = podHostname(pod, clusterDomain);
+  if (pod.spec?.setHostnameAsFQDN === true && fqdn.length > MAX_FQDN) {
+    throw new Error(
+      `Failed to construct FQDN from Pod hostname and cluster domain, FQDN ${fqdn} is too long (${MAX_FQDN} characters is the max, ${fqdn.length} characters requested)`,
+    );
+  }
   return pod.spec?.setHostnameAsFQDN === true && fqdn !== "" ? fqdn : hostname;
 }
 

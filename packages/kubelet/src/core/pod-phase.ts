@@ -1,6 +1,6 @@
 /** The one word that sums a pod up. Pure. Source: kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle#pod-phase */
 import type { Container, ContainerStatus, Pod } from "@knarr/api/generated/types/core-v1.ts";
-import { isSidecar, restartsOnFailure } from "./restart-policy.ts";
+import { isSidecar, restartsAfter } from "./restart-policy.ts";
 
 export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed";
 
@@ -17,7 +17,7 @@ function initOutcome(pod: Pod, container: Container, status: ContainerStatus | u
   const ended = status.state?.terminated;
   if (ended === undefined) return "pending";
   if (ended.exitCode === 0) return "done";
-  return restartsOnFailure(pod, container) ? "pending" : "failed";
+  return restartsAfter(pod, container, ended.exitCode) ? "pending" : "failed";
 }
 
 /** `podIsOver`: nothing of the pod will run again, whatever its restart policy. */
@@ -53,13 +53,8 @@ export function podPhase(
   const comesBack = (pod.spec?.containers ?? []).some((c) => {
     const status = statuses.find((s) => s.name === c.name);
     const ended = status?.state?.terminated;
-    return ended === undefined || restartsAgain(pod, c, ended.exitCode);
+    return ended === undefined || restartsAfter(pod, c, ended.exitCode);
   });
   if (comesBack) return "Running";
   return allSucceeded ? "Succeeded" : "Failed";
-}
-
-function restartsAgain(pod: Pod, container: Container, exitCode: number): boolean {
-  if (exitCode !== 0) return restartsOnFailure(pod, container);
-  return (container.restartPolicy ?? pod.spec?.restartPolicy ?? "Always") === "Always";
 }

@@ -125,6 +125,11 @@ export function podCgroupLimits(pod: Pod): PodCgroupLimits {
     if (limits.cpuLimitMillis === 0) sum.cpuLimited = false;
     if (limits.memoryLimitBytes === 0) sum.memoryLimited = false;
   }
+  // What the runtime itself takes for the pod comes on top. Source: KEP-688
+  const overhead = pod.spec?.overhead;
+  sum.cpuRequest += amount(overhead, "cpu");
+  sum.cpuLimit += amount(overhead, "cpu");
+  sum.memoryLimit += amount(overhead, "memory");
   const podLevel = pod.spec?.resources;
   const cpuRequest = podLevel?.requests?.cpu === undefined ? sum.cpuRequest : amount(podLevel.requests, "cpu");
   const cpuLimit =

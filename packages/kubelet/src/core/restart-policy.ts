@@ -7,18 +7,24 @@ export function isSidecar(container: Container): boolean {
   return container.restartPolicy === "Always";
 }
 
-/** The rule that names this exit code, if one does. */
-function ruleMatches(container: Container, exitCode: number): boolean {
-  return (container.restartPolicyRules ?? []).some((rule) => {
-    const values = rule.exitCodes?.values ?? [];
-    if (rule.action !== "Restart" || rule.exitCodes === undefined) return false;
-    return rule.exitCodes.operator === "In" ? values.includes(exitCode) : !values.includes(exitCode);
+/** The action of the first rule that names this exit code. */
+function ruleAction(container: Container, exitCode: number): "Restart" | "RestartAllContainers" | undefined {
+  const rule = (container.restartPolicyRules ?? []).find(({ action, exitCodes }) => {
+    if ((action !== "Restart" && action !== "RestartAllContainers") || exitCodes === undefined) return false;
+    const named = exitCodes.values?.includes(exitCode) ?? false;
+    return exitCodes.operator === "In" ? named : !named;
   });
+  return rule?.action as ReturnType<typeof ruleAction>;
+}
+
+/** Whether a container's end has the whole pod start again in its sandbox, init containers and all. Source: KEP-5532 */
+export function restartsAll(container: Container, latest: ObservedContainer | undefined): boolean {
+  return latest?.state === "exited" && ruleAction(container, latest.exitCode) === "RestartAllContainers";
 }
 
 /** For a container that exited with `exitCode`; rules first, then its own policy, then the pod's. */
 export function restartsAfter(pod: Pod, container: Container, exitCode: number): boolean {
-  if (ruleMatches(container, exitCode)) return true;
+  if (ruleAction(container, exitCode) !== undefined) return true;
   switch (container.restartPolicy ?? pod.spec?.restartPolicy ?? "Always") {
     case "Never":
       return false;

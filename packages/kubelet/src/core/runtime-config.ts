@@ -1,5 +1,6 @@
 /** The configuration of a sandbox and of a container as the runtime wants them, from the pod. Pure. */
 import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { quantityValue } from "@knarr/apimachinery/quantity.ts";
 import type {
   ContainerConfig,
   DnsConfig,
@@ -78,6 +79,7 @@ export interface ContainerConfigInput {
   readonly env: readonly { readonly key: string; readonly value: string }[];
   readonly mounts: readonly Mount[];
   readonly seccompRoot: string;
+  readonly seccompDefault?: boolean | undefined;
   readonly nodeMemoryBytes: number;
   readonly cgroupVersion: 1 | 2;
   readonly targetId?: string | undefined;
@@ -130,16 +132,28 @@ function annotationsOf(input: ContainerConfigInput): Record<string, string> {
   };
 }
 
+/** "hugepages-2Mi: 4Mi" as the kernel names page sizes: "2MB". Source: runtime-spec, hugepageLimits */
+function hugepageLimits(container: Container): { pageSize: string; limit: number }[] {
+  return Object.entries(container.resources?.limits ?? {}).flatMap(([name, amount]) => {
+    if (!name.startsWith("hugepages-")) return [];
+    const bytes = quantityValue(name.slice("hugepages-".length));
+    const [unit, size] = bytes >= 2 ** 30 ? ["GB", 2 ** 30] : bytes >= 2 ** 20 ? ["MB", 2 ** 20] : ["KB", 2 ** 10];
+    return [{ pageSize: `${bytes / Number(size)}${unit}`, limit: quantityValue(String(amount)) }];
+  });
+}
+
 /** A container's limits as the runtime wants them. */
 export function containerResources(
   input: Pick<ContainerConfigInput, "pod" | "container" | "nodeMemoryBytes" | "cgroupVersion">,
 ): LinuxContainerResources {
   const limits = containerLimits(input.container);
+  const hugepages = hugepageLimits(input.container);
   return {
     cpuPeriod: CPU_PERIOD_US,
     cpuQuota: cpuQuota(limits.cpuLimitMillis),
     cpuShares: cpuShares(limits.cpuRequestMillis),
     memoryLimitInBytes: limits.memoryLimitBytes,
+    ...(hugepages.length === 0 ? {} : { hugepageLimits: hugepages }),
     oomScoreAdj: oomScoreAdj(input.pod, input.container, input.nodeMemoryBytes),
     // Source: one process of a container out of memory takes the whole container with it, as on v1 with one process.
     ...(input.cgroupVersion === 2 ? { unified: { "memory.oom.group": "1" } } : {}),

@@ -36,12 +36,14 @@ export function namespaceOptions(pod: Pod, targetId?: string): NamespaceOption {
   };
 }
 
-function seccompOf(profile: SeccompProfile | undefined, seccompRoot: string): SecurityProfile {
+function seccompOf(profile: SeccompProfile | undefined, seccompRoot: string, byDefault = false): SecurityProfile {
   switch (profile?.type) {
     case "RuntimeDefault":
       return { profileType: "RuntimeDefault" };
     case "Localhost":
       return { profileType: "Localhost", localhostRef: `${seccompRoot}/${profile.localhostProfile ?? ""}` };
+    case undefined:
+      return { profileType: byDefault ? "RuntimeDefault" : "Unconfined" };
     default:
       return { profileType: "Unconfined" };
   }
@@ -94,6 +96,8 @@ export interface SecurityInput {
   readonly container: Container;
   readonly image: Image;
   readonly seccompRoot: string;
+  /** Whether containers that name no profile get the runtime's. */
+  readonly seccompDefault?: boolean | undefined;
   /** An ephemeral container's target. */
   readonly targetId?: string | undefined;
 }
@@ -129,7 +133,7 @@ export function containerSecurityContext(input: SecurityInput): ContainerSecurit
     readonlyPaths: privileged || unmasked ? [] : READONLY_PATHS,
     seccomp: privileged
       ? { profileType: "Unconfined" }
-      : seccompOf(own?.seccompProfile ?? podContext?.seccompProfile, input.seccompRoot),
+      : seccompOf(own?.seccompProfile ?? podContext?.seccompProfile, input.seccompRoot, input.seccompDefault),
     ...appArmorOf(pod, container),
   };
 }

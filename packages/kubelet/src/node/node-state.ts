@@ -135,6 +135,13 @@ export class NodeState {
       allocatable: this.allocatable,
       memoryBytes: this.machine.memoryBytes,
       networkNotReady: this.networkProblem(),
+      appArmor: this.machine.appArmor,
+      supplementalGroupsPolicy: this.#runtimeStatus?.supplementalGroupsPolicy ?? false,
+      handlers: new Map(
+        (this.#runtimeStatus?.runtimeHandlers ?? []).flatMap((h) =>
+          h.features === undefined ? [] : [[h.name, h.features] as const],
+        ),
+      ),
     };
   }
 }

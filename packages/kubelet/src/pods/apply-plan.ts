@@ -1,6 +1,7 @@
 /** Carries a pod's plan out, step by step, and tells what became of it. Decides nothing but the back-off. */
 import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
+import { containerHash } from "../core/container-hash.ts";
 import type { WaitingReason } from "../core/container-status.ts";
 import { goSeconds } from "../core/crash-backoff.ts";
 import { latestExitOf, type ObservedPod } from "../core/observed-pod.ts";
@@ -11,6 +12,7 @@ import { applyResize } from "./apply-resize.ts";
 import { killContainer, killPod } from "./kill-pod.ts";
 import { observe } from "./observe.ts";
 import type { PodContext } from "./pod-context.ts";
+import { kindOf } from "./pod-events.ts";
 import type { PodResources } from "./pod-resources.ts";
 import { StartError, startContainer } from "./start-container.ts";
 import { configureSandbox, SandboxError, startSandbox } from "./start-sandbox.ts";
@@ -56,11 +58,35 @@ export async function applyPlan(context: PodContext, input: ApplyInput): Promise
     await killOne(context, input, kill);
     changed = true;
   }
+  if (plan.reset !== undefined) return await resetAll(context, input, plan.reset);
   const resize = await resizeAll(context, input);
   changed ||= resize.changed;
   const result = await startAllowed(context, input, changed);
   if (resize.error === undefined) return result;
   return { ...result, failed: true, retryMs: smaller(result.retryMs, RESIZE_RETRY_MS), resizeError: resize.error };
+}
+
+/** Takes the ended containers of a pod away, unless the one that asked for it did so too often lately. */
+async function resetAll(
+  context: PodContext,
+  input: ApplyInput,
+  { trigger, ids }: NonNullable<PodPlan["reset"]>,
+): Promise<ApplyResult> {
+  const { pod, observed } = input;
+  const { starts, waitMs } = notBackedOff(context, input, [{ kind: kindOf(pod, trigger), name: trigger }]);
+  if (starts.length === 0) return { changed: false, retryMs: waitMs, failed: false };
+  const ended = latestExitOf(observed, trigger);
+  if (ended !== undefined) context.crashes.step(crashKey(pod, trigger), ended.finishedAt, context.clock.now());
+  input.waiting.delete(trigger);
+  for (const id of ids) await context.runtime.removeContainer(id, { signal: input.signal });
+  return { ...NOTHING, changed: true };
+}
+
+/** Back-off is counted anew when a container becomes another one. */
+function crashKey(pod: Pod, name: string): string {
+  const { initContainers = [], containers = [] } = pod.spec ?? { containers: [] };
+  const container = [...initContainers, ...containers].find((c) => c.name === name);
+  return `${pod.metadata.uid ?? ""}/${name}/${container === undefined ? "" : containerHash(container)}`;
 }
 
 /** A resize that the runtime refuses, or that would kill the container, is tried again at this pace. */
@@ -110,12 +136,16 @@ async function killOne(context: PodContext, { pod, observed, signal }: ApplyInpu
 }
 
 /** Leaves out the containers that crashed too recently, and says so in their waiting reason and an event. */
-function notBackedOff(context: PodContext, input: ApplyInput): { starts: StartAction[]; waitMs: number | undefined } {
+function notBackedOff(
+  context: PodContext,
+  input: ApplyInput,
+  wanted: readonly StartAction[] = input.plan.start,
+): { starts: StartAction[]; waitMs: number | undefined } {
   let waitMs: number | undefined;
-  const starts = input.plan.start.filter((action) => {
+  const starts = wanted.filter((action) => {
     const ended = latestExitOf(input.observed, action.name);
     if (ended === undefined) return true;
-    const key = `${input.observed.uid}/${action.name}`;
+    const key = crashKey(input.pod, action.name);
     const remaining = context.crashes.remainingMs(key, ended.finishedAt, context.clock.now());
     if (remaining === 0) return true;
     waitMs = smaller(waitMs, remaining);
@@ -159,7 +189,7 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
   for (const action of starts) {
     const ended = latestExitOf(observed, action.name);
     if (ended !== undefined) {
-      context.crashes.step(`${observed.uid}/${action.name}`, ended.finishedAt, context.clock.now());
+      context.crashes.step(crashKey(pod, action.name), ended.finishedAt, context.clock.now());
     }
     try {
       const request = {

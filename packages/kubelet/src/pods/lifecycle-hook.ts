@@ -45,5 +45,8 @@ export async function runHook(handler: LifecycleHandler, target: HookTarget, opt
   }
   if (handler.sleep !== undefined) {
     await options.clock.sleep(Math.min(handler.sleep.seconds * 1000, options.timeoutMs), options.signal);
+    return;
   }
+  // Source: upstream's runHandler: tcpSocket is kept in the API for old objects only, and fails.
+  throw new Error("invalid handler: only exec, httpGet and sleep can be run");
 }

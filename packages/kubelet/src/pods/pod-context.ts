@@ -20,6 +20,15 @@ export interface NodeFacts {
   readonly memoryBytes: number;
   /** undefined when the runtime and its network are ready, else why not. */
   readonly networkNotReady: string | undefined;
+  /** Whether the kernel has AppArmor on. */
+  readonly appArmor: boolean;
+  /** Whether the runtime honours supplementalGroupsPolicy. */
+  readonly supplementalGroupsPolicy: boolean;
+  /** What the runtime's handlers can do, by name; "" is the default one. Empty with runtimes that do not say. */
+  readonly handlers: ReadonlyMap<
+    string,
+    { readonly userNamespaces: boolean; readonly recursiveReadOnlyMounts: boolean }
+  >;
 }
 
 /** Where statuses are reported. */

@@ -10,6 +10,8 @@ import { podDirectory } from "../volumes/pod-volumes.ts";
 
 /** Source: kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure */
 const MAX_MESSAGE_BYTES = 4096;
+/** All containers of a pod together. */
+const MAX_POD_MESSAGE_BYTES = 12 * 1024;
 const MAX_LOG_MESSAGE_BYTES = 2048;
 const MAX_LOG_MESSAGE_LINES = 80;
 
@@ -48,20 +50,21 @@ export async function makeTerminationFile(config: Config, pod: Pod, container: C
 }
 
 /** What an ended container has to say, from its file or, where its policy says so, from the end of its log. */
-export async function readTerminationMessage(container: ObservedContainer): Promise<string> {
+export async function readTerminationMessage(container: ObservedContainer, containers: number): Promise<string> {
+  const limit = Math.min(MAX_MESSAGE_BYTES, Math.floor(MAX_POD_MESSAGE_BYTES / Math.max(1, containers)));
   const inside = container.annotations[Annotations.terminationMessagePath];
   const file = container.mounts.find((m) => m.containerPath === inside)?.hostPath;
-  const message = file === undefined ? "" : await readHead(file);
+  const message = file === undefined ? "" : await readHead(file, limit);
   const useLog = container.annotations[Annotations.terminationMessagePolicy] === "FallbackToLogsOnError";
   if (message !== "" || !useLog || container.exitCode === 0) return message;
-  return await readLogEnd(container.logPath);
+  return await readLogEnd(container.logPath, Math.min(MAX_LOG_MESSAGE_BYTES, limit));
 }
 
-async function readHead(path: string): Promise<string> {
+async function readHead(path: string, limit: number): Promise<string> {
   try {
     const file = await open(path);
     try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_MESSAGE_BYTES), 0, MAX_MESSAGE_BYTES, 0);
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(limit), 0, limit, 0);
       return buffer.toString("utf8", 0, bytesRead);
     } finally {
       await file.close();
@@ -73,9 +76,41 @@ async function readHead(path: string): Promise<string> {
   }
 }
 
-async function readLogEnd(path: string): Promise<string> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const lines = text.split("\n").filter((line) => line !== "");
-  const bare = lines.slice(-MAX_LOG_MESSAGE_LINES).map((line) => line.split(" ").slice(3).join(" "));
-  return `${bare.join("\n")}\n`.slice(-MAX_LOG_MESSAGE_BYTES);
+/** Enough of a log's end for the lines wanted, with what the log format adds to them. */
+const LOG_TAIL_BYTES = 64 * 1024;
+
+async function readLogEnd(path: string, limit: number): Promise<string> {
+  const text = await readTail(path, LOG_TAIL_BYTES);
+  const lines: string[] = [];
+  let part = "";
+  for (const line of text.split("\n")) {
+    const [, , tag, ...words] = line.split(" ");
+    if (tag !== "F" && tag !== "P") continue;
+    part += words.join(" ");
+    if (tag === "P") continue;
+    lines.push(`${part}\n`);
+    part = "";
+  }
+  if (part !== "") lines.push(part);
+  const tail = Buffer.from(lines.slice(-MAX_LOG_MESSAGE_LINES).join(""));
+  return tail.subarray(Math.max(0, tail.length - limit)).toString("utf8");
+}
+
+/** The end of a file from its first whole line on; "" when there is no file. */
+async function readTail(path: string, maxBytes: number): Promise<string> {
+  try {
+    const file = await open(path);
+    try {
+      const { size } = await file.stat();
+      const start = Math.max(0, size - maxBytes);
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(size - start), 0, size - start, start);
+      const text = buffer.toString("utf8", 0, bytesRead);
+      return start === 0 ? text : text.slice(text.indexOf("\n") + 1);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
 }

@@ -1,6 +1,7 @@
 /** The pods of this node, one worker each: hands them what their sources and the runtime tell. */
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { refusePod, refuseResize } from "../core/admission.ts";
+import { refuseFeatures } from "../core/feature-admission.ts";
 import { refuseUnderPressure } from "../eviction/admit-under-pressure.ts";
 import type { PressureCondition } from "../eviction/signals.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -113,6 +114,9 @@ export class PodSet {
   #admit(pod: Pod): Verdict | undefined {
     const pressed = refuseUnderPressure(pod, this.#pressures());
     if (pressed !== undefined) return pressed;
+    const { config, node: facts } = this.#context;
+    const missing = refuseFeatures(pod, { ...facts(), allowedUnsafeSysctls: config.allowedUnsafeSysctls });
+    if (missing !== undefined) return missing;
     const node = this.#node();
     // Without a node object (no API server) there is nothing to judge by.
     if (node?.status?.allocatable === undefined) return undefined;

@@ -427,9 +427,11 @@ export class PodWorker {
 
   async #readMessages(observed: ObservedPod): Promise<void> {
     const ended = observed.containers.filter((c) => c.state === "exited");
+    const { spec } = this.#pod;
+    const count = (spec?.initContainers?.length ?? 0) + (spec?.containers.length ?? 0);
     for (const container of ended) {
       if (this.#messages.has(container.id)) continue;
-      const message = await readTerminationMessage(container);
+      const message = await readTerminationMessage(container, count);
       if (message !== "") this.#messages.set(container.id, message);
     }
     const known = new Set(observed.containers.map((c) => c.id));

@@ -10,6 +10,7 @@ import { containerConfig } from "../core/runtime-config.ts";
 import { ImageError } from "../images/image-puller.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
 import { containerMounts } from "./container-mounts.ts";
+import { readFileKeys } from "./env-files.ts";
 import { killContainer } from "./kill-pod.ts";
 import { runHook } from "./lifecycle-hook.ts";
 import { observe } from "./observe.ts";
@@ -111,15 +112,23 @@ async function configure(
   if (!services.synced)
     throw new ContainerConfigError("services have not yet been read at least once, cannot construct envvars");
   const { configMaps, secrets } = await loadEnvObjects(context, pod, container);
+  const fileKeys = await readFileKeys(container, input.volumePaths);
+  const event = context.events.container(pod, input.action.kind, container.name);
   const env = computeEnv({
     facts,
     container,
+    fileKey: (selector) => fileKeys.get(selector),
+    onSkipped: (message) => event("Warning", "InvalidEnvironmentVariableNames", message),
     configMap: (name) => configMaps.get(name),
     secret: (name) => secrets.get(name),
     services: services.items,
   });
   const mounts = await containerMounts(context, { ...input, container, env });
   const target = (container as EphemeralContainer).targetContainerName ?? "";
+  const targetId = target === "" ? undefined : latestOf(observed, target)?.id;
+  if (target !== "" && targetId === undefined) {
+    throw new ContainerConfigError(`unable to find target container "${target}"`);
+  }
   return containerConfig({
     pod,
     container,
@@ -129,9 +138,10 @@ async function configure(
     env,
     mounts,
     seccompRoot: `${context.config.rootDir}/seccomp`,
+    seccompDefault: context.config.seccompDefault,
     nodeMemoryBytes: node.memoryBytes,
     cgroupVersion: context.cgroups?.version ?? 1,
-    targetId: target === "" ? undefined : latestOf(observed, target)?.id,
+    targetId,
   });
 }
 

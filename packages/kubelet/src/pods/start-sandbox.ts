@@ -2,16 +2,23 @@
 import { readFile } from "node:fs/promises";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { SandboxConfig } from "@knarr/cri/types.ts";
-import { computeDnsConfig, parseResolvConf } from "../core/dns-config.ts";
+import { computeDnsConfig, fitDnsConfig, lacksClusterDns, parseResolvConf } from "../core/dns-config.ts";
 import { sandboxConfig } from "../core/runtime-config.ts";
+import { podName } from "../core/security-context.ts";
 import type { PodContext } from "./pod-context.ts";
 import { makePodDirectories, podLogDirectory } from "./pod-files.ts";
 
 /** The configuration that a sandbox is made with, and that its containers are created with again. */
-export async function configureSandbox(context: PodContext, pod: Pod, attempt: number): Promise<SandboxConfig> {
+export async function configureSandbox(
+  context: PodContext,
+  pod: Pod,
+  attempt: number,
+  warn: (message: string) => void = () => undefined,
+): Promise<SandboxConfig> {
   const { config } = context;
   const host = parseResolvConf(await readFile(config.resolvConf, "utf8").catch(() => ""));
-  const dns = computeDnsConfig({ pod, clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host });
+  const wanted = computeDnsConfig({ pod, clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, host });
+  const dns = fitDnsConfig(wanted, warn);
   return sandboxConfig({
     pod,
     attempt,
@@ -47,10 +54,25 @@ export async function startSandbox(
   try {
     const className = pod.spec?.runtimeClassName ?? "";
     const handler = className === "" ? "" : await context.objects.runtimeHandler(className);
-    return await context.runtime.runSandbox(await configureSandbox(context, pod, attempt), handler, { signal });
+    refuseUserNamespace(context, pod, handler);
+    const config = await configureSandbox(context, pod, attempt, (message) =>
+      context.events.pod(pod, "Warning", "DNSConfigForming", message),
+    );
+    if (lacksClusterDns(pod, context.config.clusterDns)) {
+      const message = `pod: "${podName(pod)}". kubelet does not have ClusterDNS IP configured and cannot create Pod using "${pod.spec?.dnsPolicy ?? "ClusterFirst"}" policy. Falling back to "Default" policy.`;
+      context.events.pod(pod, "Warning", "MissingClusterDNS", message);
+    }
+    return await context.runtime.runSandbox(config, handler, { signal });
   } catch (error) {
     if (signal.aborted) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw new SandboxError("FailedCreatePodSandBox", `Failed to create pod sandbox: ${why}`, { cause: error });
   }
+}
+
+/** A pod that is to have users of its own must not run with the node's instead. Source: KEP-127 */
+function refuseUserNamespace(context: PodContext, pod: Pod, handler: string): void {
+  if (pod.spec?.hostUsers !== false) return;
+  if (context.node().handlers.get(handler)?.userNamespaces === true) return;
+  throw new Error(`RuntimeClass handler ${JSON.stringify(handler)} does not support user namespaces`);
 }

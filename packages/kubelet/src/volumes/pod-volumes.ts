@@ -79,5 +79,7 @@ function usedVolumes(pod: Pod): Set<string> {
   return new Set([
     ...all.flatMap((c) => (c.volumeMounts ?? []).map((m) => m.name)),
     ...all.flatMap((c) => (c.volumeDevices ?? []).map((d) => d.name)),
+    // A volume that a variable is read from need not be mounted.
+    ...all.flatMap((c) => c.env ?? []).flatMap((e) => e.valueFrom?.fileKeyRef?.volumeName ?? []),
   ]);
 }
