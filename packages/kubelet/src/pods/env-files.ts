@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Container, FileKeySelector } from "@knarr/api/generated/types/core-v1.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
 import { readEnvFile } from "../core/env-file.ts";
+import type { MountedVolume } from "../volumes/volume.ts";
 
 /** A container could write a file without end; nobody needs that many variables. */
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -12,13 +13,13 @@ const MAX_FILE_BYTES = 1024 * 1024;
 /** The value of every fileKeyRef of a container, by selector; undefined for what is optional and not there. */
 export async function readFileKeys(
   container: Container,
-  volumePaths: ReadonlyMap<string, string>,
+  volumes: ReadonlyMap<string, MountedVolume>,
 ): Promise<Map<FileKeySelector, string | undefined>> {
   const values = new Map<FileKeySelector, string | undefined>();
   for (const { valueFrom } of container.env ?? []) {
     const selector = valueFrom?.fileKeyRef;
     if (selector === undefined) continue;
-    const volume = volumePaths.get(selector.volumeName);
+    const volume = volumes.get(selector.volumeName)?.path;
     if (volume === undefined) {
       throw new ContainerConfigError(`cannot find the volume "${selector.volumeName}" referenced by FileKeyRef`);
     }

@@ -112,7 +112,7 @@ async function configure(
   if (!services.synced)
     throw new ContainerConfigError("services have not yet been read at least once, cannot construct envvars");
   const { configMaps, secrets } = await loadEnvObjects(context, pod, container);
-  const fileKeys = await readFileKeys(container, input.volumePaths);
+  const fileKeys = await readFileKeys(container, input.volumes);
   const event = context.events.container(pod, input.action.kind, container.name);
   const env = computeEnv({
     facts,
