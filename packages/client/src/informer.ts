@@ -112,6 +112,7 @@ export class Informer<T extends KubeObject> {
       clock,
       log,
       store: {
+        prepare: (object) => this.#prepare(object),
         replace: (objects) => this.#replace(objects),
         put: (object) => this.#put(object),
         remove: (object) => this.#remove(keyString(keyOf(object)), object),
@@ -125,7 +126,7 @@ export class Informer<T extends KubeObject> {
     }
   }
 
-  #replace(objects: readonly T[]): void {
+  #replace(objects: Iterable<T>): void {
     const gone = new Set(this.#store.keys());
     for (const object of objects) {
       gone.delete(keyString(keyOf(object)));
@@ -139,18 +140,17 @@ export class Informer<T extends KubeObject> {
 
   #put(object: T): void {
     const key = keyString(keyOf(object));
-    const before = this.#store.get(keyOf(object));
+    const before = this.#store.at(key);
     // A list after a reconnect repeats what is known: same version, same object, nothing to tell.
     if (before !== undefined && before.metadata.resourceVersion === object.metadata.resourceVersion) return;
-    this.#store.set(key, this.#prepare(object));
-    const stored = this.#store.get(keyOf(object)) as T;
+    this.#store.set(key, object);
     for (const handler of this.#handlers) {
-      if (before === undefined) this.#call(() => handler.added?.(stored));
-      else if (before.metadata.uid === stored.metadata.uid) this.#call(() => handler.updated?.(before, stored));
+      if (before === undefined) this.#call(() => handler.added?.(object));
+      else if (before.metadata.uid === object.metadata.uid) this.#call(() => handler.updated?.(before, object));
       else {
         // Deleted and made again while we weren't looking: two objects, not one that changed.
         this.#call(() => handler.deleted?.(before));
-        this.#call(() => handler.added?.(stored));
+        this.#call(() => handler.added?.(object));
       }
     }
   }
@@ -158,11 +158,15 @@ export class Informer<T extends KubeObject> {
   #remove(key: string, last?: T): void {
     const old = this.#store.delete(key);
     if (old === undefined) return;
-    const final = last === undefined ? old : this.#prepare(last);
-    for (const handler of this.#handlers) this.#call(() => handler.deleted?.(final));
+    for (const handler of this.#handlers) this.#call(() => handler.deleted?.(last ?? old));
   }
 
   #prepare(object: T): T {
+    // A list after a reconnect is mostly what is known: nothing of it is kept twice.
+    const known = this.#store.at(keyString(keyOf(object)));
+    const { uid, resourceVersion } = object.metadata;
+    if (known !== undefined && known.metadata.resourceVersion === resourceVersion && known.metadata.uid === uid)
+      return known;
     if (this.#options.metadataOnly === true) {
       const { managedFields: _managedFields, ...metadata } = object.metadata;
       return deepFreeze({ apiVersion: apiVersionOf(this.ref), kind: this.ref.kind, metadata } as T);

@@ -45,6 +45,11 @@ export class ObjectStore<T extends KubeObject> {
     return this.#objects.get(keyString(key));
   }
 
+  /** What `set` stored under `key`. */
+  at(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
   keys(): IterableIterator<string> {
     return this.#objects.keys();
   }
@@ -66,6 +71,7 @@ export class ObjectStore<T extends KubeObject> {
     const old = this.#objects.get(key);
     this.#objects.set(key, object);
     for (const index of this.#indexes.values()) {
+      if (old !== undefined && replaceIn(index, key, old, object)) continue;
       if (old !== undefined) removeFrom(index, key, old);
       addTo(index, key, object);
     }
@@ -90,6 +96,15 @@ function addTo<T>(index: Index<T>, key: string, object: T): void {
     }
     bucket.set(key, object);
   }
+}
+
+/** Most updates leave an object where it is in an index; false when this one does not. */
+function replaceIn<T>(index: Index<T>, key: string, old: T, object: T): boolean {
+  const before = index.indexer(old);
+  const after = index.indexer(object);
+  if (before.length !== after.length || !before.every((value, i) => value === after[i])) return false;
+  for (const value of after) index.buckets.get(value)?.set(key, object);
+  return true;
 }
 
 function removeFrom<T>(index: Index<T>, key: string, object: T): void {

@@ -23,8 +23,10 @@ import type { WatchEvent } from "./watch-resource.ts";
 
 /** Where a reflector puts what it learns. Calls come one at a time, in the order of the server's events. */
 export interface ReflectorStore<T> {
-  /** Everything there is, as of a version. */
-  replace(objects: readonly T[]): void;
+  /** Makes of what the server sent what is kept, at once: a list is never held as it came. */
+  prepare(object: T): T;
+  /** Everything there is, prepared, as of a version. */
+  replace(objects: Iterable<T>): void;
   put(object: T): void;
   remove(object: T): void;
 }
@@ -107,7 +109,9 @@ export class Reflector<T extends KubeObject> {
     // "0" lets the server answer from its cache; after trouble "" asks for the newest state there is.
     const resourceVersion = this.#version === "" && this.#lastFailureMs < 0 ? "0" : this.#version;
     const selection = { namespace, labelSelector, fieldSelector, metadataOnly };
-    const list = await listAll(client, ref, { ...selection, resourceVersion, signal });
+    const list = await listAll(client, ref, { ...selection, resourceVersion, signal }, (object) =>
+      store.prepare(object),
+    );
     store.replace(list.items);
     this.#version = list.metadata.resourceVersion ?? "";
     this.#phase = { kind: "watch" };
@@ -129,13 +133,13 @@ export class Reflector<T extends KubeObject> {
         if (event.type === "BOOKMARK") {
           if (event.object.metadata.annotations?.[INITIAL_EVENTS_END] !== "true") continue;
           listed = true;
-          this.#options.store.replace([...initial.values()]);
+          this.#options.store.replace(initial.values());
           initial.clear();
           this.#advance(event);
           this.#phase = { kind: "watch" };
           this.#backoff.reset();
         } else if (event.type === "DELETED") initial.delete(`${namespace}/${name}/${uid}`);
-        else initial.set(`${namespace}/${name}/${uid}`, event.object);
+        else initial.set(`${namespace}/${name}/${uid}`, this.#options.store.prepare(event.object));
       }
     } catch (error) {
       if (listed || !this.#refusesStreaming(error, startedMs)) throw error;
@@ -192,10 +196,10 @@ export class Reflector<T extends KubeObject> {
     switch (event.type) {
       case "ADDED":
       case "MODIFIED":
-        store.put(event.object);
+        store.put(store.prepare(event.object));
         break;
       case "DELETED":
-        store.remove(event.object);
+        store.remove(store.prepare(event.object));
         break;
       case "BOOKMARK":
         break;

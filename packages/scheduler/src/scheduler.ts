@@ -57,8 +57,8 @@ export interface SchedulerOptions {
 
 /** Bindings under way at once: enough to hide the API's latency, few enough to leave it air. */
 const MAX_BINDINGS = 64;
-/** How long the request that binds may take before the pod is tried anew. */
-const BIND_TIMEOUT_MS = 30_000;
+/** How long the removal of all victims may take before the pod is tried anew. */
+const PREEMPT_TIMEOUT_MS = 30_000;
 /** A bound pod that no watch event has shown for so long is not believed any more. */
 const ASSUME_EXPIRY_MS = 15 * 60_000;
 const EXPIRY_CHECK_MS = 1000;
@@ -271,9 +271,8 @@ export class Scheduler {
       const status = await plugin.preBind(state, info, nodeName, signal);
       if (status !== undefined) return status;
     }
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(BIND_TIMEOUT_MS)]);
     for (const plugin of framework.bind) {
-      const status = await plugin.bind(pod, nodeName, deadline);
+      const status = await plugin.bind(pod, nodeName, signal);
       if (status?.code !== Code.Skip) return status;
     }
     return { code: Code.Error, reasons: ["no bind plugin took the pod"], plugin: "" };
@@ -370,7 +369,7 @@ export class Scheduler {
     preempting.add(id);
     this.#start(async () => {
       try {
-        await preempt(pod, plan, AbortSignal.timeout(BIND_TIMEOUT_MS));
+        await preempt(pod, plan, AbortSignal.timeout(PREEMPT_TIMEOUT_MS));
       } catch (error) {
         log.warn({ err: error, pod: keyString(keyOf(pod)), node: plan.nodeName }, "preemption failed");
         nominations.delete(id);

@@ -61,24 +61,24 @@ export type Outcome =
   | { readonly kind: "unschedulable"; readonly refused: Unschedulable }
   | { readonly kind: "error"; readonly message: string };
 
-/** An old placement: the best nodes, and of the rest the numbers. A third of a kilobyte. */
-interface OldPlacement {
+/**
+ * An old decision: of the nodes the best ones, of the rest the numbers. As text, because there are many, nobody asks for most
+ * of them, and a text is a tenth of the objects in it.
+ */
+interface OldDecision {
   readonly kind: "old";
-  readonly chosenNode: string;
-  readonly error: string | undefined;
-  readonly totalNodes: number;
-  readonly evaluatedNodes: number;
-  readonly feasibleNodes: number;
-  readonly refusals: Readonly<Record<string, number>>;
-  readonly nodes: readonly string[];
-  /** In the order of `nodes`. */
-  readonly scores: readonly PluginScores[];
+  /** JSON of a Decision without what its head says, scores as raw and normalized by plugin. */
+  readonly packed: string;
+  /** What the scores are of; one array for all decisions of a profile. */
+  readonly plugins: readonly PluginWeight[];
 }
-
+interface PluginWeight {
+  readonly plugin: string;
+  readonly weight: number;
+}
 interface Kept {
   readonly head: DecisionHead;
-  outcome: Outcome | OldPlacement | undefined;
-  short: Decision | undefined;
+  outcome: Outcome | OldDecision;
   readonly entries: number;
 }
 
@@ -108,7 +108,7 @@ export class DecisionLog {
   record(head: DecisionHead, outcome: Outcome): void {
     const key = keyFor(head.namespace, head.pod);
     this.#remove(key);
-    const kept: Kept = { head, outcome, short: undefined, entries: entriesOf(outcome) };
+    const kept: Kept = { head, outcome, entries: entriesOf(outcome) };
     this.#byKey.set(key, kept);
     this.#full.add(kept);
     this.#entries += kept.entries;
@@ -128,23 +128,18 @@ export class DecisionLog {
   get(namespace: string, pod: string): Decision | undefined {
     const kept = this.#byKey.get(keyFor(namespace, pod));
     if (kept === undefined) return undefined;
-    return kept.outcome === undefined ? kept.short : readable(kept.head, kept.outcome);
+    return readable(kept.head, kept.outcome);
   }
 
   #shorten(): void {
     const [kept] = this.#full;
-    if (kept?.outcome === undefined) return;
-    const { outcome } = kept;
-    const old = outcome.kind === "placed" ? oldPlacement(outcome) : undefined;
-    if (old === undefined) kept.short = readable(kept.head, outcome, SHORT_NODES);
+    if (kept === undefined || kept.outcome.kind === "old") return;
     this.#drop(kept);
-    kept.outcome = old;
+    kept.outcome = packed(kept.head, kept.outcome);
   }
 
   #drop(kept: Kept): void {
-    if (!this.#full.delete(kept)) return;
-    kept.outcome = undefined;
-    this.#entries -= kept.entries;
+    if (this.#full.delete(kept)) this.#entries -= kept.entries;
   }
 
   #remove(key: string): void {
@@ -168,7 +163,7 @@ function entriesOf(outcome: Outcome): number {
 }
 
 /** `limit` nodes at most. */
-function readable(head: DecisionHead, outcome: Outcome | OldPlacement, limit = Number.POSITIVE_INFINITY): Decision {
+function readable(head: DecisionHead, outcome: Outcome | OldDecision, limit = Number.POSITIVE_INFINITY): Decision {
   const { namespace, pod, uid, profile, attempt } = head;
   const common = { namespace, pod, uid, profile, attempt, at: new Date(head.atMs).toISOString() };
   const nothing = { totalNodes: 0, evaluatedNodes: 0, feasibleNodes: 0, refusals: {}, nodes: [], truncated: false };
@@ -215,42 +210,58 @@ function readable(head: DecisionHead, outcome: Outcome | OldPlacement, limit = N
         truncated: placed.feasible.length + placed.refusals.size > limit,
       };
     }
-    case "old": {
-      const { chosenNode, error, totalNodes, evaluatedNodes, feasibleNodes, refusals, nodes, scores } = outcome;
-      return {
-        ...common,
-        result: error === undefined ? "Scheduled" : "Error",
-        ...(error === undefined ? {} : { message: error }),
-        ...{ chosenNode, totalNodes, evaluatedNodes, feasibleNodes, refusals },
-        nodes: nodes.map((node, i) => verdictOf(node, scores, i)),
-        truncated: evaluatedNodes > nodes.length,
-      };
-    }
+    case "old":
+      return { ...common, ...unpacked(outcome) };
     default:
       return outcome satisfies never;
   }
 }
 
-const NO_REFUSALS: Readonly<Record<string, number>> = {};
+const NO_PLUGINS: readonly PluginWeight[] = [];
+/** By names and weights: profiles have few. */
+const pluginLists = new Map<string, readonly PluginWeight[]>();
 
-function oldPlacement({ placed, totalNodes, error }: Extract<Outcome, { kind: "placed" }>): OldPlacement {
-  const best = bestNodes(placed, SHORT_NODES);
-  return {
-    kind: "old",
-    chosenNode: placed.nodeName,
-    error,
-    totalNodes,
-    evaluatedNodes: placed.evaluated,
-    feasibleNodes: placed.feasible.length,
-    refusals: placed.refusals.size === 0 ? NO_REFUSALS : countReasons(placed.refusals),
-    nodes: best.map((i) => placed.feasible[i]?.name ?? ""),
-    scores: placed.scores.map(({ plugin, weight, raw, normalized }) => ({
-      plugin,
-      weight,
-      raw: best.map((i) => raw[i] ?? 0),
-      normalized: best.map((i) => normalized[i] ?? 0),
-    })),
-  };
+function packed(head: DecisionHead, outcome: Outcome): OldDecision {
+  const shown = readable(head, outcome, SHORT_NODES);
+  const {
+    namespace: _namespace,
+    pod: _pod,
+    uid: _uid,
+    profile: _profile,
+    attempt: _attempt,
+    at: _at,
+    nodes,
+    ...rest
+  } = shown;
+  const scores = outcome.kind === "placed" ? outcome.placed.scores : [];
+  const verdicts = nodes.map(({ node, refusedBy, scores: own = [] }) => [
+    node,
+    refusedBy ?? own.flatMap(({ raw, normalized }) => [raw, normalized]),
+  ]);
+  return { kind: "old", packed: JSON.stringify([rest, verdicts]), plugins: pluginsOf(scores) };
+}
+
+type PackedVerdict = readonly [string, readonly number[] | NonNullable<NodeVerdict["refusedBy"]>];
+
+function unpacked({ packed: text, plugins }: OldDecision) {
+  const [rest, verdicts] = JSON.parse(text) as [Omit<Decision, keyof DecisionHead | "at" | "nodes">, PackedVerdict[]];
+  const nodes = verdicts.map(([node, known]): NodeVerdict => {
+    if ("plugin" in known) return { node, refusedBy: known };
+    const scores = plugins.map((of, i) => scoreOf(of, known[2 * i] ?? 0, known[2 * i + 1] ?? 0));
+    return { node, scores, total: scores.reduce((sum, { weighted }) => sum + weighted, 0) };
+  });
+  return { ...rest, nodes };
+}
+
+function pluginsOf(scores: readonly PluginScores[]): readonly PluginWeight[] {
+  if (scores.length === 0) return NO_PLUGINS;
+  const key = scores.map(({ plugin, weight }) => `${plugin}=${weight}`).join();
+  let plugins = pluginLists.get(key);
+  if (plugins === undefined) {
+    plugins = scores.map(({ plugin, weight }) => ({ plugin, weight }));
+    pluginLists.set(key, plugins);
+  }
+  return plugins;
 }
 
 /** Pods that are alike share one refusal: its reasons are counted once. */
@@ -289,7 +300,7 @@ function bestNodes({ feasible, scores, nodeName }: Placed, limit: number): numbe
 }
 
 function verdictOf(node: string, scores: readonly PluginScores[], i: number): NodeVerdict {
-  const own = scores.map((score) => scoreOf(score, i));
+  const own = scores.map((score) => scoreOf(score, score.raw[i] ?? 0, score.normalized[i] ?? 0));
   return { node, scores: own, total: own.reduce((sum, { weighted }) => sum + weighted, 0) };
 }
 
@@ -307,7 +318,6 @@ function bestOf(size: number, limit: number, rank: (a: number, b: number) => num
   return best;
 }
 
-function scoreOf({ plugin, weight, raw, normalized }: PluginScores, i: number): NodeScore {
-  const value = normalized[i] ?? 0;
-  return { plugin, weight, raw: raw[i] ?? 0, normalized: value, weighted: weight * value };
+function scoreOf({ plugin, weight }: PluginWeight, raw: number, normalized: number): NodeScore {
+  return { plugin, weight, raw, normalized, weighted: weight * normalized };
 }
