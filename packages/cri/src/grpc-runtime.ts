@@ -10,9 +10,9 @@ import * as wire from "./wire.ts";
 
 export interface GrpcRuntimeOptions {
   /** Deadline of an ordinary call; 2 min when absent. */
-  readonly requestTimeoutMs?: number;
+  readonly requestTimeoutMs?: number | undefined;
   /** Deadline of a pull; 30 min when absent. */
-  readonly pullTimeoutMs?: number;
+  readonly pullTimeoutMs?: number | undefined;
 }
 
 export class GrpcRuntime implements Runtime {

@@ -1,6 +1,6 @@
 /**
  * What the kubelet asks of a container runtime, split by capability; CRI v1 over gRPC is one implementation
- * (grpc-runtime.ts), Docker Engine will be another, and one contract suite holds for all.
+ * (grpc-runtime.ts), Docker Engine another (docker/docker-runtime.ts), and one contract suite holds for all.
  *
  * Field names are CRI's own where a message is passed through. Times are epoch milliseconds, 0 when unknown.
  * Every call takes an AbortSignal or a deadline of its own and fails with a RuntimeError; none is retried here.
@@ -104,12 +104,24 @@ export interface EventService {
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
 }
 
+export interface PullOptions extends CallOptions {
+  /** Called as layers come in, by runtimes that tell (Docker). */
+  readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+}
+
+export interface PullProgress {
+  readonly layersDone: number;
+  readonly layers: number;
+  readonly bytesDone: number;
+  readonly bytes: number;
+}
+
 export interface ImageService {
   listImages(options?: CallOptions): Promise<Image[]>;
   /** undefined when the image is not there. */
   imageStatus(image: string, options?: CallOptions): Promise<Image | undefined>;
   /** Returns the reference that containers are to be created with. */
-  pullImage(image: string, auth: RegistryAuth | undefined, options?: CallOptions): Promise<string>;
+  pullImage(image: string, auth: RegistryAuth | undefined, options?: PullOptions): Promise<string>;
   /** Idempotent. */
   removeImage(image: string, options?: CallOptions): Promise<void>;
   imageFilesystems(options?: CallOptions): Promise<FilesystemUsage[]>;

@@ -22,7 +22,7 @@ if (await isolatedTest(import.meta)) {
   runtimeContract(async () => openRuntime(containerd.endpoint), { cgroupParent });
 
   test("a call fails with Unavailable while containerd is away, and the next works when it is back", async () => {
-    const runtime = openRuntime(containerd.endpoint);
+    const runtime = await openRuntime(containerd.endpoint);
     await runtime.version();
     await containerd.kill();
     await assert.rejects(runtime.version(), (error) => error instanceof RuntimeError && error.code === "Unavailable");

@@ -59,7 +59,10 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   await mkdir(config.rootDir, { recursive: true, mode: 0o750 });
   await mkdir(config.podLogDir, { recursive: true });
   await makeShared(config.rootDir);
-  const runtime = openRuntime(config.containerRuntimeEndpoint, { requestTimeoutMs: config.runtimeRequestTimeoutMs });
+  const runtime = await openRuntime(config.containerRuntimeEndpoint, {
+    requestTimeoutMs: config.runtimeRequestTimeoutMs,
+    stateDirectory: join(config.rootDir, "docker"),
+  });
   const runtimeName = await waitForRuntime(runtime, daemon);
   let pods: PodSet | undefined;
   let care: NodeCare | undefined;

@@ -38,7 +38,7 @@ if (await isolatedTest(import.meta)) {
   let runtime: Runtime;
   before(async () => {
     containerd = await startContainerd({ subnet: "10.88.8.0/24" });
-    runtime = openRuntime(containerd.endpoint);
+    runtime = await openRuntime(containerd.endpoint);
     kubelet = await startKubelet({
       directory: join(containerd.directory, "node"),
       endpoint: containerd.endpoint,

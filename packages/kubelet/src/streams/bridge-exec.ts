@@ -2,9 +2,11 @@
  * Joins a client's WebSocket with the runtime's SPDY streams of an exec or attach: channels on one side, streams on the
  * other. Owns both connections until both are closed.
  */
+
+import type { SpdyStream } from "@knarr/cri/spdy/spdy-stream.ts";
 import type { WebSocket } from "ws";
 import { dialUpgrade } from "./dial-upgrade.ts";
-import { SpdyClient, type SpdyStream } from "./spdy/spdy-client.ts";
+import { SpdyClient } from "./spdy/spdy-client.ts";
 import { Channel, type ChannelFormat, decodeChannel, encodeChannel, formatOf } from "./web-socket-channels.ts";
 
 export interface ExecStreams {

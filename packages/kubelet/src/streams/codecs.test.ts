@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { Duplex } from "node:stream";
 import test from "node:test";
 import { constants, createInflate } from "node:zlib";
+import { SPDY_DICTIONARY } from "@knarr/cri/spdy/dictionary.ts";
+import { controlFrame, dataFrame, type Frame, FrameParser, FrameType, headerBlock } from "@knarr/cri/spdy/frames.ts";
 import fc from "fast-check";
-import { SPDY_DICTIONARY } from "./spdy/dictionary.ts";
-import { controlFrame, dataFrame, type Frame, FrameParser, FrameType, headerBlock } from "./spdy/frames.ts";
 import { SpdyClient } from "./spdy/spdy-client.ts";
 import { chooseProtocol, decodeChannel, EXEC_PROTOCOLS, encodeChannel, formatOf } from "./web-socket-channels.ts";
 

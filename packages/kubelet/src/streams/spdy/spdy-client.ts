@@ -3,45 +3,11 @@
  * closes them and reads them. Streams opened by the server are refused; flow control is not used, as Kubernetes' own
  * servers don't.
  */
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { constants, createDeflate, type Deflate } from "node:zlib";
-import { SPDY_DICTIONARY } from "./dictionary.ts";
-import { controlFrame, dataFrame, type Frame, FrameParser, FrameType, headerBlock, synStream } from "./frames.ts";
-
-/** Large writes are cut, so that streams share the connection. */
-const MAX_DATA_BYTES = 32 * 1024;
-
-type SendFrame = (frame: Buffer, done: (error?: Error | null) => void) => void;
-
-/** One stream: what is written goes out as data frames, `end()` half-closes, what comes is read. */
-export class SpdyStream extends Duplex {
-  readonly id: number;
-  readonly #send: SendFrame;
-  readonly #wantMore: () => void;
-
-  constructor(id: number, send: SendFrame, wantMore: () => void) {
-    super({ allowHalfOpen: true });
-    this.id = id;
-    this.#send = send;
-    this.#wantMore = wantMore;
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    const frames: Buffer[] = [];
-    for (let at = 0; at < chunk.length; at += MAX_DATA_BYTES) {
-      frames.push(dataFrame(this.id, chunk.subarray(at, at + MAX_DATA_BYTES)));
-    }
-    this.#send(Buffer.concat(frames), done);
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    this.#send(dataFrame(this.id, Buffer.alloc(0), true), done);
-  }
-
-  override _read(): void {
-    this.#wantMore();
-  }
-}
+import { SPDY_DICTIONARY } from "@knarr/cri/spdy/dictionary.ts";
+import { controlFrame, type Frame, FrameParser, FrameType, headerBlock, synStream } from "@knarr/cri/spdy/frames.ts";
+import { SpdyStream } from "@knarr/cri/spdy/spdy-stream.ts";
 
 export class SpdyClient {
   readonly #socket: Duplex;

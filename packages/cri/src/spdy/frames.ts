@@ -1,5 +1,5 @@
 /**
- * SPDY/3.1 frames: building those that a client sends, and cutting a byte stream into those that come. Pure.
+ * SPDY/3.1 frames: building them, and cutting a byte stream into those that come. Pure.
  *
  *   control  1vvv vvvv vvvv vvvv  type(16)  flags(8) length(24)  payload
  *   data     0iii iiii iiii iiii iiii...    flags(8) length(24)  data
@@ -57,6 +57,26 @@ export function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
     Buffer.from(value),
   ]);
   return Buffer.concat([number(texts.length / 2), ...texts.flatMap((text) => [number(text.length), text])]);
+}
+
+/** Names (lower case) and values of a decompressed block. Throws RangeError when it is cut short. */
+export function parseHeaderBlock(block: Buffer): Map<string, string> {
+  let at = 0;
+  const number = () => {
+    const value = block.readUInt32BE(at);
+    at += 4;
+    return value;
+  };
+  const text = () => {
+    const length = number();
+    if (length > block.length - at) throw new RangeError("a header is longer than its block");
+    const value = block.toString("utf8", at, at + length);
+    at += length;
+    return value;
+  };
+  const headers = new Map<string, string>();
+  for (let count = number(); count > 0; count--) headers.set(text().toLowerCase(), text());
+  return headers;
 }
 
 /** Cuts what arrives into frames, however it was split on the way. */

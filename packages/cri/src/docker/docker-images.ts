@@ -1,0 +1,219 @@
+/** Images on Docker: list, status, pull with credentials and a deadline without progress, removal, disk usage. */
+import type Docker from "dockerode";
+import type { CallOptions, ImageService, PullOptions } from "../runtime.ts";
+import { isRuntimeNotFound, RuntimeError } from "../runtime-error.ts";
+import type { FilesystemUsage, Image, RegistryAuth } from "../types.ts";
+import { asRuntimeError, type DockerEngine } from "./docker-engine.ts";
+import type { EngineImage, EngineInfo } from "./engine-types.ts";
+import { PullReader } from "./pull-progress.ts";
+
+export interface DockerImagesOptions {
+  readonly engine: DockerEngine;
+  readonly pullTimeoutMs: number;
+  /** A pull that brings nothing new for so long is given up. */
+  readonly pullStallMs: number;
+}
+
+const isNamed = (name: string) => !name.startsWith("<none>");
+
+export function imageOf(image: EngineImage): Image {
+  return {
+    id: image.Id,
+    repoTags: (image.RepoTags ?? []).filter(isNamed),
+    repoDigests: (image.RepoDigests ?? []).filter(isNamed),
+    sizeBytes: image.Size,
+    ...userOf(image.Config?.User ?? ""),
+    pinned: false,
+  };
+}
+
+/** "1000:1000" and "1000" are a number, "web:web" and "web" a name, "" is neither. */
+function userOf(user: string): Pick<Image, "uid" | "username"> {
+  const [name = ""] = user.split(":", 1);
+  if (name === "") return { uid: undefined, username: "" };
+  return /^\d+$/.test(name) ? { uid: Number(name), username: "" } : { uid: undefined, username: name };
+}
+
+/** What dockerode puts into X-Registry-Auth. `auth` is base64 of "user:password". */
+export function engineAuth(auth: RegistryAuth | undefined): Docker.AuthConfig | { identitytoken: string } | undefined {
+  if (auth === undefined) return undefined;
+  const [user = "", ...secret] = Buffer.from(auth.auth ?? "", "base64")
+    .toString()
+    .replace(/\0+$/, "")
+    .split(":");
+  const decoded = (auth.auth ?? "") === "" ? {} : { username: user, password: secret.join(":") };
+  const token = {
+    ...((auth.identityToken ?? "") === "" ? {} : { identitytoken: auth.identityToken }),
+    ...((auth.registryToken ?? "") === "" ? {} : { registrytoken: auth.registryToken }),
+  };
+  return {
+    username: auth.username ?? decoded.username ?? "",
+    password: auth.password ?? decoded.password ?? "",
+    serveraddress: auth.serverAddress ?? "",
+    ...token,
+  } as Docker.AuthConfig;
+}
+
+/** Docker pulls every tag of a name without one. */
+export function pullReference(image: string): { fromImage: string; tag?: string } {
+  if (image.includes("@")) return { fromImage: image };
+  const last = image.split("/").at(-1) ?? "";
+  const colon = last.lastIndexOf(":");
+  if (colon < 0) return { fromImage: image, tag: "latest" };
+  return { fromImage: image.slice(0, image.length - last.length + colon), tag: last.slice(colon + 1) };
+}
+
+const DISK_USAGE_MAX_AGE_MS = 30_000;
+
+export class DockerImages implements ImageService {
+  readonly #engine: DockerEngine;
+  readonly #pullTimeoutMs: number;
+  readonly #pullStallMs: number;
+  #usage: { readonly at: number; readonly answer: Promise<FilesystemUsage[]> } | undefined;
+
+  constructor({ engine, pullTimeoutMs, pullStallMs }: DockerImagesOptions) {
+    this.#engine = engine;
+    this.#pullTimeoutMs = pullTimeoutMs;
+    this.#pullStallMs = pullStallMs;
+  }
+
+  async listImages(options?: CallOptions): Promise<Image[]> {
+    const images = await this.#engine.call(
+      async (docker, abortSignal) =>
+        (await docker.listImages({ digests: true, abortSignal })) as unknown as EngineImage[],
+      options,
+    );
+    return images.map((image) => ({ ...imageOf(image), uid: undefined }));
+  }
+
+  async imageStatus(image: string, options?: CallOptions): Promise<Image | undefined> {
+    const found = await this.inspect(image, options);
+    return found === undefined ? undefined : imageOf(found);
+  }
+
+  /** undefined when the image is not there. */
+  async inspect(image: string, options?: CallOptions): Promise<EngineImage | undefined> {
+    try {
+      // A reference's slashes are part of the path, as in Docker's own client.
+      return await this.#engine.get<EngineImage>(`/images/${encodeURI(image).replaceAll(/[?#]/g, encodeURIComponent)}/json`, options);
+    } catch (error) {
+      if (isRuntimeNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Pulls an image unless it is there. */
+  async ensure(image: string, options?: CallOptions): Promise<void> {
+    if ((await this.inspect(image, options)) === undefined) await this.pullImage(image, undefined, options);
+  }
+
+  async pullImage(image: string, auth: RegistryAuth | undefined, options: PullOptions = {}): Promise<string> {
+    const stall = new AbortController();
+    const signal = options.signal === undefined ? stall.signal : AbortSignal.any([options.signal, stall.signal]);
+    let timer: NodeJS.Timeout | undefined;
+    const alive = () => {
+      clearTimeout(timer);
+      const why = new RuntimeError("DeadlineExceeded", `pulling image ${JSON.stringify(image)} made no progress`);
+      timer = setTimeout(() => stall.abort(why), this.#pullStallMs);
+    };
+    alive();
+    try {
+      await this.#engine.call(
+        (docker, abortSignal) =>
+          this.#pull(docker, { image, auth, abortSignal, alive, onProgress: options.onProgress }),
+        { signal },
+        this.#pullTimeoutMs,
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+    const found = await this.inspect(image, options);
+    if (found === undefined)
+      throw new RuntimeError("NotFound", `image ${JSON.stringify(image)} not found after its pull`);
+    return found.Id;
+  }
+
+  async #pull(
+    docker: Docker,
+    pull: {
+      image: string;
+      auth: RegistryAuth | undefined;
+      abortSignal: AbortSignal;
+      alive: () => void;
+      onProgress: PullOptions["onProgress"];
+    },
+  ): Promise<void> {
+    const authconfig = engineAuth(pull.auth);
+    const request = { ...pullReference(pull.image), abortSignal: pull.abortSignal };
+    const stream =
+      authconfig === undefined
+        ? await docker.createImage(request)
+        : await docker.createImage(authconfig as Docker.AuthConfig, request);
+    const reader = new PullReader();
+    let seen = "";
+    stream.setEncoding("utf8");
+    // Ending the connection ends the pull in the engine too.
+    const onAbort = () =>
+      (stream as NodeJS.ReadableStream & { destroy(error?: Error): void }).destroy(new Error("aborted"));
+    pull.abortSignal.addEventListener("abort", onAbort, { once: true });
+    try {
+      for await (const chunk of stream) {
+        reader.push(chunk as string);
+        const now = JSON.stringify(reader.progress);
+        if (now === seen) continue;
+        seen = now;
+        pull.alive();
+        pull.onProgress?.(reader.progress);
+      }
+    } finally {
+      pull.abortSignal.removeEventListener("abort", onAbort);
+    }
+    reader.end();
+    if (reader.error !== undefined) throw pullError(reader.error);
+  }
+
+  /** By an id all its names go; by a name, the image itself only with its last name. Idempotent. */
+  async removeImage(image: string, options?: CallOptions): Promise<void> {
+    const found = await this.inspect(image, options);
+    if (found === undefined) return;
+    const names = [...(found.RepoTags ?? []), ...(found.RepoDigests ?? [])].filter(isNamed);
+    // Source: CRI: "removes the image": the kubelet means all of it, whatever it calls it.
+    for (const name of names.length === 0 ? [found.Id] : names) {
+      try {
+        await this.#engine.call((docker, abortSignal) => docker.getImage(name).remove({ abortSignal }), options);
+      } catch (error) {
+        if (!isRuntimeNotFound(error)) throw error;
+      }
+    }
+  }
+
+  /** Docker measures by walking: the answer is kept for half a minute. */
+  async imageFilesystems(options?: CallOptions): Promise<FilesystemUsage[]> {
+    const now = Date.now();
+    if (this.#usage === undefined || now - this.#usage.at > DISK_USAGE_MAX_AGE_MS) {
+      const answer = this.#measure(now);
+      this.#usage = { at: now, answer };
+      answer.catch(() => (this.#usage = undefined));
+    }
+    options?.signal?.throwIfAborted();
+    return await this.#usage.answer;
+  }
+
+  async #measure(now: number): Promise<FilesystemUsage[]> {
+    const [info, usage] = await Promise.all([
+      this.#engine.get<EngineInfo>("/info"),
+      this.#engine.get<{ LayersSize?: number }>("/system/df"),
+    ]);
+    return [{ mountpoint: info.DockerRootDir, timestamp: now, usedBytes: usage.LayersSize ?? 0, inodesUsed: 0 }];
+  }
+}
+
+/** Docker reports a pull's failure as text only. */
+function pullError(text: string): RuntimeError {
+  if (/unauthorized|no basic auth credentials|authentication required/i.test(text)) {
+    return new RuntimeError("Unauthenticated", text);
+  }
+  if (/denied/i.test(text)) return new RuntimeError("PermissionDenied", text);
+  if (/manifest unknown|not found/i.test(text)) return new RuntimeError("NotFound", text);
+  return asRuntimeError(new Error(text));
+}
