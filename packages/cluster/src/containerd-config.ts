@@ -37,10 +37,13 @@ ${restricted ? "oom_score = 0\n" : ""}disabled_plugins = ["io.containerd.snapsho
 ${restricted ? `      BinaryName = ${text(paths.runcWrapper)}\n` : ""}`;
 }
 
-/** A shell script that takes CAP_SYS_RESOURCE out of what runc is asked to create or exec, then becomes runc. */
+/**
+ * A shell script that takes CAP_SYS_RESOURCE, and OOM scores that only it may set, out of what runc is asked to create or
+ * exec, then becomes runc.
+ */
 export function renderRuncWrapper(runc: string): string {
   return `#!/bin/sh
-strip() { [ -f "$1" ] && sed -i 's/,"CAP_SYS_RESOURCE"//g; s/"CAP_SYS_RESOURCE",\\{0,1\\}//g' "$1"; }
+strip() { [ -f "$1" ] && sed -i 's/,"CAP_SYS_RESOURCE"//g; s/"CAP_SYS_RESOURCE",\\{0,1\\}//g; s/"oomScoreAdj":-[0-9]*/"oomScoreAdj":0/' "$1"; }
 previous=
 for word in "$@"; do
   case "$previous" in

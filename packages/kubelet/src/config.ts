@@ -54,10 +54,13 @@ export const flags = {
   registerWithTaints: listFlag({ help: "taints that the node registers with, as key=value:effect" }),
   registerNode: boolFlag({ help: "register the node with the API server", default: true }),
   containerRuntimeEndpoint: stringFlag({
-    help: "the container runtime's socket",
+    help: "the container runtime's socket: unix:///path for CRI, docker:///path for Docker Engine",
     default: "unix:///run/containerd/containerd.sock",
     placeholder: "url",
   }),
+  // Upstream's flags of the days when its kubelet spoke Docker; runtimes with a CRI know these themselves.
+  cniConfDir: stringFlag({ help: "folder of CNI networks (Docker)", default: "/etc/cni/net.d", placeholder: "path" }),
+  cniBinDir: listFlag({ help: "folders of CNI plugins (Docker)", default: ["/opt/cni/bin", "/usr/lib/cni"] }),
   rootDir: stringFlag({ help: "folder of pods' volumes and files", default: "/var/lib/kubelet", placeholder: "path" }),
   podLogDir: stringFlag({ help: "folder of container logs", default: "/var/log/pods", placeholder: "path" }),
   podManifestPath: stringFlag({ help: "folder of static pods' manifests", placeholder: "path" }),
@@ -125,7 +128,7 @@ export const flags = {
     default: "0s",
     name: "maximum-image-ttl-duration",
   }),
-  podInfraContainerImage: stringFlag({ help: "the sandboxes' image, which image collection spares" }),
+  podInfraContainerImage: stringFlag({ help: "the sandboxes' image: image collection spares it, Docker runs it" }),
 } as const satisfies FlagTable;
 
 /** Upstream's flags that mean nothing here. */

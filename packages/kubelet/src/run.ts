@@ -4,6 +4,7 @@
  * Outputs: calls to the runtime, files below --root-dir and --pod-log-dir, cgroups, pod and node statuses, the lease, events.
  */
 import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { keyOf } from "@knarr/apimachinery/object.ts";
@@ -62,6 +63,9 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const runtime = await openRuntime(config.containerRuntimeEndpoint, {
     requestTimeoutMs: config.runtimeRequestTimeoutMs,
     stateDirectory: join(config.rootDir, "docker"),
+    cniConfDir: config.cniConfDir,
+    cniBinDirs: config.cniBinDir,
+    ...(config.podInfraContainerImage === "" ? {} : { sandboxImage: config.podInfraContainerImage }),
   });
   const runtimeName = await waitForRuntime(runtime, daemon);
   let pods: PodSet | undefined;

@@ -34,6 +34,7 @@ export class TestNode {
     containerd: TestContainerd;
     kubelet: TestKubelet;
     cgroupRoot: string;
+    runtime: Runtime;
   }) {
     this.api = parts.api;
     this.containerd = parts.containerd;
@@ -41,7 +42,7 @@ export class TestNode {
     this.#etcd = parts.etcd;
     this.cgroupRoot = parts.cgroupRoot;
     this.client = new Client(parts.api.admin);
-    this.runtime = openRuntime(parts.containerd.endpoint);
+    this.runtime = parts.runtime;
   }
 
   static async start(options: { subnet?: string; args?: readonly string[] } = {}): Promise<TestNode> {
@@ -75,7 +76,8 @@ export class TestNode {
         ...(options.args ?? []),
       ],
     });
-    return new TestNode({ etcd, api, containerd, kubelet, cgroupRoot });
+    const runtime = await openRuntime(containerd.endpoint);
+    return new TestNode({ etcd, api, containerd, kubelet, cgroupRoot, runtime });
   }
 
   async stop(): Promise<void> {

@@ -44,7 +44,8 @@ export interface StartContainerdOptions {
   readonly images?: readonly ImageSpec[];
 }
 
-async function firstExisting(paths: readonly string[], what: string): Promise<string> {
+/** The first of the paths that is there. */
+export async function firstExisting(paths: readonly string[], what: string): Promise<string> {
   for (const path of paths) {
     const there = await access(path).then(
       () => true,

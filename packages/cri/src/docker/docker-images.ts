@@ -95,7 +95,10 @@ export class DockerImages implements ImageService {
   async inspect(image: string, options?: CallOptions): Promise<EngineImage | undefined> {
     try {
       // A reference's slashes are part of the path, as in Docker's own client.
-      return await this.#engine.get<EngineImage>(`/images/${encodeURI(image).replaceAll(/[?#]/g, encodeURIComponent)}/json`, options);
+      return await this.#engine.get<EngineImage>(
+        `/images/${encodeURI(image).replaceAll(/[?#]/g, encodeURIComponent)}/json`,
+        options,
+      );
     } catch (error) {
       if (isRuntimeNotFound(error)) return undefined;
       throw error;
