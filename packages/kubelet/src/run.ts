@@ -83,6 +83,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const statusDue = new Wake();
   const set = new PodSet(context, {
     node: nodeOf,
+    fetchNode: upstream && (() => upstream.client.get(core.nodes, { namespace: "", name: config.nodeName })),
     pressures,
     onGone: (uid) => upstream?.objects.release(uid),
   });

@@ -8,29 +8,93 @@ import { matchesRequiredNodeAffinity } from "@knarr/scheduling/node-affinity.ts"
 import { podRequests } from "@knarr/scheduling/pod-requests.ts";
 import { addAmounts, amountsOf } from "@knarr/scheduling/resource-list.ts";
 import { findUntoleratedTaint } from "@knarr/scheduling/taints.ts";
+import { isStaticPod } from "./critical-pod.ts";
 
 export interface Refusal {
   readonly reason: string;
   readonly message: string;
 }
 
-/** `others`: the pods that this node has admitted and that are not over. */
-export function refusePod(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
-  return refuseByResources(pod, node, others) ?? refuseByPlacement(pod, node, others);
+/** How much of a resource is missing for a pod. */
+export interface Shortage {
+  readonly resource: string;
+  readonly requested: number;
+  readonly used: number;
+  readonly capacity: number;
 }
 
-function refuseByResources(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
-  const allocatable = amountsOf(node.status?.allocatable);
-  const maxPods = allocatable.get("pods") ?? Number.POSITIVE_INFINITY;
-  if (others.length + 1 > maxPods) return outOf("pods", 1, others.length, maxPods);
-  const used = new Map<string, number>();
-  for (const other of others) addAmounts(used, podRequests(other));
-  for (const [name, requested] of podRequests(pod)) {
-    const capacity = allocatable.get(name) ?? 0;
-    const inUse = used.get(name) ?? 0;
-    if (requested > 0 && requested + inUse > capacity) return outOf(name, requested, inUse, capacity);
+export interface Judgement {
+  readonly shortages: readonly Shortage[];
+  /** What no other pod's going would change. */
+  readonly refusals: readonly Refusal[];
+}
+
+/** `others`: the pods that this node has admitted and that are not over. */
+export function refusePod(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
+  const { shortages, refusals } = judgePod(pod, node, others);
+  const [first] = shortages;
+  return first === undefined ? refusals[0] : outOf(first);
+}
+
+/** Everything that speaks against the pod. */
+export function judgePod(pod: Pod, node: Node, others: readonly Pod[]): Judgement {
+  const never = refuseForGood(pod, node);
+  if (never !== undefined) return { shortages: [], refusals: [never] };
+  return { shortages: shortagesOf(pod, node, others), refusals: refuseByPlacement(pod, node, others) };
+}
+
+/** What making room can't help. Source: pkg/kubelet/lifecycle/predicate.go */
+function refuseForGood(pod: Pod, node: Node): Refusal | undefined {
+  const wanted = pod.metadata.labels?.["kubernetes.io/os"];
+  if (wanted !== undefined && wanted !== "linux") {
+    return {
+      reason: "PodOSSelectorNodeLabelDoesNotMatch",
+      message: "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+    };
+  }
+  if (pod.spec?.os !== undefined && pod.spec.os.name !== "linux") {
+    return { reason: "PodOSNotSupported", message: "Failed to admit pod as the OS field doesn't match node OS" };
+  }
+  const policy = pod.spec?.securityContext?.supplementalGroupsPolicy;
+  if (policy === "Strict" && node.status?.features?.supplementalGroupsPolicy !== true) {
+    return {
+      reason: "SupplementalGroupsPolicyNotSupported",
+      message: "SupplementalGroupsPolicy=Strict is not supported in this node",
+    };
   }
   return undefined;
+}
+
+const FIRST_RESOURCES = ["cpu", "memory", "ephemeral-storage"];
+
+function rankOf(resource: string): number {
+  const index = FIRST_RESOURCES.indexOf(resource);
+  return index < 0 ? FIRST_RESOURCES.length : index;
+}
+
+/** Not the node's own: "example.com/gpu". Source: v1helper.IsExtendedResourceName */
+function isExtended(resource: string): boolean {
+  return resource.includes("/") && !resource.includes("kubernetes.io/") && !resource.startsWith("requests.");
+}
+
+function shortagesOf(pod: Pod, node: Node, others: readonly Pod[]): Shortage[] {
+  const allocatable = amountsOf(node.status?.allocatable);
+  const maxPods = allocatable.get("pods") ?? Number.POSITIVE_INFINITY;
+  const used = new Map<string, number>();
+  for (const other of others) addAmounts(used, podRequests(other));
+  const list: Shortage[] = [];
+  if (others.length + 1 > maxPods) {
+    list.push({ resource: "pods", requested: 1, used: others.length, capacity: maxPods });
+  }
+  const requests = [...podRequests(pod)].toSorted(([a], [b]) => rankOf(a) - rankOf(b));
+  for (const [resource, requested] of requests) {
+    // Resources of the cluster as a whole are unknown to nodes.
+    if (isExtended(resource) && !allocatable.has(resource)) continue;
+    const capacity = allocatable.get(resource) ?? 0;
+    const inUse = used.get(resource) ?? 0;
+    if (requested > 0 && requested + inUse > capacity) list.push({ resource, requested, used: inUse, capacity });
+  }
+  return list;
 }
 
 /** Why a running pod can't have the resources that it asks for now. Source: KEP-1287 */
@@ -49,11 +113,11 @@ export function refuseResize(
     const message = `Node didn't have enough capacity: ${name}, requested: ${requested}, capacity: ${capacity}`;
     return { reason: "Infeasible", message };
   }
-  const refused = refuseByResources(wanted, node, others);
-  return refused === undefined ? undefined : { reason: "Deferred", message: refused.message };
+  const [shortage] = shortagesOf(wanted, node, others);
+  return shortage === undefined ? undefined : { reason: "Deferred", message: outOf(shortage).message };
 }
 
-function outOf(resource: string, requested: number, used: number, capacity: number): Refusal {
+function outOf({ resource, requested, used, capacity }: Shortage): Refusal {
   const numbers = `requested: ${requested}, used: ${used}, capacity: ${capacity}`;
   return { reason: `OutOf${resource}`, message: `Node didn't have enough resource: ${resource}, ${numbers}` };
 }
@@ -62,18 +126,19 @@ function predicate(name: string, why: string): Refusal {
   return { reason: name, message: `Predicate ${name} failed: ${why}` };
 }
 
-function refuseByPlacement(pod: Pod, node: Node, others: readonly Pod[]): Refusal | undefined {
+function refuseByPlacement(pod: Pod, node: Node, others: readonly Pod[]): Refusal[] {
+  const list: Refusal[] = [];
   if (!matchesRequiredNodeAffinity(pod, node)) {
-    return predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+    list.push(predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"));
   }
   const wanted = hostPortsOf(pod);
   const taken = others.flatMap((other) => hostPortsOf(other));
   if (wanted.some((port) => taken.some((other) => hostPortsConflict(port, other)))) {
-    return predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports");
+    list.push(predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"));
   }
   const taint = findUntoleratedTaint(node.spec?.taints ?? [], pod.spec?.tolerations ?? [], ["NoExecute"]);
-  if (taint !== undefined) {
-    return predicate("TaintToleration", `node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`);
+  if (taint !== undefined && !isStaticPod(pod)) {
+    list.push(predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate"));
   }
-  return undefined;
+  return list;
 }

@@ -1,7 +1,9 @@
 /** The pods of this node, one worker each: hands them what their sources and the runtime tell. */
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
-import { refusePod, refuseResize } from "../core/admission.ts";
+import { judgePod, refusePod, refuseResize } from "../core/admission.ts";
+import { isCriticalPod } from "../core/critical-pod.ts";
 import { refuseFeatures } from "../core/feature-admission.ts";
+import { planPreemption } from "../core/plan-preemption.ts";
 import { refuseUnderPressure } from "../eviction/admit-under-pressure.ts";
 import type { PressureCondition } from "../eviction/signals.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -9,14 +11,17 @@ import { PodWorker, type Verdict } from "./pod-worker.ts";
 
 export interface PodSetOptions {
   readonly node: () => Node | undefined;
+  /** Asks the API server; undefined: there is none. */
+  readonly fetchNode?: (() => Promise<Node | undefined>) | undefined;
   readonly pressures: () => readonly PressureCondition[];
   readonly onGone: (uid: string) => void;
 }
 
 export class PodSet {
   readonly #context: PodContext;
-  readonly #node: () => Node | undefined;
-  readonly #pressures: () => readonly PressureCondition[];
+  readonly #options: PodSetOptions;
+  /** Of pods that wait for admission. */
+  readonly #freshNodes = new Map<string, Node>();
   readonly #workers = new Map<string, PodWorker>();
   readonly #running = new Set<Promise<void>>();
   #signal: AbortSignal | undefined;
@@ -24,8 +29,7 @@ export class PodSet {
 
   constructor(context: PodContext, options: PodSetOptions) {
     this.#context = context;
-    this.#node = options.node;
-    this.#pressures = options.pressures;
+    this.#options = options;
     this.#onGone = options.onGone;
   }
 
@@ -111,25 +115,72 @@ export class PodSet {
     this.#running.add(task);
   }
 
-  #admit(pod: Pod): Verdict | undefined {
-    const pressed = refuseUnderPressure(pod, this.#pressures());
+  #admit(pod: Pod): Verdict | "wait" | undefined {
+    const pressed = refuseUnderPressure(pod, this.#options.pressures());
     if (pressed !== undefined) return pressed;
     const { config, node: facts } = this.#context;
     const missing = refuseFeatures(pod, { ...facts(), allowedUnsafeSysctls: config.allowedUnsafeSysctls });
     if (missing !== undefined) return missing;
-    const node = this.#node();
+    const uid = pod.metadata.uid ?? "";
+    const node = this.#freshNodes.get(uid) ?? this.#options.node();
     // Without a node object (no API server) there is nothing to judge by.
     if (node?.status?.allocatable === undefined) return undefined;
-    const others = this.list().filter((w) => w.holdsResources && w.uid !== pod.metadata.uid);
-    return refusePod(
-      pod,
-      node,
-      others.map((w) => w.allocatedPod),
-    );
+    const holders = this.list().filter((w) => w.holdsResources && w.uid !== uid);
+    const others = holders.map((w) => w.allocatedPod);
+    const refusal = refusePod(pod, node, others);
+    if (refusal?.reason === "NodeAffinity" && this.#freshNodes.get(uid) === undefined && this.#fetchNode(uid)) {
+      return "wait";
+    }
+    this.#freshNodes.delete(uid);
+    if (refusal === undefined || !isCriticalPod(pod)) return refusal;
+    const judgement = judgePod(pod, node, others);
+    return judgement.refusals[0] ?? this.#makeRoom(pod, node, holders);
+  }
+
+  /** The scheduler may have seen labels that our view of the node lacks yet: asked for once per pod. */
+  #fetchNode(uid: string): boolean {
+    const { fetchNode } = this.#options;
+    if (fetchNode === undefined) return false;
+    fetchNode()
+      // The API server is away: judged by what is known here.
+      .catch(() => this.#options.node())
+      .then((node) => {
+        if (node !== undefined) this.#freshNodes.set(uid, node);
+        this.retry(uid);
+      });
+    return true;
+  }
+
+  /** A critical pod waits until lesser ones have ended for it. */
+  #makeRoom(pod: Pod, node: Node, holders: readonly PodWorker[]): Verdict | "wait" {
+    const running = holders.filter((w) => w.lifecycle.state === "syncing").map((w) => w.allocatedPod);
+    const { shortages } = judgePod(pod, node, running);
+    // Those that are ending already are enough.
+    if (shortages.length === 0) return "wait";
+    try {
+      for (const victim of planPreemption(pod, running, shortages)) this.#preempt(victim);
+      return "wait";
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      const message = `Unexpected error while attempting to recover from admission failure: ${why}`;
+      return { reason: "UnexpectedAdmissionError", message };
+    }
+  }
+
+  #preempt(victim: Pod): void {
+    const [reason, message] = ["Preempting", "Preempted in order to admit critical pod"];
+    this.#context.events.pod(victim, "Warning", reason, message);
+    const condition = {
+      type: "DisruptionTarget",
+      reason: "TerminationByKubelet",
+      message: "Pod was preempted by Kubelet to accommodate a critical pod.",
+    };
+    const graceSeconds = victim.spec?.terminationGracePeriodSeconds ?? 30;
+    this.get(victim.metadata.uid ?? "")?.terminate("evicted", graceSeconds, { reason, message, condition });
   }
 
   #refuseResize(pod: Pod) {
-    const node = this.#node();
+    const node = this.#options.node();
     if (node?.status?.allocatable === undefined) return undefined;
     const others = this.list().filter((w) => w.holdsResources && w.uid !== pod.metadata.uid);
     return refuseResize(

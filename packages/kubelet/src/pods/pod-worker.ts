@@ -35,8 +35,8 @@ export interface Verdict {
 }
 
 export interface WorkerOptions {
-  /** Asked once before the first start of a pod; a verdict ends it as Failed. */
-  readonly admit: (pod: Pod) => Verdict | undefined;
+  /** Asked before the first start of a pod; a verdict ends it as Failed, "wait": room is being made, ask again. */
+  readonly admit: (pod: Pod) => Verdict | "wait" | undefined;
   /** Asked before a running pod is granted other resources; undefined: it may have them. */
   readonly refuseResize: (pod: Pod) => ResizeState["pending"];
   /** The pod gave resources back: others may be waiting for them. */
@@ -44,6 +44,7 @@ export interface WorkerOptions {
 }
 
 const DEFAULT_GRACE_SECONDS = 30;
+const ADMISSION_WAIT_MS = 250;
 
 export class PodWorker {
   readonly uid: string;
@@ -207,6 +208,7 @@ export class PodWorker {
     const { prober, config, clock } = this.#context;
     if (!this.#admitted && observed.sandboxes.length === 0) {
       const verdict = this.#options.admit(this.allocatedPod);
+      if (verdict === "wait") return ADMISSION_WAIT_MS;
       if (verdict !== undefined) {
         this.#context.events.pod(this.#pod, "Warning", verdict.reason, verdict.message);
         return this.#end(observed, { ...verdict, message: `Pod was rejected: ${verdict.message}` });
