@@ -22,6 +22,7 @@ const layers: Readonly<Record<string, number>> = {
   kubelet: 4,
   "kube-proxy": 4,
   "cluster-dns": 4,
+  "local-path": 4,
   "pod-network": 4,
   cli: 4,
   testkit: 5,

@@ -111,7 +111,13 @@ for (const names of [
   });
 }
 
-for (const name of ["kubelet@node-1", "kube-proxy@node-1", "pod-network@node-1", "containerd@node-1"]) {
+for (const name of [
+  "kubelet@node-1",
+  "kube-proxy@node-1",
+  "pod-network@node-1",
+  "local-path@node-1",
+  "containerd@node-1",
+]) {
   test(`running containers are neither stopped nor restarted when ${name} is killed`, async () => {
     const pods = await waitForPods(namespace, "app=app", 2);
     assert.equal(await killUnderLoad([name]), 0, "requests to running pods failed");

@@ -3,15 +3,18 @@
  * DNS Service whose endpoints are the host's cluster-dns.
  */
 
-import { core, discovery, rbac } from "@knarr/api/generated/resources.ts";
+import { core, discovery, rbac, storage } from "@knarr/api/generated/resources.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
+import { isAlreadyExists } from "@knarr/apimachinery/status-error.ts";
 import type { Client } from "@knarr/client/client.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 
 interface Addon {
   readonly ref: ResourceRef<unknown>;
   readonly object: KubeObject;
+  /** Made once and then the user's to change or replace. */
+  readonly once?: boolean;
 }
 
 const FIELD_MANAGER = "knarr-up";
@@ -31,7 +34,11 @@ function roleFor(user: string, rules: readonly object[]): Addon[] {
 }
 
 /** Users of our own daemons' certificates. */
-export const OWN_USERS = { clusterDns: "system:knarr:cluster-dns", podNetwork: "system:knarr:pod-network" } as const;
+export const OWN_USERS = {
+  clusterDns: "system:knarr:cluster-dns",
+  podNetwork: "system:knarr:pod-network",
+  localPath: "system:knarr:local-path",
+} as const;
 
 export function planAddons(config: ClusterConfig): Addon[] {
   const dnsLabels = {
@@ -53,6 +60,32 @@ export function planAddons(config: ClusterConfig): Addon[] {
       { apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"] },
       { apiGroups: [""], resources: ["nodes/status"], verbs: ["patch"] },
     ]),
+    ...roleFor(OWN_USERS.localPath, [
+      { apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"] },
+      { apiGroups: [""], resources: ["persistentvolumeclaims"], verbs: ["get", "list", "watch", "update", "patch"] },
+      { apiGroups: [""], resources: ["persistentvolumeclaims/status"], verbs: ["update", "patch"] },
+      {
+        apiGroups: [""],
+        resources: ["persistentvolumes"],
+        verbs: ["get", "list", "watch", "create", "update", "patch", "delete"],
+      },
+      { apiGroups: ["storage.k8s.io"], resources: ["storageclasses"], verbs: ["get", "list", "watch"] },
+      { apiGroups: [""], resources: ["events"], verbs: ["create", "patch", "update"] },
+    ]),
+    {
+      ref: storage.storageclasses,
+      // Which class is the default is for users to say.
+      once: true,
+      object: {
+        apiVersion: "storage.k8s.io/v1",
+        kind: "StorageClass",
+        metadata: { name: "local-path", annotations: { "storageclass.kubernetes.io/is-default-class": "true" } },
+        provisioner: "knarr.dev/local-path",
+        reclaimPolicy: "Delete",
+        volumeBindingMode: "WaitForFirstConsumer",
+        allowVolumeExpansion: true,
+      } as KubeObject,
+    },
     // The API server reaches kubelets with a certificate of its own.
     {
       ref: rbac.clusterrolebindings,
@@ -96,9 +129,21 @@ export function planAddons(config: ClusterConfig): Addon[] {
 
 /** Applies them all; idempotent. */
 export async function applyAddons(client: Client, config: ClusterConfig, signal: AbortSignal): Promise<void> {
-  for (const { ref, object } of planAddons(config)) {
+  for (const { ref, object, once } of planAddons(config)) {
+    if (once === true) {
+      await createUnlessThere(client, { ref, object }, signal);
+      continue;
+    }
     const { name = "", namespace = "" } = object.metadata;
     const options = { fieldManager: FIELD_MANAGER, force: true, signal };
     await client.patch(ref, { namespace, name }, { type: "apply", body: object }, options);
+  }
+}
+
+async function createUnlessThere(client: Client, { ref, object }: Addon, signal: AbortSignal): Promise<void> {
+  try {
+    await client.create(ref, object, { fieldManager: FIELD_MANAGER, signal });
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
   }
 }

@@ -27,7 +27,7 @@ test("planNode() starts the runtime first and every process in the node's networ
   const specs = planNode(options, node);
   assert.deepEqual(
     specs.map((spec) => spec.name),
-    ["containerd@node-1", "pod-network@node-1", "kubelet@node-1", "kube-proxy@node-1"],
+    ["containerd@node-1", "pod-network@node-1", "local-path@node-1", "kubelet@node-1", "kube-proxy@node-1"],
   );
   for (const { command } of specs) {
     assert.deepEqual(command.slice(0, 4), ["nsenter", "--net=/run/netns/knarr-node-1", "unshare", "--uts"]);

@@ -45,7 +45,13 @@ export function planControlPlane(options: ComponentOptions): ComponentSpec[] {
 }
 
 export function planNode(options: ComponentOptions, node: NodeConfig): ComponentSpec[] {
-  return [containerd(options, node), podNetwork(options, node), kubelet(options, node), kubeProxy(options, node)];
+  return [
+    containerd(options, node),
+    podNetwork(options, node),
+    localPath(options, node),
+    kubelet(options, node),
+    kubeProxy(options, node),
+  ];
 }
 
 function etcd({ config, paths, tools }: ComponentOptions): ComponentSpec {
@@ -207,6 +213,24 @@ function podNetwork(options: ComponentOptions, node: NodeConfig): ComponentSpec 
       ]),
     ),
     health: { kind: "http", url: `http://${node.ip}:10246/healthz` },
+    stopTimeoutMs: 10_000,
+  };
+}
+
+function localPath(options: ComponentOptions, node: NodeConfig): ComponentSpec {
+  const { paths } = options;
+  return {
+    name: `local-path@${node.name}`,
+    command: insideNode(
+      node,
+      daemon(options, "local-path", [
+        `--kubeconfig=${paths.kubeconfigOf(`local-path@${node.name}`)}`,
+        `--hostname-override=${node.name}`,
+        `--storage-dir=${paths.node(node.name).volumes}`,
+        `--healthz-bind-address=${node.ip}:10245`,
+      ]),
+    ),
+    health: { kind: "http", url: `http://${node.ip}:10245/healthz` },
     stopTimeoutMs: 10_000,
   };
 }

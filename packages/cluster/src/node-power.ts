@@ -27,7 +27,7 @@ async function findNode(dataDir: string, name: string): Promise<{ config: Cluste
 
 /** What runs on a node, in the order in which it is stopped. */
 export function nodeDaemons(nodeName: string): string[] {
-  return ["kubelet", "kube-proxy", "pod-network", "containerd"].map((daemon) => `${daemon}@${nodeName}`);
+  return ["kubelet", "kube-proxy", "local-path", "pod-network", "containerd"].map((daemon) => `${daemon}@${nodeName}`);
 }
 
 /** Ends everything that runs on the node, as a power cut does; its disk stays. */

@@ -13,6 +13,8 @@ export interface NodePaths {
   readonly ipamDir: string;
   readonly kubeletRoot: string;
   readonly podLogs: string;
+  /** Persistent volumes of the local-path class. */
+  readonly volumes: string;
   readonly manifests: string;
   readonly resolvConf: string;
 }
@@ -64,6 +66,7 @@ function nodePaths(dir: string): NodePaths {
     ipamDir: join(dir, "cni", "ipam"),
     kubeletRoot: join(dir, "kubelet"),
     podLogs: join(dir, "log", "pods"),
+    volumes: join(dir, "volumes"),
     manifests: join(dir, "manifests"),
     resolvConf: join(dir, "resolv.conf"),
   };

@@ -45,7 +45,7 @@ export function removeClusterNode(dataDir: string, name: string, signal: AbortSi
     await removeNodeNetwork(node);
     await unmountAll(paths.node(name).dir);
     await rm(paths.node(name).dir, { recursive: true, force: true, maxRetries: 3 });
-    for (const user of ["kubelet", "kube-proxy", "pod-network"]) {
+    for (const user of ["kubelet", "kube-proxy", "local-path", "pod-network"]) {
       const files = paths.certOf(`users/${user}@${name}`);
       for (const file of [paths.kubeconfigOf(`${user}@${name}`), files.cert, files.key])
         await rm(file, { force: true });

@@ -89,6 +89,7 @@ function usersOf(config: ClusterConfig): UserSpec[] {
       },
       { file: `kube-proxy@${name}`, commonName: "system:kube-proxy", server: fromNodes },
       { file: `pod-network@${name}`, commonName: OWN_USERS.podNetwork, server: fromNodes },
+      { file: `local-path@${name}`, commonName: OWN_USERS.localPath, server: fromNodes },
     ]),
   ];
 }

@@ -33,7 +33,7 @@ function run(command: string, args: readonly string[], options: MountOptions = {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const deadline = AbortSignal.timeout(deadlineMs);
   const stop = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
-  const child = execFile(command, args, { env: { ...process.env, LC_ALL: "C" } }, (error, stdout, stderr) => {
+  const child = execFile(command, args, (error, stdout, stderr) => {
     stop.removeEventListener("abort", onStop);
     if (error === null) return resolve();
     const output = `${stdout}${stderr}`.trim();
