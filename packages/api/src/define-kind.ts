@@ -191,8 +191,8 @@ function strategy<T extends KubeObject>(
 ): Pick<KindDescriptor<T>, "default" | "prepareForCreate" | "prepareForUpdate"> {
   const { hasStatus, hasGeneration, schema } = traits;
   return {
-    default(object) {
-      const struct = schema();
+    default(object, isNormal = false) {
+      const struct = isNormal ? undefined : schema();
       if (struct !== undefined) normalizeStruct(object as unknown as Record<string, unknown>, struct);
       facts.default?.(object);
     },

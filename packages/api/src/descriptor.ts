@@ -97,8 +97,9 @@ export interface KindDescriptor<T extends KubeObject = KubeObject> {
   /**
    * Mutates: brings the object into the form that Go's encoder would give it (zero values dropped, empty structs present,
    * quantities canonical), then fills in every default: upstream's SetDefaults_* and +default tags. Idempotent.
+   * `isNormal`: it has that form already.
    */
-  default(object: T): void;
+  default(object: T, isNormal?: boolean): void;
   /** Mutates: drops what the client may not set when creating (status ...), sets metadata.generation where upstream does. */
   prepareForCreate(object: T): void;
   /**

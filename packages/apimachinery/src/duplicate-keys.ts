@@ -60,6 +60,17 @@ export function findDuplicateKeys(text: string): string[] {
   return [...found];
 }
 
+/** How many keys all objects of a valid JSON text have together, repeated ones counted each time: its colons outside strings. */
+export function countKeysInText(text: string): number {
+  let count = 0;
+  for (let i = 0; i < text.length; i++) {
+    const char = text.charCodeAt(i);
+    if (char === 0x22) i = endOfString(text, i);
+    else if (char === 0x3a) count++;
+  }
+  return count;
+}
+
 function endOfString(text: string, start: number): number {
   let end = text.indexOf('"', start + 1);
   while (end > 0) {

@@ -32,19 +32,39 @@ export function isEmptySet(set: FieldSet): boolean {
   return !set.member && set.children.size === 0;
 }
 
-/** Combines two trees node by node; `keep` decides on membership, subtrees that end up empty vanish. */
-function combine(a: FieldSet, b: FieldSet, keep: (a: boolean, b: boolean) => boolean): FieldSet {
-  const children = new Map<string, FieldSet>();
-  for (const element of new Set([...a.children.keys(), ...b.children.keys()])) {
-    const child = combine(a.children.get(element) ?? EMPTY_SET, b.children.get(element) ?? EMPTY_SET, keep);
-    if (!isEmptySet(child)) children.set(element, child);
+/** Subtrees that only one side has are shared with it: every write of every object comes through here. */
+export function unionSets(a: FieldSet, b: FieldSet): FieldSet {
+  if (isEmptySet(b) || a === b) return a;
+  if (isEmptySet(a)) return b;
+  const children = new Map(a.children);
+  for (const [element, child] of b.children) {
+    const other = children.get(element);
+    children.set(element, other === undefined ? child : unionSets(other, child));
   }
-  return make(keep(a.member, b.member), children);
+  return make(a.member || b.member, children);
 }
 
-export const unionSets = (a: FieldSet, b: FieldSet): FieldSet => combine(a, b, (x, y) => x || y);
-export const differenceOfSets = (a: FieldSet, b: FieldSet): FieldSet => combine(a, b, (x, y) => x && !y);
-export const intersectionOfSets = (a: FieldSet, b: FieldSet): FieldSet => combine(a, b, (x, y) => x && y);
+/** Member by member: what lies below a member of `b` stays. */
+export function differenceOfSets(a: FieldSet, b: FieldSet): FieldSet {
+  if (isEmptySet(b) || isEmptySet(a)) return a;
+  const children = new Map<string, FieldSet>();
+  for (const [element, child] of a.children) {
+    const other = b.children.get(element);
+    const rest = other === undefined ? child : differenceOfSets(child, other);
+    if (!isEmptySet(rest)) children.set(element, rest);
+  }
+  return make(a.member && !b.member, children);
+}
+
+export function intersectionOfSets(a: FieldSet, b: FieldSet): FieldSet {
+  const children = new Map<string, FieldSet>();
+  for (const [element, child] of a.children) {
+    const other = b.children.get(element);
+    const both = other === undefined ? EMPTY_SET : intersectionOfSets(child, other);
+    if (!isEmptySet(both)) children.set(element, both);
+  }
+  return make(a.member && b.member, children);
+}
 
 /** `a` without the members of `b` and without anything below them. */
 export function recursiveDifference(a: FieldSet, b: FieldSet): FieldSet {

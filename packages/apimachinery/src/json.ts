@@ -39,6 +39,12 @@ export function parseJson(input: string | Uint8Array): unknown {
   }
 }
 
+/** As `parseJson`, for what was parsed by it before it was stored: its depth is not looked at again. */
+export function parseStoredJson(bytes: Buffer): unknown {
+  const text = bytes.toString();
+  return LONG_INTEGER.test(text) ? JSON.parse(text, keepIntegers) : JSON.parse(text);
+}
+
 /** A reviver that sees the source text of each number. Source: ECMAScript, JSON.parse source text access */
 function keepIntegers(this: unknown, _key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== "number" || Number.isSafeInteger(value)) return value;

@@ -2,7 +2,7 @@
  * Checks a parsed document against the schema of its type: JSON types as Go's decoder would, unknown fields as upstream's
  * strict decoder. Wording after encoding/json and sigs.k8s.io/json.
  */
-import { findDuplicateKeys } from "./duplicate-keys.ts";
+import { countKeysInText, findDuplicateKeys } from "./duplicate-keys.ts";
 import { DurationError, parseDuration } from "./duration.ts";
 import { quoteGo } from "./go-text.ts";
 import { stringifyJson } from "./json.ts";
@@ -55,12 +55,31 @@ export function checkTypes(value: unknown, schema: StructSchema, text: string | 
   checkStruct(value, schema, { path: "", goPath: "", goStruct: schema.name, goType: schema.name }, findings);
   const { unknown, opaque } = findings;
   const hidden = new Set(opaque);
-  const repeated = text === undefined ? [] : findDuplicateKeys(text).filter((path) => !isBelowAny(path, hidden));
+  const repeated =
+    text === undefined || hasNoDuplicates(text, value)
+      ? []
+      : findDuplicateKeys(text).filter((path) => !isBelowAny(path, hidden));
   const errors = [
     ...unknown.map((path) => `unknown field ${quoteGo(path)}`),
     ...repeated.map((path) => `duplicate field ${quoteGo(path)}`),
   ];
   return { strictErrors: errors.slice(0, MAX_STRICT_ERRORS) };
+}
+
+/** As many keys in the text as in what was parsed from it: much cheaper than looking for their names. */
+function hasNoDuplicates(text: string, value: unknown): boolean {
+  return countKeysInText(text) === countKeys(value);
+}
+
+function countKeys(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) count += countKeys(item);
+    return count;
+  }
+  for (const key of Object.keys(value)) count += 1 + countKeys((value as Record<string, unknown>)[key]);
+  return count;
 }
 
 /** Whether the path or one that it lies below is in the set. */

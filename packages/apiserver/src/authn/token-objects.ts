@@ -69,7 +69,7 @@ function finder<T extends object>(
   project: (object: unknown) => T,
 ): (key: ObjectKey) => Promise<T | undefined> {
   const resource = storage.resource({ ref });
-  const view: ObjectView<T> = storage.view(ref as ResourceRef<T>, project);
+  const view: ObjectView<T> = storage.view(ref as ResourceRef<T>, { project });
   return async (key) => (view.synced ? view.get(key) : undefined) ?? (await fromStore(resource, key, project));
 }
 

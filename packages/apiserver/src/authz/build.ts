@@ -7,7 +7,7 @@ import type { ObjectView } from "../storage/types.ts";
 import { connectWebhook } from "../webhook-client.ts";
 import type { AuthorizerSettings } from "./authorization-configuration.ts";
 import { NodeAuthorizer } from "./node.ts";
-import { attachmentOwner, NodeGraph, podEdges, sliceOwner, volumeEdges } from "./node-graph.ts";
+import { attachmentOwner, NodeGraph, podEdges, sliceOwner, unscheduled, volumeEdges } from "./node-graph.ts";
 import { RbacAuthorizer } from "./rbac.ts";
 import type { Authorizer, RuleResolver } from "./types.ts";
 import { alwaysAllow, alwaysDeny, UnionAuthorizer } from "./union.ts";
@@ -55,8 +55,8 @@ export function buildAuthorizer(
 
 function nodeGraph(storage: Storage): NodeGraph {
   return new NodeGraph({
-    pods: storage.view(projected(core.pods), podEdges),
-    volumes: storage.view(projected(core.persistentvolumes), volumeEdges),
+    pods: storage.view(projected(core.pods), { project: podEdges, atAGlance: unscheduled }),
+    volumes: storage.view(projected(core.persistentvolumes), { project: volumeEdges }),
     attachments: optional(storage, projected(storageGroup.volumeattachments), attachmentOwner),
     slices: optional(storage, projected(resource.resourceslices), sliceOwner),
   });
@@ -73,6 +73,6 @@ function optional<T extends object>(
   ref: ResourceRef<T>,
   project: (object: unknown) => T,
 ): ObjectView<T> {
-  if (storage.has(ref)) return storage.view(ref, project);
+  if (storage.has(ref)) return storage.view(ref, { project });
   return { synced: true, get: () => undefined, list: () => [], subscribe: () => () => {} };
 }

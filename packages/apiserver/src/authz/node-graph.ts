@@ -45,6 +45,10 @@ export const podEdges = (object: unknown): PodEdges => {
   const nodeName = pod.spec?.nodeName ?? "";
   return { nodeName, references: nodeName === "" ? [] : podReferences(pod) };
 };
+const NODE_NAME = Buffer.from('"nodeName"');
+const NO_EDGES: PodEdges = Object.freeze({ nodeName: "", references: [] });
+/** A pod that names no node has no edges, and need not be parsed to see that. Owners of the field are written "f:nodeName". */
+export const unscheduled = (bytes: Buffer): PodEdges | undefined => (bytes.includes(NODE_NAME) ? undefined : NO_EDGES);
 export const volumeEdges = (object: unknown): VolumeEdges => {
   const volume = object as PersistentVolume;
   const ref = volume.spec?.claimRef;

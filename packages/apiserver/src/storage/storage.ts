@@ -18,7 +18,7 @@ import type { KeyValueStore } from "./key-value.ts";
 import { LeasePool } from "./lease-pool.ts";
 import { Store } from "./store.ts";
 import type { ObjectView, ResourceStorage, ResourceStorageConfig } from "./types.ts";
-import { CacheView } from "./view.ts";
+import { CacheView, type Projection } from "./view.ts";
 import { WatchCache } from "./watch-cache.ts";
 
 export interface StorageOptions {
@@ -77,10 +77,10 @@ export class Storage {
   }
 
   /** A parsed view of a cached resource. Throws if the resource is not there or not cached. */
-  view<T extends object>(ref: ResourceRef<T>, project?: (object: unknown) => T): ObjectView<T> {
+  view<T extends object>(ref: ResourceRef<T>, projection?: Projection<T>): ObjectView<T> {
     const resource = this.#resources.get(nameOf(ref));
     if (!(resource instanceof CachedResource)) throw new Error(`no watch cache for ${nameOf(ref)}`);
-    return new CacheView<T>(resource.cache, project);
+    return new CacheView<T>(resource.cache, projection);
   }
 
   /** Whether every cache is loaded and follows etcd. */

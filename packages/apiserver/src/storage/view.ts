@@ -7,16 +7,27 @@ import { type ObjectRecord, storeKeyOf } from "./record.ts";
 import type { ObjectView, ViewHandler } from "./types.ts";
 import type { WatchCache } from "./watch-cache.ts";
 
+/** What a view keeps of an object. */
+export interface Projection<T> {
+  /** May keep only what is needed of an object; the result is frozen. */
+  readonly project?: (object: unknown) => T;
+  /** What to keep of an object that says so little that its JSON need not be parsed; undefined: parse it. Many objects pass here at a start. */
+  readonly atAGlance?: (bytes: Buffer) => T | undefined;
+}
+
 export class CacheView<T extends object> implements ObjectView<T> {
   readonly #cache: WatchCache;
   readonly #project: (object: unknown) => T;
   /** Parsed on demand, and forgotten with the record. */
   readonly #parsed = new WeakMap<ObjectRecord, T>();
 
-  /** `project` may keep only what is needed of an object; its result is frozen. */
-  constructor(cache: WatchCache, project: (object: unknown) => T = (object) => object as T) {
+  /** Of objects that can be told from their bytes: the parser is not needed for them. */
+  readonly #atAGlance: (bytes: Buffer) => T | undefined;
+
+  constructor(cache: WatchCache, projection: Projection<T> = {}) {
     this.#cache = cache;
-    this.#project = project;
+    this.#project = projection.project ?? ((object) => object as T);
+    this.#atAGlance = projection.atAGlance ?? (() => undefined);
   }
 
   get synced(): boolean {
@@ -49,7 +60,7 @@ export class CacheView<T extends object> implements ObjectView<T> {
   #objectOf(record: ObjectRecord): T {
     let parsed = this.#parsed.get(record);
     if (parsed === undefined) {
-      parsed = deepFreeze(this.#project(record.parse()));
+      parsed = this.#atAGlance(record.bytes) ?? deepFreeze(this.#project(record.parse()));
       this.#parsed.set(record, parsed);
     }
     return parsed;

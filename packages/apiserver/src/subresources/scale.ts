@@ -99,7 +99,8 @@ async function write(
   const result = await changeObject(
     // The parent is written as itself: its own strategy bumps generation and validates.
     { ...request, subresource: "" },
-    (old) => {
+    (_old, copy) => {
+      const old = copy();
       const current = scaleOf(old, paths);
       const scale = wanted(structuredClone(current));
       check(request, scale, current);

@@ -1,9 +1,9 @@
 /** POST to a collection: 201 with the object as stored. */
-import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { readBody } from "../http/body.ts";
-import { decodeObject } from "./decode.ts";
+import { type Decoded, decodeObject } from "./decode.ts";
 import type { ResourceRequest } from "./environment.ts";
+import { onceThenAgain } from "./object-codec.ts";
 import { warn } from "./pipeline.ts";
 import { sendWritten } from "./send-written.ts";
 import { createObject } from "./write.ts";
@@ -16,21 +16,27 @@ export async function create(request: ResourceRequest): Promise<void> {
     throw statusErrors.methodNotSupported(resource.descriptor.ref, "create");
   }
   const body = await readBody(context);
-  const decoded = decodeObject(resource.descriptor, body, context.header("content-type"), options.fieldValidation);
+  const type = context.header("content-type");
+  const decode = () => checkNew(decodeObject(resource.descriptor, body, type, options.fieldValidation));
+  const decoded = decode();
   for (const text of decoded.warnings) warn(request, text);
-  checkNew(decoded.object);
-  const result = await createObject(request, () => structuredClone(decoded.object), {
-    dryRun: options.dryRun,
-    manager: managerOf(options, context.header("user-agent")),
-  });
+  const result = await createObject(
+    request,
+    onceThenAgain(decoded.object, () => decode().object),
+    {
+      dryRun: options.dryRun,
+      manager: managerOf(options, context.header("user-agent")),
+    },
+  );
   await sendWritten(request, 201, result);
 }
 
-function checkNew(object: KubeObject): void {
-  const { resourceVersion } = object.metadata;
+function checkNew(decoded: Decoded): Decoded {
+  const { metadata } = decoded.object;
+  const { resourceVersion } = metadata;
   if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") {
-    delete object.metadata.resourceVersion;
-    return;
+    delete metadata.resourceVersion;
+    return decoded;
   }
   // Source: storage.ErrResourceVersionSetOnCreate: upstream answers 500 without a reason.
   throw new StatusError({

@@ -3,14 +3,24 @@
  * (so that the resourceVersion can be spliced in cheaply), and never a resourceVersion.
  */
 import type { KindDescriptor } from "@knarr/api/descriptor.ts";
-import { escapedForGo, parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
+import { escapedForGo, parseStoredJson, stringifyJson } from "@knarr/apimachinery/json.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import type { StoredObject } from "../storage/types.ts";
 
 /** A fresh, mutable object in the resource's own version, with its resourceVersion. */
 export function decodeStored<T extends KubeObject>(descriptor: KindDescriptor<T>, stored: StoredObject): T {
-  return descriptor.fromStored(parseJson(stored.bytes) as KubeObject);
+  return descriptor.fromStored(parseStoredJson(stored.bytes) as KubeObject);
+}
+
+/** Gives `first` once and then what `again` makes: most writes need their object once, and a copy costs as much as decoding it. */
+export function onceThenAgain<T>(first: T, again: () => T): () => T {
+  let isTaken = false;
+  return () => {
+    if (isTaken) return again();
+    isTaken = true;
+    return first;
+  };
 }
 
 /** What is stored of an object. */

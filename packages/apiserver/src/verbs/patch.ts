@@ -2,6 +2,7 @@
  * PATCH: JSON, merge, strategic merge, and server-side apply (which creates what is missing). The patched object takes
  * the way of an update.
  */
+import { cloneJson } from "@knarr/apimachinery/json.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
@@ -24,9 +25,9 @@ export async function patch(request: ResourceRequest): Promise<void> {
   const { descriptor } = resource;
   const result = await changeObject(
     request,
-    (old) => {
+    (old, copy) => {
       const version = old.metadata.resourceVersion;
-      const patched = applyPatch(type, body, old, descriptor.ref);
+      const patched = applyPatch(type, body, copy(), descriptor.ref);
       const patchText = () => body.toString();
       const decoded = decodePatched(descriptor, patched, options.fieldValidation, patchText);
       for (const text of decoded.warnings) warn(request, text);
@@ -52,12 +53,12 @@ async function apply(request: ResourceRequest, options: WriteOptions, body: Buff
   checkConfiguration(request, config);
   const merge = (live: KubeObject | undefined): Change => {
     const by = { manager: options.fieldManager, force: options.force ?? false };
-    const applied = applyConfiguration(request, live, structuredClone(config), by);
+    const applied = applyConfiguration(request, live, cloneJson(config), by);
     return { object: normalize(request.resource.descriptor.ref, applied.object), applied };
   };
   const result = await changeObject(
     request,
-    (old) => {
+    (old, copy) => {
       if (config.metadata.resourceVersion !== undefined || config.metadata.uid !== undefined) {
         checkVersions(
           request,
@@ -65,7 +66,7 @@ async function apply(request: ResourceRequest, options: WriteOptions, body: Buff
           old,
         );
       }
-      return merge(old);
+      return merge(copy());
     },
     {
       dryRun: options.dryRun,

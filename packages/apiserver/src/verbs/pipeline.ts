@@ -55,7 +55,8 @@ export async function prepareNew(
   for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] as const) {
     delete metadata[field];
   }
-  descriptor.default(object);
+  // A decoded object is in its normal form; one that an apply made is not.
+  descriptor.default(object, applied === undefined);
   if (applied === undefined) trackFields(request, undefined, object, managerIn(request, options));
   const attributes = attributesFor(request, "CREATE", scope, object, undefined);
   await env.admission.admit(attributes);
@@ -85,7 +86,7 @@ export async function prepareChanged(
   const { env, subresource } = request;
   checkIdentity(request, object, "update");
   inheritMetadata(object, old);
-  descriptor.default(object);
+  descriptor.default(object, applied === undefined);
   if (applied === undefined) trackFields(request, old, object, managerIn(request, options));
   const attributes = attributesFor(request, "UPDATE", scope, object, old);
   await env.admission.admit(attributes);

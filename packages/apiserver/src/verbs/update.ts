@@ -3,6 +3,7 @@ import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { readBody } from "../http/body.ts";
 import { decodeObject } from "./decode.ts";
 import type { ResourceRequest } from "./environment.ts";
+import { onceThenAgain } from "./object-codec.ts";
 import { checkVersions, warn } from "./pipeline.ts";
 import { sendWritten } from "./send-written.ts";
 import { changeObject } from "./write.ts";
@@ -13,13 +14,16 @@ export async function update(request: ResourceRequest): Promise<void> {
   const { descriptor } = resource;
   const options = parseWriteOptions(context.query, "UpdateOptions");
   const body = await readBody(context);
-  const decoded = decodeObject(descriptor, body, context.header("content-type"), options.fieldValidation);
+  const type = context.header("content-type");
+  const decode = () => decodeObject(descriptor, body, type, options.fieldValidation);
+  const decoded = decode();
   for (const text of decoded.warnings) warn(request, text);
   const manager = managerOf(options, context.header("user-agent"));
+  const sent = onceThenAgain(decoded.object, () => decode().object);
   const result = await changeObject(
     request,
     (old) => {
-      const object = structuredClone(decoded.object);
+      const object = sent();
       if (object.metadata.name !== undefined && object.metadata.name !== "" && object.metadata.name !== request.name) {
         throw statusErrors.badRequest(
           `the name of the object (${object.metadata.name}) does not match the name on the URL (${request.name})`,
@@ -34,7 +38,7 @@ export async function update(request: ResourceRequest): Promise<void> {
       ...(descriptor.allowCreateOnUpdate && subresource === ""
         ? {
             makeNew: () => {
-              const object = structuredClone(decoded.object);
+              const object = sent();
               delete object.metadata.resourceVersion;
               return { object };
             },

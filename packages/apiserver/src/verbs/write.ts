@@ -95,12 +95,12 @@ export interface Change {
 }
 
 /**
- * Changes an object under guard. `change` gets a copy of the stored object that it may change and return, and may be
- * called several times.
+ * Changes an object under guard. `change` gets the stored object, which it leaves as it is, and what gives it a copy that it may change and
+ * return; it may be called several times.
  */
 export async function changeObject(
   request: ResourceRequest,
-  change: (old: KubeObject) => Change,
+  change: (old: KubeObject, copy: () => KubeObject) => Change,
   options: ChangeOptions,
 ): Promise<WriteResult> {
   const { descriptor } = request.resource;
@@ -121,7 +121,7 @@ export async function changeObject(
       return { kind: "write", bytes: encodeForStorage(descriptor, written) };
     }
     const old = decodeStored(descriptor, current);
-    const changed = change(decodeStored(descriptor, current));
+    const changed = change(old, () => decodeStored(descriptor, current));
     written = changed.object;
     await prepareChanged(request, written, old, scope, options, changed.applied);
     if (vanishes(request, written, old)) return { kind: "delete" };

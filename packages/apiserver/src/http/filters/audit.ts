@@ -2,19 +2,23 @@
  * The end of a request's audit trail, whatever it came to; a request that nobody could be made out behind begins it here, too.
  * Its beginning is `auditReceived`, which stands where it is known who asks.
  */
-import type { Filter } from "./filter.ts";
+import type { Auditor } from "../../audit/auditor.ts";
+import type { RequestContext } from "../request-context.ts";
+import type { Filter, Next } from "./filter.ts";
 import { finished } from "./response-finished.ts";
 
-export const audit: Filter = async (context, env, next) => {
-  if (env.audit === undefined) return next();
+export const audit: Filter = (context, env, next) =>
+  env.audit === undefined ? next() : audited(context, env.audit, next);
+
+async function audited(context: RequestContext, auditor: Auditor, next: Next): Promise<void> {
   try {
     await next();
     if (context.longRunning) await finished(context);
   } finally {
-    context.audit ??= context.user === undefined ? env.audit.begin(context) : undefined;
+    context.audit ??= context.user === undefined ? auditor.begin(context) : undefined;
     await context.audit?.stage("ResponseComplete");
   }
-};
+}
 
 /** Asks the policy, and records that the request came. */
 export const auditReceived: Filter = (context, env, next) => {

@@ -19,7 +19,13 @@ import type { Filter, FilterEnvironment } from "./filter.ts";
 
 const EXTRA_PREFIX = "impersonate-extra-";
 
-export const impersonation: Filter = async (context, env, next) => {
+export const impersonation: Filter = (context, env, next) => {
+  for (const header in context.request.headers)
+    if (header.startsWith("impersonate-")) return impersonate(context, env, next);
+  return next();
+};
+
+const impersonate: Filter = async (context, env, next) => {
   const name = context.header("impersonate-user");
   const groups = headerValues(context, "impersonate-group");
   const uid = context.header("impersonate-uid");
