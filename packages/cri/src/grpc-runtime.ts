@@ -132,6 +132,17 @@ export class GrpcRuntime implements Runtime {
     await this.#call("startContainer", { containerId: id }, options);
   }
 
+  async checkpointContainer(
+    id: string,
+    location: string,
+    timeoutSeconds: number,
+    options?: CallOptions,
+  ): Promise<void> {
+    const request = { containerId: id, location, timeout: timeoutSeconds };
+    const deadlineMs = timeoutSeconds > 0 ? timeoutSeconds * 1000 : this.#requestTimeoutMs;
+    await this.#call("checkpointContainer", request, options, deadlineMs);
+  }
+
   async stopContainer(id: string, graceSeconds: number, options?: CallOptions): Promise<void> {
     const deadlineMs = this.#requestTimeoutMs + graceSeconds * 1000;
     await ignoringNotFound(

@@ -66,6 +66,11 @@ export interface ContainerService {
   /** Throws NotFound. */
   containerStatus(id: string, options?: CallOptions): Promise<ContainerStatus>;
   updateContainerResources(id: string, linux: LinuxContainerResources, options?: CallOptions): Promise<void>;
+  /**
+   * Writes the running container's state as an archive; `timeoutSeconds` 0 leaves the deadline to the runtime. Absent in
+   * runtimes that can't.
+   */
+  checkpointContainer?(id: string, location: string, timeoutSeconds: number, options?: CallOptions): Promise<void>;
   /** Makes the runtime open the log path anew after it was rotated. */
   reopenContainerLog(id: string, options?: CallOptions): Promise<void>;
 }

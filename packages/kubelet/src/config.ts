@@ -74,6 +74,9 @@ export const flags = {
   clientCaFile: stringFlag({ help: "authority of client certificates", placeholder: "path" }),
   anonymousAuth: boolFlag({ help: "let unauthenticated requests pass to authorisation", default: false }),
   authorizationMode: stringFlag({ help: "who may ask", default: "Webhook", oneOf: ["Webhook", "AlwaysAllow"] }),
+  enableDebuggingHandlers: boolFlag({ help: "serve logs, exec, attach, port-forward and run", default: true }),
+  enableSystemLogHandler: boolFlag({ help: "serve the node's log files at /logs/", default: true }),
+  enableSystemLogQuery: boolFlag({ help: "serve services' logs at /logs/?query=NAME", default: false }),
   clusterDns: listFlag({ help: "addresses of the cluster's DNS", name: "cluster-dns" }),
   clusterDomain: stringFlag({ help: "the cluster's domain" }),
   resolvConf: stringFlag({
@@ -150,7 +153,7 @@ export type Config = FlagValues<typeof flags> & { readonly nodeName: string };
 type FileValues = Readonly<Record<string, unknown>>;
 
 /** Where each field of the file goes; a dot steps into an object. */
-const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
+export const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
   staticPodPath: "podManifestPath",
   fileCheckFrequency: "fileCheckFrequencyMs",
   address: "address",
@@ -162,6 +165,9 @@ const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
   "authentication.x509.clientCAFile": "clientCaFile",
   "authentication.anonymous.enabled": "anonymousAuth",
   "authorization.mode": "authorizationMode",
+  enableDebuggingHandlers: "enableDebuggingHandlers",
+  enableSystemLogHandler: "enableSystemLogHandler",
+  enableSystemLogQuery: "enableSystemLogQuery",
   clusterDNS: "clusterDns",
   clusterDomain: "clusterDomain",
   resolvConf: "resolvConf",

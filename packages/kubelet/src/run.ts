@@ -42,6 +42,7 @@ import { Relist } from "./pods/relist.ts";
 import { StaticPods } from "./pods/static-pods.ts";
 import { LocalStatus, StatusWriter } from "./pods/status-writer.ts";
 import { Prober } from "./probes/prober.ts";
+import { ProbeMetrics } from "./server/probe-metrics.ts";
 import { runServers } from "./server/run-servers.ts";
 
 /** The kubelet's side of the API server; undefined when it runs on its own. */
@@ -78,7 +79,8 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
   const upstream = config.kubeconfig === "" ? undefined : connect(config, daemon, statics, retry);
-  const context = await makeContext({ config, daemon, runtime, runtimeName, state, upstream, kick });
+  const probeMetrics = new ProbeMetrics(clock.now());
+  const context = await makeContext({ config, daemon, runtime, runtimeName, state, upstream, probeMetrics, kick });
   const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
   const statusDue = new Wake();
   const set = new PodSet(context, {
@@ -112,6 +114,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     relist,
     pods: set,
     client: upstream?.client,
+    probeMetrics,
     onPort: (p: number) => (port = p),
   };
   const sourcesSynced = () => (upstream?.pods.synced ?? true) && (statics?.synced ?? true);
@@ -213,6 +216,7 @@ interface ContextParts {
   readonly runtimeName: string;
   readonly state: NodeState;
   readonly upstream: Upstream | undefined;
+  readonly probeMetrics: ProbeMetrics;
   readonly kick: (uid: string) => void;
 }
 
@@ -239,7 +243,15 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     log,
     events,
     cgroups,
-    prober: new Prober({ runtime, clock, events, log, hostIp: () => state.hostIps[0] ?? "", onChange: kick }),
+    prober: new Prober({
+      runtime,
+      clock,
+      events,
+      log,
+      hostIp: () => state.hostIps[0] ?? "",
+      counts: parts.probeMetrics,
+      onChange: kick,
+    }),
     images: new ImagePuller({
       images: runtime,
       clock,

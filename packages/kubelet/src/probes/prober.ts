@@ -31,8 +31,15 @@ export interface ProberOptions {
   readonly log: Logger;
   /** The address that probes of pods on the host's network go to. */
   readonly hostIp: () => string;
+  /** Counts what every probe answered; forgets pods that are gone. */
+  readonly counts?: ProbeCounts;
   /** A verdict changed. */
   readonly onChange: (podUid: string) => void;
+}
+
+export interface ProbeCounts {
+  observe(pod: Pod, container: Container, kind: ProbeKind, result: ProbeAnswer["result"], durationMs: number): void;
+  forget(podUid: string): void;
 }
 
 interface Worker {
@@ -88,6 +95,7 @@ export class Prober implements ProbeView {
 
   remove(podUid: string): void {
     this.#ips.delete(podUid);
+    this.#options.counts?.forget(podUid);
     for (const [key, worker] of this.#workers) {
       if (worker.podUid !== podUid) continue;
       worker.stop.abort();
@@ -170,7 +178,12 @@ export class Prober implements ProbeView {
   }
 
   async #probeOnce(worker: Worker, target: ProbeTarget, counted: boolean): Promise<void> {
+    const { clock, counts } = this.#options;
+    const askedAt = clock.monotonicMs();
     const answer = await this.#ask(worker, target);
+    if (!worker.stop.signal.aborted) {
+      counts?.observe(target.pod, target.container, worker.kind, answer.result, clock.monotonicMs() - askedAt);
+    }
     if (worker.stop.signal.aborted) return;
     if (answer.result !== "success" && !counted) return;
     if (answer.result !== "success") this.#report(worker, target, answer);

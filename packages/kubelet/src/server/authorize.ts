@@ -74,8 +74,8 @@ export class Authorizer {
     const verb = VERBS[request.method ?? "GET"] ?? "get";
     const subresources = subresourcesOf(path);
     for (const subresource of subresources) if (await this.#allowed(user, verb, subresource)) return user;
-    const resource = `nodes, subresource=[${subresources.join(" ")}]`;
-    throw new HttpError(403, `Forbidden (user=${user.name}, verb=${verb}, resource=${resource})`);
+    const resource = `nodes, subresource(s)=[${subresources.join(" ")}]`;
+    throw new HttpError(403, `Forbidden (user=${user.name}, verb=${verb}, resource=${resource})\n`);
   }
 
   async #authenticate(request: IncomingMessage): Promise<User | undefined> {

@@ -3,9 +3,11 @@ import type { ServerResponse } from "node:http";
 
 export class HttpError extends Error {
   readonly status: number;
-  constructor(status: number, message: string) {
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
     super(message);
     this.status = status;
+    this.headers = headers;
   }
 }
 
@@ -14,8 +16,9 @@ export function sendText(
   status: number,
   text: string,
   type = "text/plain; charset=utf-8",
+  headers: Readonly<Record<string, string>> = {},
 ): void {
-  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) });
+  response.writeHead(status, { ...headers, "content-type": type, "content-length": Buffer.byteLength(text) });
   response.end(text);
 }
 

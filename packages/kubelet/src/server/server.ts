@@ -1,6 +1,6 @@
 /**
- * The kubelet's HTTPS server on 10250. Every request is authenticated and authorised before anything else; then one table
- * of paths answers it.
+ * The kubelet's HTTPS server on 10250. Every request is authenticated and authorised before anything else; then
+ * handlers.ts answers it, or streaming.ts when it leaves HTTP.
  */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -9,128 +9,12 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isRuntimeNotFound } from "@knarr/cri/runtime-error.ts";
 import { watchTlsFiles } from "@knarr/daemon/tls-files.ts";
-import { collectDefaultMetrics, Registry } from "prom-client";
-import { observe } from "../pods/observe.ts";
 import { Authorizer } from "./authorize.ts";
-import { serveContainerLogs } from "./container-logs.ts";
-import { HttpError, sendJson, sendText } from "./http-error.ts";
-import { healthProblem, type Serving } from "./serving.ts";
+import { debuggingDisabled, handle } from "./handlers.ts";
+import { HttpError, sendText } from "./http-error.ts";
+import type { Serving } from "./serving.ts";
 import { loadServingTls } from "./serving-tls.ts";
-import { resourceMetrics, statsSummary } from "./stats.ts";
 import { serveUpgrade } from "./streaming.ts";
-
-interface Call {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** The path's parts after its first. */
-  readonly parts: readonly string[];
-  readonly query: URLSearchParams;
-}
-
-type Handler = (serving: Serving, call: Call) => Promise<void>;
-
-/** By the first part of the path. */
-const HANDLERS: Readonly<Record<string, Handler>> = {
-  healthz: async (serving, { response }) => {
-    const problem = healthProblem(serving);
-    sendText(response, problem === undefined ? 200 : 500, problem ?? "ok");
-  },
-  pods: async (serving, { response }) =>
-    sendJson(
-      response,
-      podList(serving, () => true),
-    ),
-  runningpods: async (serving, { response }) =>
-    sendJson(
-      response,
-      podList(serving, (uid) => isRunning(serving, uid)),
-    ),
-  configz: async (serving, { response }) => sendJson(response, { kubeletconfig: configz(serving) }),
-  metrics: async (serving, { response, parts }) => {
-    if (parts[0] === "resource") return sendText(response, 200, await resourceMetrics(serving), METRICS_TYPE);
-    if (parts.length > 0) throw new HttpError(404, "404 page not found\n");
-    sendText(response, 200, `${await registry.metrics()}${podMetrics(serving)}`, registry.contentType);
-  },
-  stats: async (serving, { response, parts }) => {
-    if (parts[0] !== "summary") throw new HttpError(404, "404 page not found\n");
-    sendJson(response, await statsSummary(serving));
-  },
-  containerLogs: async (serving, { response, parts, query }) => {
-    const [namespace = "", pod = "", container = ""] = parts.map(decodeURIComponent);
-    await serveContainerLogs(serving, { namespace, pod, container }, query, response);
-  },
-  run: serveRun,
-  exec: needsUpgrade,
-  attach: needsUpgrade,
-  portForward: needsUpgrade,
-};
-
-const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-const registry = new Registry();
-// Its default of 10 ms is most of what an idle daemon does.
-collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 200 });
-
-/** Upstream's own gauges of what runs. */
-function podMetrics({ config, pods, relist }: Serving): string {
-  const containers = relist.snapshot?.containers ?? [];
-  const running = containers.filter((c) => c.state === "running").length;
-  const exited = containers.filter((c) => c.state === "exited").length;
-  const active = pods.list().filter((w) => isRunning({ relist }, w.uid)).length;
-  return `
-# HELP kubelet_node_name [ALPHA] The node's name. The count is always 1.
-# TYPE kubelet_node_name gauge
-kubelet_node_name{node="${config.nodeName}"} 1
-# HELP kubelet_running_pods [BETA] Number of pods that have a running pod sandbox
-# TYPE kubelet_running_pods gauge
-kubelet_running_pods ${active}
-# HELP kubelet_running_containers [BETA] Number of containers currently running
-# TYPE kubelet_running_containers gauge
-kubelet_running_containers{container_state="exited"} ${exited}
-kubelet_running_containers{container_state="running"} ${running}
-`;
-}
-
-async function needsUpgrade(): Promise<void> {
-  throw new HttpError(400, "Upgrade request required");
-}
-
-/** POST /run/NS/POD/CONTAINER?cmd=...: a command to its end, its output as the answer. */
-async function serveRun(serving: Serving, { request, response, parts, query }: Call): Promise<void> {
-  if (request.method !== "POST") throw new HttpError(405, "Method Not Allowed");
-  const [namespace = "", pod = "", container = ""] = parts.map(decodeURIComponent);
-  const worker = serving.pods.find(namespace, pod);
-  if (worker === undefined) throw new HttpError(404, "pod does not exist");
-  const { runtime } = serving.context;
-  const running = (await observe(runtime, worker.uid)).containers.find(
-    (c) => c.name === container && c.state === "running",
-  );
-  if (running === undefined) throw new HttpError(404, "container not found");
-  const command = (query.get("cmd") ?? "").split(" ").filter((word) => word !== "");
-  const { stdout, stderr } = await runtime.execSync(running.id, command, 0);
-  sendText(response, 200, Buffer.concat([stdout, stderr]).toString());
-}
-
-function podList(serving: Serving, keep: (uid: string) => boolean): object {
-  const items = serving.pods
-    .list()
-    .filter((worker) => keep(worker.uid))
-    .map(({ pod }) => ({ ...pod, status: serving.context.status.current(pod) }));
-  return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
-}
-
-function isRunning({ relist }: Pick<Serving, "relist">, uid: string): boolean {
-  const containers = relist.snapshot?.containers ?? [];
-  return containers.some((c) => c.state === "running" && c.labels["io.kubernetes.pod.uid"] === uid);
-}
-
-/** The configuration in effect, with the file's field names where they are the flags'. */
-function configz({ config }: Serving): object {
-  return Object.fromEntries(
-    Object.entries(config).map(([key, value]) =>
-      key.endsWith("Ms") ? [key.slice(0, -2), `${(value as number) / 1000}s`] : [key, value],
-    ),
-  );
-}
 
 /** Resolves once the server listens; `closed` when the signal aborted and it is closed. */
 export async function startServer(serving: Serving, signal: AbortSignal): Promise<{ readonly closed: Promise<void> }> {
@@ -201,13 +85,11 @@ async function answer(serving: Serving, authorizer: Authorizer, request: Incomin
   try {
     const { path, parts, query } = pathOf(request);
     await authorizer.check(request, path);
-    const handler = HANDLERS[parts[0] ?? ""];
-    if (handler === undefined) throw new HttpError(404, "404 page not found\n");
-    await handler(serving, { request, response, parts: parts.slice(1), query });
+    await handle(serving, parts[0] ?? "", { request, response, path, parts: parts.slice(1), query });
   } catch (error) {
-    const { status, message } = problemOf(serving, error);
+    const { status, message, headers } = problemOf(serving, error);
     if (response.headersSent) response.destroy();
-    else sendText(response, status, message);
+    else sendText(response, status, message, undefined, headers);
   }
 }
 
@@ -222,6 +104,7 @@ async function answerUpgrade(
   try {
     const { path, parts, query } = pathOf(request);
     await authorizer.check(request, path);
+    if (!serving.config.enableDebuggingHandlers) throw debuggingDisabled();
     await serveUpgrade(serving, { request, socket, head, parts, query });
   } catch (error) {
     const { status, message } = problemOf(serving, error);
@@ -235,7 +118,10 @@ async function answerUpgrade(
   }
 }
 
-function problemOf({ context }: Serving, error: unknown): { status: number; message: string } {
+function problemOf(
+  { context }: Serving,
+  error: unknown,
+): { status: number; message: string; headers?: Readonly<Record<string, string>> } {
   if (error instanceof HttpError) return error;
   // A path that is not percent-encoded rightly.
   if (error instanceof URIError) return { status: 400, message: "malformed path" };

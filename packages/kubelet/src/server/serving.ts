@@ -5,6 +5,7 @@ import type { NodeState } from "../node/node-state.ts";
 import type { PodContext } from "../pods/pod-context.ts";
 import type { PodSet } from "../pods/pod-set.ts";
 import type { Relist } from "../pods/relist.ts";
+import type { ProbeMetrics } from "./probe-metrics.ts";
 
 export interface Serving {
   readonly config: Config;
@@ -14,6 +15,7 @@ export interface Serving {
   readonly pods: PodSet;
   /** undefined without an API server: then nobody can be authorised but by certificate. */
   readonly client: Client | undefined;
+  readonly probeMetrics: ProbeMetrics;
   readonly onPort: (port: number) => void;
 }
 

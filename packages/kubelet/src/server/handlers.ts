@@ -1,0 +1,207 @@
+/**
+ * What the kubelet's API answers, by the first part of the path; upgrades are streaming.ts's. Who may ask was judged before.
+ * Source: k8s.io/kubernetes/pkg/kubelet/server/server.go
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { renderHealth } from "@knarr/daemon/health-server.ts";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import { Labels } from "../core/observed-pod.ts";
+import { observe } from "../pods/observe.ts";
+import { cadvisorMetrics } from "./cadvisor-metrics.ts";
+import { checkpoint } from "./checkpoint.ts";
+import { configz } from "./configz.ts";
+import { serveContainerLogs } from "./container-logs.ts";
+import { DiskUsages } from "./disk-usage.ts";
+import { HttpError, sendJson, sendText } from "./http-error.ts";
+import { serveNodeLogs } from "./node-logs.ts";
+import { resourceMetrics } from "./resource-metrics.ts";
+import { healthProblem, type Serving } from "./serving.ts";
+import { statsSummary } from "./stats-summary.ts";
+
+export interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly path: string;
+  /** The path's parts after its first. */
+  readonly parts: readonly string[];
+  readonly query: URLSearchParams;
+}
+
+type Handler = (serving: Serving, call: Call) => Promise<void>;
+
+const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+const NOT_FOUND = "404 page not found\n";
+const NODE_LOGS = "/var/log";
+const registry = new Registry();
+// Its default of 10 ms is most of what an idle daemon does.
+collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 200 });
+const disks = new WeakMap<Serving, DiskUsages>();
+
+/** Those that --enable-debugging-handlers=false takes away. */
+const DEBUGGING = new Set([
+  "run",
+  "exec",
+  "attach",
+  "portForward",
+  "containerLogs",
+  "runningpods",
+  "logs",
+  "checkpoint",
+]);
+const GET_ONLY = new Set(["pods", "runningpods", "containerLogs", "logs", "stats", "configz"]);
+
+const HANDLERS: Readonly<Record<string, Handler>> = {
+  healthz: serveHealthz,
+  pods: async (serving, { response }) =>
+    sendJson(
+      response,
+      podList(
+        serving.pods.list().map(({ pod }) => pod),
+        serving,
+      ),
+    ),
+  runningpods: async (serving, { response }) => sendJson(response, runningPods(serving)),
+  configz: async ({ config }, { response }) => sendJson(response, configz(config)),
+  metrics: serveMetrics,
+  stats: serveStats,
+  logs: async ({ config }, { response, path, query }) => {
+    if (!config.enableSystemLogHandler) throw new HttpError(405, "logs endpoint is disabled.\n");
+    const options = { root: NODE_LOGS, queries: config.enableSystemLogQuery };
+    await serveNodeLogs(options, decodeURIComponent(path.slice("/logs".length)), query, response);
+  },
+  containerLogs: async (serving, { response, parts, query }) => {
+    const [namespace = "", pod = "", container = ""] = parts.map(decodeURIComponent);
+    if (parts.length !== 3) throw new HttpError(404, NOT_FOUND);
+    await serveContainerLogs(serving, { namespace, pod, container }, query, response);
+  },
+  checkpoint: async (serving, { request, response, parts, query }) => {
+    if (request.method !== "POST") throw new HttpError(405, "405: Method Not Allowed", { allow: "POST" });
+    if (parts.length !== 3) throw new HttpError(404, NOT_FOUND);
+    sendJson(response, await checkpoint(serving, parts.map(decodeURIComponent), query));
+  },
+  run: serveRun,
+  exec: needsUpgrade,
+  attach: needsUpgrade,
+  portForward: needsUpgrade,
+  debug: async (_serving, { parts }) => {
+    if (parts[0] === "pprof") throw new HttpError(405, "profiling endpoint is disabled.\n");
+    if (parts[0] === "flags") throw new HttpError(405, "flags endpoint is disabled.\n");
+    throw new HttpError(404, NOT_FOUND);
+  },
+};
+
+/** Throws HttpError for what is not there, not allowed or switched off. */
+export async function handle(serving: Serving, first: string, call: Call): Promise<void> {
+  const handler = Object.hasOwn(HANDLERS, first) ? HANDLERS[first] : undefined;
+  if (handler === undefined) throw new HttpError(404, NOT_FOUND);
+  if (!serving.config.enableDebuggingHandlers && DEBUGGING.has(first)) throw debuggingDisabled();
+  if (GET_ONLY.has(first) && call.request.method !== "GET") {
+    throw new HttpError(405, "Method Not Allowed", { allow: "GET" });
+  }
+  await handler(serving, call);
+}
+
+export function debuggingDisabled(): HttpError {
+  return new HttpError(405, "Debug endpoints are disabled.\n");
+}
+
+async function serveHealthz(serving: Serving, { response, parts, query }: Call): Promise<void> {
+  const all = { ping: () => undefined, log: () => undefined, syncloop: () => healthProblem(serving) };
+  const [name] = parts;
+  const one = name !== undefined && Object.hasOwn(all, name) ? all[name as keyof typeof all] : undefined;
+  if (name !== undefined && one === undefined) throw new HttpError(404, NOT_FOUND);
+  const checks = name === undefined || one === undefined ? all : { [name]: one };
+  const options = { verbose: name === undefined && query.has("verbose"), exclude: query.getAll("exclude") };
+  const { ok, text } = await renderHealth("healthz", checks, options);
+  sendText(response, ok ? 200 : 500, ok && !options.verbose ? "ok" : text);
+}
+
+async function serveMetrics(serving: Serving, { response, parts }: Call): Promise<void> {
+  const [which] = parts;
+  if (parts.length > 1) throw new HttpError(404, NOT_FOUND);
+  switch (which) {
+    case undefined:
+      return sendText(response, 200, `${await registry.metrics()}${podMetrics(serving)}`, registry.contentType);
+    case "resource":
+      return sendText(response, 200, await resourceMetrics(serving), METRICS_TYPE);
+    case "cadvisor":
+      return sendText(response, 200, await cadvisorMetrics(serving), METRICS_TYPE);
+    case "probes":
+      return sendText(response, 200, await serving.probeMetrics.registry.metrics(), METRICS_TYPE);
+    default:
+      throw new HttpError(404, NOT_FOUND);
+  }
+}
+
+async function serveStats(serving: Serving, { response, parts, query }: Call): Promise<void> {
+  if (parts.length !== 1 || parts[0] !== "summary") throw new HttpError(404, NOT_FOUND);
+  const only = query.get("only_cpu_and_memory") ?? "";
+  const kept = disks.get(serving) ?? new DiskUsages(serving.context.clock);
+  disks.set(serving, kept);
+  sendJson(response, await statsSummary(serving, kept, /^(1|t|T|true|TRUE|True)$/.test(only)));
+}
+
+/** Upstream's own gauges of what runs. */
+function podMetrics({ config, relist }: Serving): string {
+  const containers = relist.snapshot?.containers ?? [];
+  const running = containers.filter((c) => c.state === "running").length;
+  const exited = containers.filter((c) => c.state === "exited").length;
+  const active = new Set((relist.snapshot?.sandboxes ?? []).filter((s) => s.state === "ready").map((s) => s.id)).size;
+  return `
+# HELP kubelet_node_name [ALPHA] The node's name. The count is always 1.
+# TYPE kubelet_node_name gauge
+kubelet_node_name{node="${config.nodeName}"} 1
+# HELP kubelet_running_pods [BETA] Number of pods that have a running pod sandbox
+# TYPE kubelet_running_pods gauge
+kubelet_running_pods ${active}
+# HELP kubelet_running_containers [BETA] Number of containers currently running
+# TYPE kubelet_running_containers gauge
+kubelet_running_containers{container_state="exited"} ${exited}
+kubelet_running_containers{container_state="running"} ${running}
+`;
+}
+
+async function needsUpgrade(): Promise<void> {
+  throw new HttpError(400, "Upgrade request required");
+}
+
+/** POST /run/NS/POD/CONTAINER?cmd=...: a command to its end, its output as the answer. */
+async function serveRun(serving: Serving, { request, response, parts, query }: Call): Promise<void> {
+  if (request.method !== "POST") throw new HttpError(405, "405: Method Not Allowed", { allow: "POST" });
+  const [namespace = "", pod = "", ...rest] = parts.map(decodeURIComponent);
+  const worker = serving.pods.find(namespace, pod);
+  if (worker === undefined) throw new HttpError(404, "pod does not exist");
+  const [container = "", uid] = rest.toReversed();
+  const { runtime } = serving.context;
+  const running = (await observe(runtime, worker.uid)).containers.find(
+    (c) => c.name === container && c.state === "running",
+  );
+  if (running === undefined || (uid !== undefined && uid !== worker.uid)) {
+    throw new HttpError(404, "container not found");
+  }
+  const command = (query.get("cmd") ?? "").split(" ").filter((word) => word !== "");
+  const { stdout, stderr } = await runtime.execSync(running.id, command, 0);
+  sendText(response, 200, Buffer.concat([stdout, stderr]).toString());
+}
+
+function podList(pods: readonly Pod[], { context }: Serving): object {
+  const items = pods.map((pod) => ({ ...pod, status: context.status.current(pod) }));
+  return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
+}
+
+/** As the runtime has them, not as they should be. Source: kubecontainer.Pod.ToAPIPod */
+function runningPods({ relist }: Serving): object {
+  const containers = (relist.snapshot?.containers ?? []).filter((c) => c.state === "running");
+  const byPod = Map.groupBy(containers, (c) => c.labels[Labels.podUid] ?? "");
+  const items = [...byPod].map(([uid, running]) => {
+    const labels = running[0]?.labels ?? {};
+    const spec = { containers: running.map(({ name, image }) => ({ name, image, resources: {} })) };
+    return {
+      metadata: { name: labels[Labels.podName], namespace: labels[Labels.podNamespace], uid },
+      spec,
+      status: {},
+    };
+  });
+  return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
+}

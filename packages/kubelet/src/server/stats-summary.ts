@@ -1,0 +1,296 @@
+/**
+ * GET /stats/summary: what the node, its pods, containers and volumes use, for people and older metrics-servers. With
+ * ?only_cpu_and_memory=true without file systems, volumes and networks.
+ * Source: k8s.io/kubelet/pkg/apis/stats/v1alpha1 types.go
+ */
+import { readdir, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { quantityValue } from "@knarr/apimachinery/quantity.ts";
+import { podLogDirectory } from "../pods/pod-files.ts";
+import { podDirectory } from "../volumes/pod-volumes.ts";
+import type { DiskUsage, DiskUsages } from "./disk-usage.ts";
+import { readBasicUsage } from "./group-usage.ts";
+import {
+  cpuRates,
+  type MeasuredContainer,
+  type MeasuredPod,
+  type Measurement,
+  measure,
+  podCpuNanoSeconds,
+  podWorkingSetBytes,
+} from "./measure.ts";
+import { type InterfaceUsage, readNetworkUsage } from "./network-usage.ts";
+import type { Serving } from "./serving.ts";
+
+interface Frame {
+  readonly serving: Serving;
+  readonly disks: DiskUsages;
+  readonly now: string;
+  readonly onlyCpuAndMemory: boolean;
+  readonly nodeFs: FsStats;
+}
+
+interface FsStats {
+  readonly time: string;
+  readonly availableBytes: number;
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+  readonly inodesFree: number;
+  readonly inodes: number;
+  readonly inodesUsed: number;
+}
+
+const iso = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+
+export async function statsSummary(serving: Serving, disks: DiskUsages, onlyCpuAndMemory: boolean): Promise<object> {
+  const measured = await measure(serving);
+  const now = iso(measured.atMs);
+  const nodeFs = await filesystemOf(serving.config.rootDir, now);
+  const frame: Frame = { serving, disks, now, onlyCpuAndMemory, nodeFs };
+  const pods: object[] = [];
+  // One after the other: the folders of a hundred pods at once would be a storm of reads.
+  for (const pod of measured.pods) pods.push(await podStats(frame, pod));
+  return { node: await nodeStats(frame, measured), pods };
+}
+
+async function nodeStats(frame: Frame, { node }: Measurement): Promise<object> {
+  const { serving, now, onlyCpuAndMemory, nodeFs } = frame;
+  const { usage } = serving.state;
+  const base = {
+    nodeName: serving.config.nodeName,
+    systemContainers: await systemContainers(frame),
+    startTime: iso(serving.state.startedAt),
+    cpu: cpuStats(now, node.cpuNanoSeconds, cpuRates.of("node")),
+    memory: {
+      time: now,
+      availableBytes: node.memoryAvailableBytes,
+      usageBytes: node.memoryUsageBytes,
+      workingSetBytes: node.memoryWorkingSetBytes,
+      rssBytes: node.memoryRssBytes,
+      pageFaults: node.pageFaults,
+      majorPageFaults: node.majorPageFaults,
+    },
+    swap: {
+      time: now,
+      swapAvailableBytes: node.swapTotalBytes - node.swapUsageBytes,
+      swapUsageBytes: node.swapUsageBytes,
+    },
+  };
+  if (onlyCpuAndMemory) return base;
+  return {
+    ...base,
+    network: networkStats(now, await readNetworkUsage("self")),
+    fs: nodeFs,
+    runtime: { imageFs: await imageFilesystem(frame) },
+    rlimit: { time: now, maxpid: usage.pidsMax, curproc: usage.pidsUsed },
+  };
+}
+
+/** All pods together, and the kubelet itself. */
+async function systemContainers({ serving, now }: Frame): Promise<object[]> {
+  const { cgroups } = serving.context;
+  const own = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  const kubelet = {
+    name: "kubelet",
+    startTime: iso(serving.state.startedAt),
+    cpu: cpuStats(now, (user + system) * 1000, undefined),
+    memory: { time: now, usageBytes: own.rss, workingSetBytes: own.rss, rssBytes: own.rss },
+  };
+  const group = cgroups === undefined ? undefined : await readBasicUsage(cgroups.version, cgroups.base);
+  if (group === undefined) return [kubelet];
+  const pods = {
+    name: "pods",
+    startTime: iso(serving.state.startedAt),
+    cpu: cpuStats(now, Math.round(group.cpuSeconds * 1e9), undefined),
+    memory: {
+      time: now,
+      usageBytes: group.memoryUsageBytes,
+      workingSetBytes: group.memoryWorkingSetBytes,
+      ...defined({
+        rssBytes: group.memoryRssBytes,
+        pageFaults: group.pageFaults,
+        majorPageFaults: group.majorPageFaults,
+      }),
+    },
+  };
+  return [kubelet, pods];
+}
+
+/** Where the runtime keeps images; the node's file system when it does not say. */
+async function imageFilesystem({ serving, nodeFs, now }: Frame): Promise<object> {
+  const [first] = await serving.context.runtime.imageFilesystems();
+  if (first === undefined) return nodeFs;
+  // The runtime may live in another mount namespace: then only what it says itself is known.
+  const whole = await filesystemOf(first.mountpoint, now).catch(() => nodeFs);
+  return { ...whole, usedBytes: first.usedBytes, inodesUsed: first.inodesUsed };
+}
+
+async function podStats(frame: Frame, measured: MeasuredPod): Promise<object> {
+  const { now, onlyCpuAndMemory } = frame;
+  const { uid, name, namespace, pod, group, network } = measured;
+  const base = {
+    podRef: { name, namespace, uid },
+    startTime: pod?.status?.startTime ?? iso(oldestMs(measured) ?? frame.serving.context.clock.now()),
+    containers: await Promise.all(measured.containers.map((one) => containerStats(frame, measured, one))),
+    cpu: cpuStats(now, podCpuNanoSeconds(measured), cpuRates.of(`pod/${uid}`)),
+    memory: {
+      time: now,
+      ...memoryLeft(pod, podWorkingSetBytes(measured)),
+      usageBytes: group?.memoryUsageBytes ?? sum(measured.containers.map(({ stats }) => stats.memoryUsageBytes)),
+      workingSetBytes: podWorkingSetBytes(measured),
+      ...defined({
+        rssBytes: group?.memoryRssBytes,
+        pageFaults: group?.pageFaults,
+        majorPageFaults: group?.majorPageFaults,
+      }),
+    },
+    ...(group?.processes === undefined ? {} : { process_stats: { process_count: group.processes } }),
+    ...(group?.swapBytes === undefined ? {} : { swap: { time: now, swapUsageBytes: group.swapBytes } }),
+  };
+  if (onlyCpuAndMemory) return base;
+  const volumes = pod === undefined ? [] : await volumeStats(frame, pod);
+  return {
+    ...base,
+    ...(network.length === 0 ? {} : { network: networkStats(now, network) }),
+    ...(volumes.length === 0 ? {} : { volume: volumes.map(({ ephemeral: _, ...volume }) => volume) }),
+    "ephemeral-storage": await ephemeralStorage(frame, measured, volumes),
+  };
+}
+
+async function containerStats(frame: Frame, { pod }: MeasuredPod, { stats, container }: MeasuredContainer) {
+  const time = iso(stats.timestamp);
+  const { nodeFs, onlyCpuAndMemory } = frame;
+  const base = {
+    name: stats.name,
+    startTime: iso(container?.createdAt ?? stats.timestamp),
+    cpu: cpuStats(time, stats.cpuUsageNanoSeconds, cpuRates.of(stats.id)),
+    memory: {
+      time,
+      workingSetBytes: stats.memoryWorkingSetBytes ?? 0,
+      ...defined({
+        availableBytes: stats.memoryAvailableBytes,
+        usageBytes: stats.memoryUsageBytes,
+        rssBytes: stats.memoryRssBytes,
+        pageFaults: stats.pageFaults,
+        majorPageFaults: stats.majorPageFaults,
+      }),
+    },
+  };
+  if (onlyCpuAndMemory) return base;
+  const logs = pod === undefined ? undefined : await logUsage(frame, pod, stats.name);
+  return {
+    ...base,
+    rootfs: {
+      ...nodeFs,
+      time,
+      usedBytes: stats.writableLayerBytes ?? 0,
+      inodesUsed: stats.writableLayerInodes ?? 0,
+    },
+    ...(logs === undefined ? {} : { logs: { ...nodeFs, usedBytes: logs.usedBytes, inodesUsed: logs.inodesUsed } }),
+  };
+}
+
+function logUsage({ serving, disks }: Frame, pod: Pod, container: string): Promise<DiskUsage | undefined> {
+  return disks.of(join(podLogDirectory(serving.config, pod), container));
+}
+
+type VolumeStats = FsStats & { readonly name: string; readonly pvcRef?: object; readonly ephemeral: boolean };
+
+/** What a pod writes there counts as its own. Source: volume.SupportsNodeEphemeral..., pkg/kubelet/stats/helper.go */
+const EPHEMERAL = ["emptyDir", "configMap", "secret", "projected", "downwardAPI"] as const;
+
+async function volumeStats(frame: Frame, pod: Pod): Promise<VolumeStats[]> {
+  const { serving, disks, nodeFs, now } = frame;
+  const root = join(podDirectory(serving.config.rootDir, pod.metadata.uid ?? ""), "volumes");
+  const result: VolumeStats[] = [];
+  // A pod that is being set up has no folder yet.
+  for (const plugin of await readdir(root).catch(() => [] as string[])) {
+    for (const name of await readdir(join(root, plugin)).catch(() => [] as string[])) {
+      const volume = pod.spec?.volumes?.find((one) => one.name === name);
+      if (volume === undefined || volume.hostPath !== undefined) continue;
+      const folder = join(root, plugin, name);
+      const usage = await disks.of(folder);
+      if (usage === undefined) continue;
+      const inMemory = volume.emptyDir?.medium === "Memory";
+      const ephemeral = !inMemory && EPHEMERAL.some((kind) => volume[kind] !== undefined);
+      const whole = ephemeral ? nodeFs : await filesystemOf(folder, now);
+      const claim = volume.persistentVolumeClaim?.claimName ?? (volume.ephemeral && `${pod.metadata.name}-${name}`);
+      result.push({
+        ...whole,
+        ...(ephemeral ? { usedBytes: usage.usedBytes, inodesUsed: usage.inodesUsed } : {}),
+        name,
+        ...(claim === undefined ? {} : { pvcRef: { name: claim, namespace: pod.metadata.namespace } }),
+        ephemeral,
+      });
+    }
+  }
+  return result;
+}
+
+/** Logs, writable layers and volumes that die with the pod. */
+async function ephemeralStorage(
+  frame: Frame,
+  { pod, containers }: MeasuredPod,
+  volumes: readonly VolumeStats[],
+): Promise<FsStats> {
+  const { serving, disks, nodeFs } = frame;
+  const logs = pod === undefined ? undefined : await disks.of(podLogDirectory(serving.config, pod));
+  const own = volumes.filter(({ ephemeral }) => ephemeral);
+  const layers = containers.map(({ stats }) => stats);
+  return {
+    ...nodeFs,
+    usedBytes: sum(layers.map((s) => s.writableLayerBytes)) + sum(own.map((v) => v.usedBytes)) + (logs?.usedBytes ?? 0),
+    inodesUsed:
+      sum(layers.map((s) => s.writableLayerInodes)) + sum(own.map((v) => v.inodesUsed)) + (logs?.inodesUsed ?? 0),
+  };
+}
+
+function cpuStats(time: string, nanoSeconds: number | undefined, nanoCores: number | undefined) {
+  return { time, ...defined({ usageNanoCores: nanoCores, usageCoreNanoSeconds: nanoSeconds }) };
+}
+
+/** The first interface is the default one. */
+function networkStats(time: string, interfaces: readonly InterfaceUsage[]) {
+  const all = interfaces.map(({ name, rxBytes, rxErrors, txBytes, txErrors }) => {
+    return { name, rxBytes, rxErrors, txBytes, txErrors };
+  });
+  return { time, ...all.find(({ name }) => name === "eth0"), interfaces: all };
+}
+
+async function filesystemOf(path: string, time: string): Promise<FsStats> {
+  const fs = await statfs(path);
+  return {
+    time,
+    availableBytes: fs.bavail * fs.bsize,
+    capacityBytes: fs.blocks * fs.bsize,
+    usedBytes: (fs.blocks - fs.bfree) * fs.bsize,
+    inodesFree: fs.ffree,
+    inodes: fs.files,
+    inodesUsed: fs.files - fs.ffree,
+  };
+}
+
+/** Only for pods whose containers all have a limit. */
+function memoryLeft(pod: Pod | undefined, workingSetBytes: number): { availableBytes?: number } {
+  const limits = (pod?.spec?.containers ?? []).map((c) => c.resources?.limits?.memory);
+  if (limits.length === 0 || limits.some((limit) => limit === undefined)) return {};
+  const total = sum(limits.map((limit) => quantityValue(limit ?? "0")));
+  return { availableBytes: Math.max(0, total - workingSetBytes) };
+}
+
+function oldestMs({ containers }: MeasuredPod): number | undefined {
+  const times = containers.flatMap(({ container }) => (container === undefined ? [] : [container.createdAt]));
+  return times.length === 0 ? undefined : Math.min(...times);
+}
+
+function sum(values: readonly (number | undefined)[]): number {
+  return values.reduce<number>((total, value) => total + (value ?? 0), 0);
+}
+
+function defined(values: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== undefined),
+  );
+}
