@@ -10,6 +10,7 @@ import { WorkQueue } from "@knarr/controller/work-queue.ts";
 import type { WorkQueueMetrics } from "@knarr/controller/work-queue-metrics.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
+import type { Registry } from "prom-client";
 import type { Config } from "./config.ts";
 
 export interface ControllerContext {
@@ -23,6 +24,8 @@ export interface ControllerContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly queueMetrics: WorkQueueMetrics;
+  /** For metrics of a controller's own. */
+  readonly registry: Registry;
   readonly observe: (outcome: Outcome) => void;
 }
 

@@ -180,6 +180,7 @@ async function work(
     clock,
     log: log.child({ controller: name }),
     queueMetrics: metrics.queues,
+    registry: metrics.registry,
     observe: (result) => metrics.outcomes.inc({ controller: name, result }),
   });
   log.info({ controllers: of.selected.map(({ name }) => name) }, "starting controllers");

@@ -71,6 +71,18 @@ test("WorkQueue.addRateLimited() waits 5 ms doubling to 1000 s until forget()", 
   assert.equal(queue.failures("a"), 0);
 });
 
+test("WorkQueue.addRateLimited() spaces out the retries of all keys together after a burst of 100", async () => {
+  const clock = new FakeClock();
+  const queue = new WorkQueue({ clock });
+  for (let i = 0; i < 150; i++) queue.addRateLimited(`key-${i}`);
+  await clock.advance(5);
+  assert.equal(queue.length, 100);
+  await clock.advance(1000);
+  assert.equal(queue.length, 110);
+  await clock.advance(4000);
+  assert.equal(queue.length, 150);
+});
+
 test("WorkQueue.shutDown() hands out what waits, drops what is delayed, then ends", async () => {
   const queue = new WorkQueue({ clock: new FakeClock() });
   queue.add("a");

@@ -6,7 +6,8 @@
  * 2. Marks are kept: an `add` while it waits is the same work, an `add` while it is worked on makes it wait again after
  *    `done`. So a reconcile that starts after the add sees what the add was about.
  * 3. It is handed out in the order in which it began to wait.
- * 4. `addAfter` keeps the earliest time; `addRateLimited` waits 5 ms, 10 ms, ... 1000 s per key until `forget`.
+ * 4. `addAfter` keeps the earliest time; `addRateLimited` waits 5 ms, 10 ms, ... 1000 s per key until `forget`, and as long
+ *    as all keys' retries together need to stay below 10 per second after a burst of 100.
  * 5. After `shutDown` nothing is added; what waits is still handed out, what is delayed is dropped, then `get` answers
  *    undefined.
  *
@@ -14,11 +15,11 @@
  *               ^                   | add
  *               +------ done ---- [working, marked]
  *
- * Differs from upstream: retries have no overall limit of 10 per second besides the per-key one, because the API server's
- * flow control says when it is too much.
+ * Source: k8s.io/client-go/util/workqueue, DefaultTypedControllerRateLimiter
  */
 import { Backoff } from "@knarr/daemon/backoff.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
+import { TokenBucket, type TokenBucketOptions } from "./token-bucket.ts";
 import type { QueueObserver } from "./work-queue-metrics.ts";
 
 export interface WorkQueueOptions {
@@ -27,12 +28,18 @@ export interface WorkQueueOptions {
   readonly observer?: QueueObserver | undefined;
   readonly baseDelayMs?: number | undefined;
   readonly maxDelayMs?: number | undefined;
+  /** Of all keys' retries together. */
+  readonly retryRate?: TokenBucketOptions | undefined;
 }
+
+/** Source: as above. */
+const RETRY_RATE: TokenBucketOptions = { perSecond: 10, burst: 100 };
 
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #observer: QueueObserver | undefined;
   readonly #backoff: Backoff;
+  readonly #retries: TokenBucket;
   /** Insertion order is the order of waiting. */
   readonly #waiting = new Set<string>();
   readonly #working = new Set<string>();
@@ -49,6 +56,7 @@ export class WorkQueue {
       maxMs: options.maxDelayMs ?? 1_000_000,
       factor: 2,
     });
+    this.#retries = new TokenBucket(options.retryRate ?? RETRY_RATE);
   }
 
   /** How many keys wait to be handed out. */
@@ -92,10 +100,11 @@ export class WorkQueue {
     this.#delayed.set(key, { atMs, cancel });
   }
 
-  /** Adds after the key's back-off, counting one more failure. */
+  /** Adds after the key's back-off, or when the rate of all retries allows, counting one more failure. */
   addRateLimited(key: string): void {
     this.#observer?.retried();
-    this.addAfter(key, this.#backoff.next(key));
+    const overallMs = this.#retries.reserve(this.#clock.monotonicMs());
+    this.addAfter(key, Math.max(this.#backoff.next(key), overallMs));
   }
 
   /** The key did well: its next failure waits 5 ms again. */

@@ -32,6 +32,7 @@ import { assessJob, type JobAssessment, type StepOutcome, settleCounts, trackPod
 import { hasTrackingFinalizer, JOB_TRACKING_FINALIZER, podOfJob } from "../core/job/job-pods.ts";
 import { isPodTerminal } from "../core/pod-state.ts";
 import { claimObjects } from "./claim-objects.ts";
+import { type JobAction, JobMetrics } from "./job-metrics.ts";
 import { createPod, deletePod, isNamespaceTerminating, type PodControl } from "./pod-control.ts";
 
 /** Changes of pods within this become one status. Source: job_controller.go syncJobBatchPeriod */
@@ -45,6 +46,16 @@ export const jobController: Controller = {
     const controller = new JobController(context);
     return (signal) => controller.run(signal);
   },
+};
+
+/** What a sync did, as its metrics name it. */
+const ACTIONS: Readonly<Record<JobAssessment["step"]["kind"], JobAction>> = {
+  unsettled: "reconciling",
+  none: "tracking",
+  wait: "tracking",
+  create: "pods_created",
+  remove: "pods_deleted",
+  end: "pods_deleted",
 };
 
 interface KnownJob {
@@ -63,6 +74,7 @@ class JobController {
   readonly #orphans: WorkQueue;
   readonly #expectations: Expectations;
   readonly #recorder: EventRecorder;
+  readonly #metrics: JobMetrics;
   readonly #known = new Map<string, KnownJob>();
 
   constructor(context: ControllerContext) {
@@ -73,9 +85,13 @@ class JobController {
     this.#orphans = makeQueue(context, "orphan_pod");
     this.#expectations = new Expectations(context.clock);
     this.#recorder = makeRecorder(context);
+    this.#metrics = new JobMetrics(context.registry);
     const enqueue = (job: Job) => this.#queue.add(keyString(keyOf(job)));
     this.#jobs.subscribe({
-      added: enqueue,
+      added: (job) => {
+        enqueue(job);
+        if (!isOurs(job)) this.#metrics.external(job.spec?.managedBy ?? "");
+      },
       updated: (_old, job) => {
         enqueue(job);
         if (isJobFinished(job)) this.#enqueueOrphansOf(job);
@@ -86,9 +102,18 @@ class JobController {
       },
     });
     this.#pods.subscribe({
-      added: (pod) => this.#podAdded(pod),
-      updated: (old, pod) => this.#podUpdated(old, pod),
-      deleted: (pod) => this.#podGone(pod, true),
+      added: (pod) => {
+        this.#metrics.podChanged(undefined, pod);
+        this.#podAdded(pod);
+      },
+      updated: (old, pod) => {
+        this.#metrics.podChanged(old, pod);
+        this.#podUpdated(old, pod);
+      },
+      deleted: (pod) => {
+        this.#metrics.podChanged(pod, undefined);
+        this.#podGone(pod, true);
+      },
     });
   }
 
@@ -244,9 +269,16 @@ class JobController {
       },
     );
     const assessment = assessJob({ job, pods, settled, released, backoff: known.backoff, nowMs: clock.now() });
-    const { outcome, error } = await this.#step(key, assessment, signal);
-    await this.#track(assessment, { known, outcome }, signal);
-    if (error !== undefined) throw error;
+    const startedAt = clock.monotonicMs();
+    let isDone = false;
+    try {
+      const { outcome, error } = await this.#step(key, assessment, signal);
+      await this.#track(assessment, { known, outcome }, signal);
+      if (error !== undefined) throw error;
+      isDone = true;
+    } finally {
+      this.#metrics.synced(job, ACTIONS[assessment.step.kind], isDone, clock.monotonicMs() - startedAt);
+    }
     return assessment.requeueAfterMs === undefined ? done : after(assessment.requeueAfterMs);
   }
 
@@ -261,7 +293,7 @@ class JobController {
 
   async #step(
     key: string,
-    { view, step, delayed }: JobAssessment,
+    { view, step, delayed, failed }: JobAssessment,
     signal: AbortSignal,
   ): Promise<{ outcome: StepOutcome; error?: unknown }> {
     const control: PodControl = { client: this.#context.client, recorder: this.#recorder, signal };
@@ -273,7 +305,7 @@ class JobController {
       case "create": {
         const make = (index: number | undefined) =>
           podOfJob(view.job, index, index === undefined ? undefined : delayed.get(index));
-        return this.#create(key, { control, job: view.job, bodies: step.indexes.map(make) });
+        return this.#create(key, { control, job: view.job, failed, bodies: step.indexes.map(make) });
       }
       case "remove":
         this.#expectations.expectDeletions(
@@ -304,13 +336,14 @@ class JobController {
 
   async #create(
     key: string,
-    { control, job, bodies }: { control: PodControl; job: Job; bodies: readonly Pod[] },
+    { control, job, failed, bodies }: { control: PodControl; job: Job; failed: number; bodies: readonly Pod[] },
   ): Promise<{ outcome: StepOutcome; error?: unknown }> {
     this.#expectations.expectCreations(key, bodies.length);
     const { succeeded, error } = await slowStart(bodies.length, async (i) => {
       await createPod(control, job, bodies[i] as Pod);
     });
     for (let missing = bodies.length - succeeded; missing > 0; missing--) this.#expectations.creationObserved(key);
+    this.#metrics.created(job, failed, { succeeded, failed: error === undefined ? 0 : 1 });
     const outcome = { created: succeeded, deleted: [] };
     // Nothing can be made in a namespace that goes away, and soon the Job goes too.
     return error === undefined || isNamespaceTerminating(error) ? { outcome } : { outcome, error };
@@ -341,8 +374,17 @@ class JobController {
     const { uids, error } = await this.#release(known, tracking.releases, signal);
     const { status, finished } = settleCounts(tracking, uids);
     const last = await this.#writeStatus(written, error === undefined ? status : withoutEnd(status, finished), signal);
+    const released = new Set(uids);
+    this.#metrics.counted(assessment.view.job, last.status ?? {});
+    this.#metrics.released(
+      assessment.view.job,
+      tracking.releases.filter((pod) => released.has(pod.metadata.uid ?? "")),
+    );
     if (error !== undefined) throw error;
-    if (finished !== undefined) this.#tellEnd(last, finished);
+    if (finished !== undefined) {
+      this.#metrics.finished(last, finished);
+      this.#tellEnd(last, finished);
+    }
   }
 
   #tellEnd(job: Job, { type, reason = "", message = "" }: JobCondition): void {
