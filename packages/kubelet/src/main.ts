@@ -1,8 +1,15 @@
-/** The kubelet: runs the pods of one node. */
-import { dropParser } from "@knarr/daemon/lean-process.ts";
-import { runDaemon } from "@knarr/daemon/run-daemon.ts";
-import { flags, ignoredFlags, loadConfig } from "./config.ts";
-import { runKubelet } from "./run.ts";
+/**
+ * The kubelet: runs the pods of one node.
+ *
+ * There is one on every node, so memory counts: a small young generation, and an old one that grows slowly.
+ */
+import { dropParser, limitProcess } from "@knarr/daemon/lean-process.ts";
+
+limitProcess({ semiSpaceMiB: 1, heapGrowingPercent: 20 });
+
+const { runDaemon } = await import("@knarr/daemon/run-daemon.ts");
+const { flags, ignoredFlags, loadConfig } = await import("./config.ts");
+const { runKubelet } = await import("./run.ts");
 
 dropParser();
 

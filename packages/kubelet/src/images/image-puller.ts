@@ -45,8 +45,8 @@ export class ImagePuller {
   readonly #options: ImagePullerOptions;
   readonly #backoff = new CrashBackoff();
   readonly #lastFailure = new Map<string, { at: number; message: string }>();
-  readonly #pulling = new Map<string, Promise<string>>();
-  readonly #waiting: (() => void)[] = [];
+  readonly #pulling = new Map<string, Pull>();
+  readonly #waiting = new Set<() => void>();
   #running = 0;
 
   constructor(options: ImagePullerOptions) {
@@ -127,24 +127,37 @@ export class ImagePuller {
     const key = JSON.stringify([ref, auths]);
     let pull = this.#pulling.get(key);
     if (pull === undefined) {
-      pull = this.#inTurn(() => {
+      const stop = new AbortController();
+      const promise = this.#inTurn(stop.signal, () => {
         started = clock.monotonicMs();
-        return this.#tryAll(ref, auths);
-      }).finally(() => this.#pulling.delete(key));
+        return this.#tryAll(ref, auths, stop.signal);
+      });
+      pull = { promise, stop, waiting: 0 };
       this.#pulling.set(key, pull);
     }
-    const pulled = await pull;
+    pull.waiting++;
+    let pulled: string;
+    try {
+      pulled = await orAbort(pull.promise, request.signal);
+    } finally {
+      // Nobody wants it any more: a pull that hangs would keep its turn from others.
+      if (--pull.waiting === 0) {
+        pull.stop.abort();
+        if (this.#pulling.get(key) === pull) this.#pulling.delete(key);
+      }
+    }
     const image = await images.imageStatus(pulled, { signal: request.signal });
     if (image === undefined) throw new Error(`image ${ref} is not there after its pull`);
     return { image, pullMs: clock.monotonicMs() - started };
   }
 
-  async #tryAll(ref: string, auths: readonly RegistryAuth[]): Promise<string> {
+  async #tryAll(ref: string, auths: readonly RegistryAuth[], signal: AbortSignal): Promise<string> {
     const errors: unknown[] = [];
     for (const auth of [...auths, undefined]) {
       try {
-        return await this.#options.images.pullImage(ref, auth);
+        return await this.#options.images.pullImage(ref, auth, { signal });
       } catch (error) {
+        signal.throwIfAborted();
         // The next credentials may do; the first error is the one that tells.
         errors.push(error);
       }
@@ -152,14 +165,23 @@ export class ImagePuller {
     throw errors[0];
   }
 
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#options.maxParallel) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async #inTurn<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    while (this.#running >= this.#options.maxParallel) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      try {
+        await orAbort(promise, signal);
+      } finally {
+        this.#waiting.delete(resolve);
+      }
+    }
     this.#running++;
     try {
       return await work();
     } finally {
       this.#running--;
-      this.#waiting.shift()?.();
+      const [next] = this.#waiting;
+      next?.();
     }
   }
 
@@ -173,4 +195,26 @@ export class ImagePuller {
 /** "850ms", "1.25s" */
 function goMillis(ms: number): string {
   return ms < 1000 ? `${Math.round(ms)}ms` : `${Number((ms / 1000).toFixed(3))}s`;
+}
+
+interface Pull {
+  readonly promise: Promise<string>;
+  readonly stop: AbortController;
+  /** How many pods wait for it. */
+  waiting: number;
+}
+
+/** The promise's value, or the signal's reason, whichever comes first. */
+async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  // Whoever stopped waiting does not care how it ends.
+  promise.catch(() => undefined);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

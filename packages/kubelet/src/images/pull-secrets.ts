@@ -56,15 +56,15 @@ export function credentialsFor(image: string, secrets: readonly Secret[]): Regis
     .map(([registry, entry]) => ({ ...normalise(registry), registry, entry }))
     .filter((e) => hostMatches(e.host, host) && (e.path === "" || path === e.path || path.startsWith(`${e.path}/`)))
     .toSorted((a, b) => b.path.length - a.path.length)
-    .map(({ registry, entry }) => authOf(registry, entry));
+    .map(({ entry }) => authOf(entry));
 }
 
-function authOf(serverAddress: string, entry: DockerEntry): RegistryAuth {
+function authOf(entry: DockerEntry): RegistryAuth {
   const identity = entry.identitytoken === undefined ? {} : { identityToken: entry.identitytoken };
   if (entry.auth === undefined) {
-    return { username: entry.username ?? "", password: entry.password ?? "", serverAddress, ...identity };
+    return { username: entry.username ?? "", password: entry.password ?? "", ...identity };
   }
   const decoded = Buffer.from(entry.auth, "base64").toString();
   const colon = decoded.indexOf(":");
-  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1), serverAddress, ...identity };
+  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1), ...identity };
 }
