@@ -1,5 +1,5 @@
 /**
- * Runs one class of tests: `node scripts/run-tests.ts unit|int|e2e [path-part ...]`.
+ * Runs one class of tests: `node scripts/run-tests.ts unit|int|e2e|compose [path-part ...]`.
  *
  * node --test passes when its globs match nothing, so this gate counts files and executed tests and fails on zero.
  * On CI (CI=true) a skipped test fails the run unless its reason begins with "optional:".
@@ -22,6 +22,8 @@ const classes = {
     timeoutMs: 900_000,
     setup: "test/e2e/lib/global-setup.ts",
   },
+  // docker compose up on an engine of the test's own, which takes minutes to build its image.
+  compose: { globs: ["test/compose/**/*.compose.ts"], concurrency: 1, timeoutMs: 1_800_000 },
 } as const;
 
 const [className = "", ...filters] = process.argv.slice(2);

@@ -31,7 +31,11 @@ export interface ComponentOptions {
   readonly node: string;
   /** The folder with packages/. */
   readonly projectRoot: string;
+  /** How a process gets into its node; `insideNode` when absent. */
+  readonly enter?: (node: NodeConfig, command: readonly string[]) => readonly string[];
 }
+
+const entering = (options: ComponentOptions) => options.enter ?? insideNode;
 
 const daemon = ({ node, projectRoot }: ComponentOptions, name: string, flags: readonly string[]): string[] => [
   node,
@@ -186,11 +190,12 @@ function clusterDns(options: ComponentOptions): ComponentSpec {
   };
 }
 
-function containerd({ tools, paths }: ComponentOptions, node: NodeConfig): ComponentSpec {
+function containerd(options: ComponentOptions, node: NodeConfig): ComponentSpec {
+  const { tools, paths } = options;
   const files = paths.node(node.name);
   return {
     name: `containerd@${node.name}`,
-    command: insideNode(node, [tools.containerd, "--config", files.containerdConfig, "--log-level", "warn"]),
+    command: entering(options)(node, [tools.containerd, "--config", files.containerdConfig, "--log-level", "warn"]),
     health: { kind: "socket", path: files.containerdSocket },
     stopTimeoutMs: 10_000,
   };
@@ -201,7 +206,7 @@ function podNetwork(options: ComponentOptions, node: NodeConfig): ComponentSpec 
   const files = paths.node(node.name);
   return {
     name: `pod-network@${node.name}`,
-    command: insideNode(
+    command: entering(options)(
       node,
       daemon(options, "pod-network", [
         `--kubeconfig=${paths.kubeconfigOf(`pod-network@${node.name}`)}`,
@@ -221,7 +226,7 @@ function localPath(options: ComponentOptions, node: NodeConfig): ComponentSpec {
   const { paths } = options;
   return {
     name: `local-path@${node.name}`,
-    command: insideNode(
+    command: entering(options)(
       node,
       daemon(options, "local-path", [
         `--kubeconfig=${paths.kubeconfigOf(`local-path@${node.name}`)}`,
@@ -241,7 +246,7 @@ function kubelet(options: ComponentOptions, node: NodeConfig): ComponentSpec {
   const serving = paths.certOf(`kubelet-${node.name}`);
   return {
     name: `kubelet@${node.name}`,
-    command: insideNode(
+    command: entering(options)(
       node,
       daemon(options, "kubelet", [
         `--kubeconfig=${paths.kubeconfigOf(`kubelet@${node.name}`)}`,
@@ -272,7 +277,7 @@ function kubeProxy(options: ComponentOptions, node: NodeConfig): ComponentSpec {
   const { config, paths } = options;
   return {
     name: `kube-proxy@${node.name}`,
-    command: insideNode(
+    command: entering(options)(
       node,
       daemon(options, "kube-proxy", [
         `--kubeconfig=${paths.kubeconfigOf(`kube-proxy@${node.name}`)}`,

@@ -11,7 +11,9 @@ export interface Outcome {
 }
 export interface RunOptions {
   readonly input?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** The project's root when absent. */
+  readonly cwd?: string;
   /** The command is killed after this; 120 s when absent. */
   readonly timeoutMs?: number;
 }
@@ -20,7 +22,7 @@ export interface RunOptions {
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
-      cwd: projectRoot,
+      cwd: options.cwd ?? projectRoot,
       env: { ...process.env, ...options.env },
       stdio: ["pipe", "pipe", "pipe"],
       timeout: options.timeoutMs ?? 120_000,

@@ -20,7 +20,8 @@ import { identify, isAlive, type ProcessIdentity, signalProcess } from "./proces
 export interface ComponentProcessOptions {
   readonly spec: ComponentSpec;
   readonly runDir: string;
-  readonly logDir: string;
+  /** Undefined leaves the output where this process's own goes. */
+  readonly logDir: string | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -95,12 +96,13 @@ export class ComponentProcess {
 
   async #launch(): Promise<void> {
     const [program = "", ...args] = this.spec.command;
-    const output = openSync(join(this.#options.logDir, `${this.spec.name}.log`), "a");
+    const { logDir } = this.#options;
+    const output = logDir === undefined ? "inherit" : openSync(join(logDir, `${this.spec.name}.log`), "a");
     // A process group of its own: a Ctrl-C at the terminal of `knarr up` is not for the cluster.
     // Daemons start sooner and smaller when Node.js finds their sources stripped and compiled already.
     const env = { ...process.env, NODE_COMPILE_CACHE: join(this.#options.runDir, "compile-cache") };
     const child = spawn(program, args, { stdio: ["ignore", output, output], detached: true, cwd: "/", env });
-    closeSync(output);
+    if (output !== "inherit") closeSync(output);
     // A supervisor that ends leaves its components running; they must not keep it.
     child.unref();
     this.#child = child;

@@ -1,0 +1,47 @@
+/** The components of one container: kept running until the signal aborts, then stopped, last started first. */
+import { mkdir } from "node:fs/promises";
+import { systemClock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
+import type { ComponentSpec } from "../components.ts";
+import { ComponentProcess } from "../supervisor/component-process.ts";
+
+/** Not on the volume: what a container that was replaced left of its processes is gone with it. */
+const RUN_DIR = "/run/knarr";
+
+export class ContainerComponents {
+  readonly #processes: ComponentProcess[] = [];
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Starts it; what ends is started again with a back-off. */
+  async start(spec: ComponentSpec): Promise<void> {
+    await mkdir(RUN_DIR, { recursive: true });
+    const started = new ComponentProcess({
+      spec,
+      runDir: RUN_DIR,
+      logDir: undefined,
+      clock: systemClock,
+      log: this.#log,
+    });
+    this.#processes.push(started);
+    await started.start();
+  }
+
+  /** Resolves when the signal has aborted and everything has ended. */
+  async untilStopped(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      // Children are not what keeps this process: the timer is.
+      const beat = setInterval(() => {}, 2 ** 30);
+      const stop = () => {
+        clearInterval(beat);
+        resolve();
+      };
+      signal.addEventListener("abort", stop, { once: true });
+      if (signal.aborted) stop();
+    });
+    for (const running of this.#processes.toReversed()) await running.stop();
+  }
+}
