@@ -19,6 +19,7 @@ import {
 } from "@knarr/daemon/flags.ts";
 import { parse as parseYaml } from "yaml";
 import { checkUnsafeSysctls } from "./core/feature-admission.ts";
+import { labelComplaint, parseTaint } from "./core/node-flags.ts";
 import { DEFAULT_HARD, parseThresholds, type Threshold } from "./eviction/thresholds.ts";
 
 const evictionFlags = {
@@ -52,6 +53,13 @@ export const flags = {
   nodeIp: stringFlag({ help: "the node's address; found from the default route when absent", name: "node-ip" }),
   nodeLabels: mapFlag({ help: "labels that the node registers with" }),
   registerWithTaints: listFlag({ help: "taints that the node registers with, as key=value:effect" }),
+  registerSchedulable: boolFlag({ help: "register the node so that pods may be scheduled to it", default: true }),
+  cloudProvider: stringFlag({
+    help: "external: a cloud controller manager completes the node",
+    oneOf: ["", "external"],
+  }),
+  providerId: stringFlag({ help: "what the cloud calls this machine", name: "provider-id" }),
+  nodeStatusMaxImages: intFlag({ help: "most images in the node's status, -1 for all", default: 50, min: -1 }),
   registerNode: boolFlag({ help: "register the node with the API server", default: true }),
   containerRuntimeEndpoint: stringFlag({
     help: "the container runtime's socket: unix:///path for CRI, docker:///path for Docker Engine",
@@ -134,11 +142,17 @@ export const flags = {
   podInfraContainerImage: stringFlag({ help: "the sandboxes' image: image collection spares it, Docker runs it" }),
 } as const satisfies FlagTable;
 
+/** In the file, taints are objects. */
+function taintText(taint: unknown): unknown {
+  if (typeof taint !== "object" || taint === null) return taint;
+  const { key = "", value = "", effect = "" } = taint as Record<string, string>;
+  return `${key}${value === "" ? "" : `=${value}`}:${effect}`;
+}
+
 /** Upstream's flags that mean nothing here. */
 export const ignoredFlags = [
   "--bootstrap-kubeconfig",
   "--cert-dir",
-  "--cloud-provider",
   "--fail-swap-on",
   "--read-only-port",
   "--rotate-certificates",
@@ -204,6 +218,9 @@ export const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
   podLogsDir: "podLogDir",
   containerRuntimeEndpoint: "containerRuntimeEndpoint",
   registerNode: "registerNode",
+  nodeStatusMaxImages: "nodeStatusMaxImages",
+  providerID: "providerId",
+  registerWithTaints: "registerWithTaints",
   allowedUnsafeSysctls: "allowedUnsafeSysctls",
   seccompDefault: "seccompDefault",
 };
@@ -261,6 +278,13 @@ function validate(config: Config): void {
     }
   }
   evictionThresholds(config);
+  const labels = labelComplaint(config.nodeLabels);
+  if (labels !== undefined) throw new UsageError(labels);
+  try {
+    for (const text of config.registerWithTaints) parseTaint(text);
+  } catch (error) {
+    throw new UsageError(`--register-with-taints: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** Throws UsageError naming the field at fault. */
@@ -295,6 +319,7 @@ function fromFile(path: string, key: keyof typeof flags, value: unknown): unknow
   const fallback = flags[key].fallback();
   try {
     if (key.endsWith("Ms")) return parseGoDurationMs(String(value));
+    if (key === "registerWithTaints" && Array.isArray(value)) return value.map(taintText);
     if (Array.isArray(fallback) && !Array.isArray(value)) throw new Error("must be a list");
     if (!Array.isArray(fallback) && typeof value !== typeof fallback) throw new Error(`must be a ${typeof fallback}`);
     return value;

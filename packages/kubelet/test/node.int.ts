@@ -56,6 +56,7 @@ if (await isolatedTest(import.meta)) {
     await node.remove("early");
     const { metadata, spec, status } = await nodeObject();
     assert.equal(metadata.labels?.rack, "7");
+    for (const reason of ["Starting", "NodeHasSufficientMemory", "NodeReady"]) await node.untilEvent(NODE, reason);
     assert.ok(spec?.taints?.some((t) => t.key === "dedicated" && t.value === "x"));
     assert.equal(status?.daemonEndpoints?.kubeletEndpoint?.Port, node.kubelet.port);
     assert.deepEqual(status?.conditions?.map((c) => c.type).toSorted(), [
@@ -163,6 +164,12 @@ if (await isolatedTest(import.meta)) {
     });
     await node.until("ticker", "runs", (p) => statusOf(p, "main").state?.waiting === undefined);
     assert.equal(await node.kubectl("logs", "-f", "ticker"), "tick 1\ntick 2\ntick 3\n");
+    const links = join(node.kubelet.directory, "containers");
+    await until("its log is linked as log collectors look for it", async () => {
+      const names = await readdir(links).catch(() => [] as string[]);
+      const name = names.find((n) => /^ticker_default_.*-[0-9a-f]{64}\.log$/.test(n));
+      return name !== undefined && (await readFile(join(links, name), "utf8")).includes("tick 1");
+    });
     await node.remove("ticker");
   });
 

@@ -1,6 +1,8 @@
 /** What this machine is: processors, memory, disk, identity. Read from the kernel's files. */
-import { readFile, statfs } from "node:fs/promises";
+import { readdir, readFile, statfs } from "node:fs/promises";
 import { cpus, networkInterfaces, release } from "node:os";
+import { join } from "node:path";
+import { binaryQuantity } from "../eviction/messages.ts";
 
 export interface MachineInfo {
   readonly cpuCount: number;
@@ -11,6 +13,7 @@ export interface MachineInfo {
   readonly kernelVersion: string;
   readonly osImage: string;
   readonly appArmor: boolean;
+  readonly swapBytes: number;
   readonly hugePages: Readonly<Record<string, number>>;
 }
 
@@ -44,11 +47,24 @@ export async function readMachineInfo(): Promise<MachineInfo> {
     kernelVersion: release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
     appArmor: (await text("/sys/module/apparmor/parameters/enabled")) === "Y",
-    hugePages: {
-      "hugepages-1Gi": Number((await text("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages")) || 0) * 2 ** 30,
-      "hugepages-2Mi": Number((await text("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")) || 0) * 2 ** 21,
-    },
+    swapBytes: meminfo(await text("/proc/meminfo"), "SwapTotal"),
+    hugePages: await readHugePages(),
   };
+}
+
+const HUGE_PAGES = "/sys/kernel/mm/hugepages";
+
+/** Every size that the kernel knows: {"hugepages-2Mi": bytes}. */
+async function readHugePages(): Promise<Record<string, number>> {
+  const folders = await readdir(HUGE_PAGES).catch(() => [] as string[]);
+  const pages: Record<string, number> = {};
+  for (const folder of folders) {
+    const kilobytes = Number(/^hugepages-(\d+)kB$/.exec(folder)?.[1] ?? 0);
+    if (kilobytes === 0) continue;
+    const count = Number((await text(join(HUGE_PAGES, folder, "nr_hugepages"))) || 0);
+    pages[`hugepages-${binaryQuantity(kilobytes * 1024)}`] = count * kilobytes * 1024;
+  }
+  return pages;
 }
 
 export async function readMachineUsage(directory: string): Promise<MachineUsage> {

@@ -69,12 +69,6 @@ const refusals: { name: string; pod: Pod; others?: Pod[]; want: string | undefin
     pod: pod({ tolerations }, { labels: { "kubernetes.io/os": "windows" } }),
     want: "PodOSSelectorNodeLabelDoesNotMatch",
   },
-  {
-    name: "strict groups where the runtime has none",
-    pod: asking({}, { securityContext: { supplementalGroupsPolicy: "Strict" } }),
-    want: "SupplementalGroupsPolicyNotSupported",
-    message: "SupplementalGroupsPolicy=Strict is not supported in this node",
-  },
 ];
 for (const { name, pod: wanted, others = [], want, message } of refusals) {
   test(`refusePod() judges ${name}: ${want ?? "taken"}`, () => {

@@ -38,13 +38,13 @@ export function refusePod(pod: Pod, node: Node, others: readonly Pod[]): Refusal
 
 /** Everything that speaks against the pod. */
 export function judgePod(pod: Pod, node: Node, others: readonly Pod[]): Judgement {
-  const never = refuseForGood(pod, node);
+  const never = refuseForGood(pod);
   if (never !== undefined) return { shortages: [], refusals: [never] };
   return { shortages: shortagesOf(pod, node, others), refusals: refuseByPlacement(pod, node, others) };
 }
 
 /** What making room can't help. Source: pkg/kubelet/lifecycle/predicate.go */
-function refuseForGood(pod: Pod, node: Node): Refusal | undefined {
+function refuseForGood(pod: Pod): Refusal | undefined {
   const wanted = pod.metadata.labels?.["kubernetes.io/os"];
   if (wanted !== undefined && wanted !== "linux") {
     return {
@@ -54,13 +54,6 @@ function refuseForGood(pod: Pod, node: Node): Refusal | undefined {
   }
   if (pod.spec?.os !== undefined && pod.spec.os.name !== "linux") {
     return { reason: "PodOSNotSupported", message: "Failed to admit pod as the OS field doesn't match node OS" };
-  }
-  const policy = pod.spec?.securityContext?.supplementalGroupsPolicy;
-  if (policy === "Strict" && node.status?.features?.supplementalGroupsPolicy !== true) {
-    return {
-      reason: "SupplementalGroupsPolicyNotSupported",
-      message: "SupplementalGroupsPolicy=Strict is not supported in this node",
-    };
   }
   return undefined;
 }

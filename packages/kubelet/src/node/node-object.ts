@@ -1,49 +1,62 @@
 /** The Node object as this kubelet would have it. Pure. */
-import type { Node, NodeCondition, NodeStatus, Taint } from "@knarr/api/generated/types/core-v1.ts";
+import type { Node, NodeStatus, Taint } from "@knarr/api/generated/types/core-v1.ts";
 import type { Image } from "@knarr/cri/types.ts";
 import type { Config } from "../config.ts";
+import { parseTaint } from "../core/node-flags.ts";
 import { nodeCapacity, nodeConditions } from "../core/node-status.ts";
 import type { NodeState } from "./node-state.ts";
 
 export const KUBELET_VERSION = "v1.36.0+knarr";
-const MAX_IMAGES = 50;
+/** Source: pkg/kubelet/nodestatus, MaxNamesPerImageInNodeStatus */
+const MAX_NAMES = 5;
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
 export function architecture(): string {
   return ARCHITECTURES[process.arch] ?? process.arch;
 }
 
-/** "key=value:effect" or "key:effect". Throws an Error for anything else. */
-export function parseTaint(text: string): Taint {
-  const match = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text);
-  if (match === null) throw new Error(`invalid taint ${JSON.stringify(text)}: must be key=value:effect`);
-  const value = match[2] ?? "";
-  return { key: match[1] ?? "", ...(value === "" ? {} : { value }), effect: match[3] ?? "" };
+export function nodeLabels(config: Config): Record<string, string> {
+  return { ...defaultLabels(config), ...config.nodeLabels };
 }
 
-export function nodeLabels(config: Config): Record<string, string> {
+/** The labels that every kubelet keeps on its node, whatever the node was registered with. */
+export function defaultLabels(config: Config): Record<string, string> {
   return {
     "beta.kubernetes.io/arch": architecture(),
     "beta.kubernetes.io/os": "linux",
     "kubernetes.io/arch": architecture(),
     "kubernetes.io/hostname": config.nodeName,
     "kubernetes.io/os": "linux",
-    ...config.nodeLabels,
   };
 }
 
+const UNINITIALIZED: Taint = {
+  key: "node.cloudprovider.kubernetes.io/uninitialized",
+  value: "true",
+  effect: "NoSchedule",
+};
+
 /** The object to register with. */
 export function newNode(config: Config, status: NodeStatus): Node {
-  const taints = config.registerWithTaints.map(parseTaint);
+  const isCloud = config.cloudProvider === "external";
+  const taints = [...config.registerWithTaints.map(parseTaint), ...(isCloud ? [UNINITIALIZED] : [])];
+  const provided = isCloud && config.nodeIp !== "";
   return {
     apiVersion: "v1",
     kind: "Node",
     metadata: {
       name: config.nodeName,
       labels: nodeLabels(config),
-      annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true" },
+      annotations: {
+        "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+        ...(provided ? { "alpha.kubernetes.io/provided-node-ip": config.nodeIp } : {}),
+      },
     },
-    spec: taints.length === 0 ? {} : { taints },
+    spec: {
+      ...(taints.length === 0 ? {} : { taints }),
+      ...(config.registerSchedulable ? {} : { unschedulable: true }),
+      ...(config.providerId === "" ? {} : { providerID: config.providerId }),
+    },
     status,
   };
 }
@@ -53,7 +66,7 @@ export interface StatusInput {
   readonly state: NodeState;
   readonly images: readonly Image[];
   readonly port: number;
-  readonly previous: readonly NodeCondition[];
+  readonly previous: NodeStatus;
   /** RFC 3339. */
   readonly now: string;
 }
@@ -63,15 +76,16 @@ export function nodeStatus(input: StatusInput): NodeStatus {
   const { machine, usage } = state;
   const version = state.runtimeVersion;
   return {
-    addresses: [
-      ...state.hostIps.map((address) => ({ type: "InternalIP", address })),
-      { type: "Hostname", address: config.nodeName },
-    ],
+    ...addressesOf(input),
     capacity: nodeCapacity({ ...machine, diskTotalBytes: usage.diskTotalBytes }, config.maxPods),
     allocatable: state.allocatable,
-    conditions: nodeConditions({ pressures: state.pressures, notReady: state.problems() }, input.previous, input.now),
+    conditions: nodeConditions(
+      { pressures: state.pressures, notReady: state.problems() },
+      input.previous.conditions ?? [],
+      input.now,
+    ),
     daemonEndpoints: { kubeletEndpoint: { Port: input.port } },
-    images: imagesOf(input.images),
+    images: imagesOf(input.images, config.nodeStatusMaxImages),
     nodeInfo: {
       architecture: architecture(),
       bootID: machine.bootId,
@@ -83,6 +97,7 @@ export function nodeStatus(input: StatusInput): NodeStatus {
       operatingSystem: "linux",
       osImage: machine.osImage,
       systemUUID: machine.systemUuid,
+      ...(machine.swapBytes === 0 ? {} : { swap: { capacity: machine.swapBytes } }),
     },
     ...((state.runtimeStatus?.runtimeHandlers.length ?? 0) === 0
       ? {}
@@ -91,10 +106,25 @@ export function nodeStatus(input: StatusInput): NodeStatus {
   };
 }
 
-function imagesOf(images: readonly Image[]): { names: string[]; sizeBytes: number }[] {
+/** Where a cloud provider tells the addresses, what it told stays. Source: pkg/kubelet/nodestatus/setters.go, NodeAddress */
+function addressesOf({ config, state, previous }: StatusInput): Pick<NodeStatus, "addresses"> {
+  if (config.cloudProvider === "external" && (previous.addresses?.length ?? 0) > 0) return {};
+  return {
+    addresses: [
+      ...state.hostIps.map((address) => ({ type: "InternalIP", address })),
+      { type: "Hostname", address: config.nodeName },
+    ],
+  };
+}
+
+/** The largest first, each with at most five names. */
+function imagesOf(images: readonly Image[], most: number): { names: string[]; sizeBytes: number }[] {
   return images
-    .map((image) => ({ names: [...image.repoDigests, ...image.repoTags].slice(0, 5), sizeBytes: image.sizeBytes }))
+    .map((image) => ({
+      names: [...image.repoDigests, ...image.repoTags].slice(0, MAX_NAMES),
+      sizeBytes: image.sizeBytes,
+    }))
     .filter((image) => image.names.length > 0)
     .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
-    .slice(0, MAX_IMAGES);
+    .slice(0, most < 0 ? undefined : most);
 }

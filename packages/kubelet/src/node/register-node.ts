@@ -13,7 +13,7 @@ import { apiTime } from "../core/container-status.ts";
 import { sameJson } from "../core/status-patch.ts";
 import type { EventSink } from "../pods/pod-events.ts";
 import { conditionNews, nodeEvents, rebootNews } from "./node-events.ts";
-import { newNode, nodeLabels, nodeStatus } from "./node-object.ts";
+import { defaultLabels, newNode, nodeStatus } from "./node-object.ts";
 import type { NodeState } from "./node-state.ts";
 import type { Wake } from "./wake.ts";
 
@@ -62,7 +62,7 @@ export async function runNodeStatus(options: RegisterOptions, signal: AbortSigna
   }
 }
 
-async function currentStatus(options: RegisterOptions, previous: readonly NodeCondition[]): Promise<NodeStatus> {
+async function currentStatus(options: RegisterOptions, previous: NodeStatus): Promise<NodeStatus> {
   const { config, state, clock } = options;
   const images = await options.runtime.listImages().catch(() => []);
   const now = apiTime(clock.now()) ?? "";
@@ -72,15 +72,18 @@ async function currentStatus(options: RegisterOptions, previous: readonly NodeCo
 async function register(options: RegisterOptions): Promise<boolean> {
   const { client, config, log } = options;
   const key = { namespace: "", name: config.nodeName };
+  const status = await currentStatus(options, {});
   try {
-    await client.create(core.nodes, newNode(config, await currentStatus(options, [])));
+    const created = await client.create(core.nodes, newNode(config, status));
     log.info({ node: config.nodeName }, "node registered");
+    tellNews(options, { ...created, status: {} }, status);
     return true;
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
   }
   const existing = await client.get(core.nodes, key);
-  const labels = nodeLabels(config);
+  // Labels of --node-labels are for a new node only: an operator may have changed them since.
+  const labels = defaultLabels(config);
   const changed = Object.entries(labels).filter(([name, value]) => existing.metadata.labels?.[name] !== value);
   if (changed.length > 0) {
     const body = { metadata: { labels: Object.fromEntries(changed) } };
@@ -94,7 +97,7 @@ async function report(options: RegisterOptions, due: boolean): Promise<boolean> 
   const { client, config } = options;
   const key = { namespace: "", name: config.nodeName };
   const current = options.node.get(key) ?? (await client.get(core.nodes, key));
-  const wanted = await currentStatus(options, current.status?.conditions ?? []);
+  const wanted = await currentStatus(options, current.status ?? {});
   const patch = planNodePatch(current.status ?? {}, wanted, due);
   if (patch === undefined) return false;
   await client.patch(core.nodes, key, { type: "strategic", body: { status: patch } }, { subresource: "status" });

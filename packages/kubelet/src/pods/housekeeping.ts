@@ -13,6 +13,7 @@ import type { Config } from "../config.ts";
 import { Annotations, Labels } from "../core/observed-pod.ts";
 import { qosClass } from "../core/qos.ts";
 import { podDirectories, removePodDirectory } from "../volumes/remove-volumes.ts";
+import { syncLogLinks } from "./log-links.ts";
 import type { PodSet } from "./pod-set.ts";
 import type { Relist, RuntimeSnapshot } from "./relist.ts";
 
@@ -94,6 +95,7 @@ async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot):
     if (name.split("_").length === 3 && !known(uid))
       await rm(join(config.podLogDir, name), { recursive: true, force: true });
   }
+  await syncLogLinks(snapshot.containers, config.podLogDir);
   if (cgroups === undefined) return;
   for (const [uid, path] of await cgroups.podUids()) if (!known(uid)) await cgroups.remove(path);
 }
