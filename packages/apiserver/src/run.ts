@@ -22,7 +22,7 @@ import { keepFlowObjects } from "./flowcontrol/keep-objects.ts";
 import { HttpServer } from "./http/server.ts";
 import { parseSniCertKey, type SniCertificate, type SniFiles, tlsSettings } from "./http/tls-settings.ts";
 import { runServiceRepair } from "./registry/repair.ts";
-import { followAuthenticationConfig, keepBootstrapPolicy } from "./security.ts";
+import { followConfigFile, keepBootstrapPolicy } from "./security.ts";
 
 /** Runs until the signal aborts; rejects when it cannot start. */
 export async function runApiserver(config: Config, context: DaemonContext): Promise<void> {
@@ -88,8 +88,14 @@ async function runLoops(
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
     authenticationConfigMap: (stop) => keepAuthenticationConfigMap(tools, config, stop),
     authenticationConfig: (stop) =>
-      followAuthenticationConfig(
-        { path: config.authenticationConfig, reload: parts.security.reloadAuthentication },
+      followConfigFile(
+        { path: config.authenticationConfig, what: "authentication", reload: parts.security.reloadAuthentication },
+        { clock, log },
+        stop,
+      ),
+    authorizationConfig: (stop) =>
+      followConfigFile(
+        { path: config.authorizationConfig, what: "authorization", reload: parts.security.reloadAuthorization },
         { clock, log },
         stop,
       ),

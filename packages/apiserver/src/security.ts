@@ -30,6 +30,8 @@ export interface Security {
   readonly cas: ClientCas;
   /** Reads the AuthenticationConfiguration again; whether it changed. */
   readonly reloadAuthentication: () => Promise<boolean>;
+  /** The same of the AuthorizationConfiguration. */
+  readonly reloadAuthorization: () => Promise<boolean>;
   /** The issuer's public documents, by path. */
   readonly issuerDocuments: Readonly<Record<string, () => { body: string; contentType: string }>>;
 }
@@ -44,7 +46,8 @@ export interface SecurityTools {
 export async function createSecurity(config: Config, tools: SecurityTools): Promise<Security> {
   const { storage, loopback, clock } = tools;
   const built = await buildAuthentication(config, { storage, clock });
-  const { authorizer, rbac } = buildAuthorizer(await readAuthorizationSettings(config), { storage, clock });
+  const read = () => readAuthorizationSettings(config);
+  const { authorizer, rbac } = buildAuthorizer(await read(), { storage, clock, read });
   const [issuer = ""] = config.serviceAccountIssuer;
   const jwksPath = "/openid/v1/jwks";
   return {
@@ -59,6 +62,7 @@ export async function createSecurity(config: Config, tools: SecurityTools): Prom
     issuer: built.issuer,
     cas: built.cas,
     reloadAuthentication: built.reload,
+    reloadAuthorization: () => authorizer.reload(),
     issuerDocuments: {
       "/.well-known/openid-configuration": () => ({
         body: JSON.stringify(
@@ -73,9 +77,18 @@ export async function createSecurity(config: Config, tools: SecurityTools): Prom
 
 const RELOAD_INTERVAL_MS = 60_000;
 
-/** Takes up changes of the --authentication-config file, looking every minute, until the signal aborts. */
-export async function followAuthenticationConfig(
-  { path, reload }: { readonly path: string; readonly reload: () => Promise<boolean> },
+export interface FollowedFile {
+  /** "" for none. */
+  readonly path: string;
+  /** "authentication", "authorization": for the log. */
+  readonly what: string;
+  /** Reads the file again; whether it changed. */
+  readonly reload: () => Promise<boolean>;
+}
+
+/** Takes up changes of a configuration file, looking every minute, until the signal aborts. */
+export async function followConfigFile(
+  { path, what, reload }: FollowedFile,
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
   signal: AbortSignal,
 ): Promise<void> {
@@ -83,10 +96,10 @@ export async function followAuthenticationConfig(
     await clock.sleep(RELOAD_INTERVAL_MS, signal);
     if (path === "") continue;
     try {
-      if (await reload()) log.info({ path }, "authentication configuration reloaded");
+      if (await reload()) log.info({ path, what }, "configuration reloaded");
     } catch (error) {
       // Half-written or wrong: what was read before stays in force.
-      log.warn({ err: error, path }, "authentication configuration not usable, keeping the old");
+      log.warn({ err: error, path, what }, "configuration not usable, keeping the old");
     }
   }
 }

@@ -70,9 +70,11 @@ describe("authentication and authorisation over storage", () => {
     bench = await startBench();
     for (const ref of REFS) storageOf(ref);
     await untilReady(bench);
-    authorizer = buildAuthorizer([{ type: "Node" }, { type: "RBAC" }], {
+    const settings = [{ type: "Node" }, { type: "RBAC" }] as const;
+    authorizer = buildAuthorizer(settings, {
       storage: bench.storage,
       clock: systemClock,
+      read: async () => settings,
     }).authorizer;
   });
   after(() => bench.stop());

@@ -114,7 +114,11 @@ test("a flood of lists is queued and turned away while a node's heartbeats and a
     await flood;
   }
   assert.ok(codes.has(200), "nobody of the flood was served");
-  assert.deepEqual([...retryAfter], ["1"]);
+  // A second at first, longer while the flood goes on.
+  assert.ok(
+    retryAfter.has("1") && [...retryAfter].every((text) => /^([1-9]|[12]\d|3[0-2])$/.test(text)),
+    [...retryAfter].join(),
+  );
   assert.deepEqual([...codes.keys()].sort(), [200, 429]);
 });
 

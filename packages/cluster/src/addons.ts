@@ -33,6 +33,32 @@ function roleFor(user: string, rules: readonly object[]): Addon[] {
   ];
 }
 
+/** Who may have a node's client certificate without being asked, and who may renew it. Source: kubeadm's bindings of these names */
+function nodeCertificateBindings(): Addon[] {
+  const requests = "system:certificates.k8s.io:certificatesigningrequests";
+  const joining = "system:bootstrappers:kubeadm:default-node-token";
+  const bindings = [
+    { name: "kubeadm:kubelet-bootstrap", role: "system:node-bootstrapper", group: joining },
+    { name: "kubeadm:node-autoapprove-bootstrap", role: `${requests}:nodeclient`, group: joining },
+    {
+      name: "kubeadm:node-autoapprove-certificate-rotation",
+      role: `${requests}:selfnodeclient`,
+      group: "system:nodes",
+    },
+  ];
+  const apiGroup = "rbac.authorization.k8s.io";
+  return bindings.map(({ name, role, group }) => ({
+    ref: rbac.clusterrolebindings,
+    object: {
+      apiVersion: `${apiGroup}/v1`,
+      kind: "ClusterRoleBinding",
+      metadata: { name },
+      roleRef: { apiGroup, kind: "ClusterRole", name: role },
+      subjects: [{ apiGroup, kind: "Group", name: group }],
+    } as KubeObject,
+  }));
+}
+
 /** Users of our own daemons' certificates. */
 export const OWN_USERS = {
   clusterDns: "system:knarr:cluster-dns",
@@ -86,6 +112,7 @@ export function planAddons(config: ClusterConfig): Addon[] {
         allowVolumeExpansion: true,
       } as KubeObject,
     },
+    ...nodeCertificateBindings(),
     // The API server reaches kubelets with a certificate of its own.
     {
       ref: rbac.clusterrolebindings,

@@ -19,7 +19,7 @@
  */
 import { Backoff } from "@knarr/daemon/backoff.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
-import { TokenBucket, type TokenBucketOptions } from "./token-bucket.ts";
+import { TokenBucket, type TokenBucketOptions } from "@knarr/daemon/token-bucket.ts";
 import type { QueueObserver } from "./work-queue-metrics.ts";
 
 export interface WorkQueueOptions {

@@ -9,6 +9,7 @@ import type { Config } from "../config.ts";
 import { AuditLog } from "./audit-log.ts";
 import { Auditor, type AuditSink } from "./auditor.ts";
 import { AuditPolicyError, METADATA_POLICY, parseAuditPolicy } from "./policy.ts";
+import { TruncatingSink } from "./truncating-sink.ts";
 import { WebhookSink } from "./webhook-sink.ts";
 
 /** Throws UsageError for a policy that cannot be used. */
@@ -18,20 +19,24 @@ export async function buildAuditor(
 ): Promise<Auditor | undefined> {
   const sinks: AuditSink[] = [];
   if (config.auditLogPath !== "") {
-    sinks.push(
-      new AuditLog({
-        path: config.auditLogPath,
-        maxSizeMiB: config.auditLogMaxsize,
-        maxBackups: config.auditLogMaxbackup,
-        maxAgeDays: config.auditLogMaxage,
-        compress: config.auditLogCompress,
-        format: config.auditLogFormat,
-        mode: config.auditLogMode,
-        ...tools,
-      }),
-    );
+    const file = new AuditLog({
+      path: config.auditLogPath,
+      maxSizeMiB: config.auditLogMaxsize,
+      maxBackups: config.auditLogMaxbackup,
+      maxAgeDays: config.auditLogMaxage,
+      compress: config.auditLogCompress,
+      format: config.auditLogFormat,
+      mode: config.auditLogMode,
+      ...tools,
+    });
+    const { auditLogTruncateEnabled: isCut, auditLogTruncateMaxEventSize: maxBytes } = config;
+    sinks.push(isCut ? new TruncatingSink(file, { maxBytes, log: tools.log }) : file);
   }
-  if (config.auditWebhookConfigFile !== "") sinks.push(webhookOf(config, tools));
+  if (config.auditWebhookConfigFile !== "") {
+    const { auditWebhookTruncateEnabled: isCut, auditWebhookTruncateMaxEventSize: maxBytes } = config;
+    const webhook = webhookOf(config, tools);
+    sinks.push(isCut ? new TruncatingSink(webhook, { maxBytes, log: tools.log }) : webhook);
+  }
   if (sinks.length === 0) return undefined;
   return new Auditor({ policy: await policyOf(config.auditPolicyFile), sinks, clock: tools.clock });
 }
@@ -59,6 +64,12 @@ function webhookOf(config: Config, { clock, log }: { readonly clock: Clock; read
     },
     mode: config.auditWebhookMode,
     maxBatch: config.auditWebhookBatchMaxSize,
+    maxBatchBytes: config.auditWebhookTruncateEnabled
+      ? config.auditWebhookTruncateMaxBatchSize
+      : Number.POSITIVE_INFINITY,
+    throttle: config.auditWebhookBatchThrottleEnable
+      ? { perSecond: config.auditWebhookBatchThrottleQps, burst: config.auditWebhookBatchThrottleBurst }
+      : undefined,
     maxWaitMs: config.auditWebhookBatchMaxWaitMs,
     bufferSize: config.auditWebhookBatchBufferSize,
     initialBackoffMs: config.auditWebhookInitialBackoffMs,

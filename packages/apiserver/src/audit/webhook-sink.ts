@@ -5,6 +5,7 @@
  */
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
+import { TokenBucket, type TokenBucketOptions } from "@knarr/daemon/token-bucket.ts";
 import type { AuditSink } from "./auditor.ts";
 
 export interface WebhookSinkOptions {
@@ -13,9 +14,12 @@ export interface WebhookSinkOptions {
   /** "blocking" and "blocking-strict" send each event before the request is answered. */
   readonly mode: string;
   readonly maxBatch: number;
+  readonly maxBatchBytes: number;
   readonly maxWaitMs: number;
   readonly bufferSize: number;
   readonly initialBackoffMs: number;
+  /** How many batches may be sent; undefined for no limit. */
+  readonly throttle: TokenBucketOptions | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -28,11 +32,14 @@ export class WebhookSink implements AuditSink {
   #waiting: string[] = [];
   #cancelTimer: (() => void) | undefined;
   #sending: Promise<void> = Promise.resolve();
+  readonly #throttle: TokenBucket | undefined;
+  readonly #closing = new AbortController();
   #closed = false;
   #dropped = 0;
 
   constructor(options: WebhookSinkOptions) {
     this.#options = options;
+    this.#throttle = options.throttle === undefined ? undefined : new TokenBucket(options.throttle);
   }
 
   get dropped(): number {
@@ -53,6 +60,7 @@ export class WebhookSink implements AuditSink {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#closing.abort();
     this.#flush();
     await this.#sending;
   }
@@ -61,8 +69,37 @@ export class WebhookSink implements AuditSink {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     this.#sending = this.#sending.then(async () => {
-      while (this.#waiting.length > 0) await this.#deliver(this.#waiting.splice(0, this.#options.maxBatch));
+      while (this.#waiting.length > 0) {
+        await this.#takeTurn();
+        await this.#deliver(this.#nextBatch());
+      }
     });
+  }
+
+  /** Waits as long as the throttle says, or until the server stops. */
+  async #takeTurn(): Promise<void> {
+    const { clock } = this.#options;
+    const waitMs = this.#throttle?.reserve(clock.monotonicMs()) ?? 0;
+    if (waitMs === 0 || this.#closed) return;
+    try {
+      await clock.sleep(waitMs, this.#closing.signal);
+    } catch (error) {
+      // What waits is sent before the end.
+      if (!this.#closed) throw error;
+    }
+  }
+
+  /** As many as fit, one at the least. */
+  #nextBatch(): string[] {
+    const { maxBatch, maxBatchBytes } = this.#options;
+    let bytes = 0;
+    let count = 0;
+    for (const line of this.#waiting) {
+      bytes += Buffer.byteLength(line);
+      if (count === maxBatch || (count > 0 && bytes > maxBatchBytes)) break;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
   }
 
   async #deliver(lines: readonly string[]): Promise<void> {

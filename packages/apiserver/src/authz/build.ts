@@ -6,6 +6,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { ObjectView } from "../storage/types.ts";
 import { connectWebhook } from "../webhook-client.ts";
 import type { AuthorizerSettings } from "./authorization-configuration.ts";
+import { ChangingAuthorizer } from "./changing-authorizer.ts";
 import { NodeAuthorizer } from "./node.ts";
 import { attachmentOwner, NodeGraph, podEdges, sliceOwner, unscheduled, volumeEdges } from "./node-graph.ts";
 import { RbacAuthorizer } from "./rbac.ts";
@@ -13,24 +14,36 @@ import type { Authorizer, RuleResolver } from "./types.ts";
 import { alwaysAllow, alwaysDeny, UnionAuthorizer } from "./union.ts";
 import { WebhookAuthorizer } from "./webhook.ts";
 
+export interface AuthorizerTools {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  /** The settings as they are now. */
+  readonly read: () => Promise<readonly AuthorizerSettings[]>;
+}
+
 export interface BuiltAuthorizer {
-  readonly authorizer: Authorizer & RuleResolver;
+  readonly authorizer: ChangingAuthorizer;
   /** For the escalate and bind checks; undefined without the mode RBAC. */
   readonly rbac: RbacAuthorizer | undefined;
 }
 
-/** The authorizers in their order. Throws an Error naming a webhook's kubeconfig that can't be read. */
+/**
+ * The authorizers in their order; `read` gives their settings anew. Throws an Error naming a webhook's kubeconfig that can't
+ * be read.
+ */
 export function buildAuthorizer(
   settings: readonly AuthorizerSettings[],
-  { storage, clock }: { readonly storage: Storage; readonly clock: Clock },
+  { storage, clock, read }: AuthorizerTools,
 ): BuiltAuthorizer {
   let rbacAuthorizer: RbacAuthorizer | undefined;
-  const members = settings.map(({ type, webhook }): Authorizer & RuleResolver => {
+  let nodeAuthorizer: NodeAuthorizer | undefined;
+  const memberOf = ({ type, webhook }: AuthorizerSettings): Authorizer & RuleResolver => {
     switch (type) {
       case "Node":
-        return new NodeAuthorizer(nodeGraph(storage));
+        nodeAuthorizer ??= new NodeAuthorizer(nodeGraph(storage));
+        return nodeAuthorizer;
       case "RBAC":
-        rbacAuthorizer = new RbacAuthorizer({
+        rbacAuthorizer ??= new RbacAuthorizer({
           roles: storage.view(rbac.roles),
           roleBindings: storage.view(rbac.rolebindings),
           clusterRoles: storage.view(rbac.clusterroles),
@@ -49,8 +62,10 @@ export function buildAuthorizer(
       default:
         throw new Error(`unknown authorizer ${JSON.stringify(type satisfies never)}`);
     }
-  });
-  return { authorizer: new UnionAuthorizer(members), rbac: rbacAuthorizer };
+  };
+  const build = (next: readonly AuthorizerSettings[]) => new UnionAuthorizer(next.map(memberOf));
+  const authorizer = new ChangingAuthorizer({ settings, build, read });
+  return { authorizer, rbac: rbacAuthorizer };
 }
 
 function nodeGraph(storage: Storage): NodeGraph {

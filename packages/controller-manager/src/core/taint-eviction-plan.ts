@@ -23,9 +23,10 @@ export function planEviction(pod: Pod, taints: readonly Taint[], firstSeenMs: nu
   const tolerations = pod.spec?.tolerations ?? [];
   let atMs = Number.POSITIVE_INFINITY;
   for (const taint of effective) {
-    const matching = tolerations.filter((toleration) => toleratesTaint(toleration, taint));
-    if (matching.length === 0) return { kind: "evict", atMs: firstSeenMs };
-    const seconds = Math.min(...matching.map(({ tolerationSeconds }) => tolerationSeconds ?? Number.POSITIVE_INFINITY));
+    // Source: GetMatchingTolerations in component-helpers: the first that fits counts, not the shortest.
+    const matching = tolerations.find((toleration) => toleratesTaint(toleration, taint));
+    if (matching === undefined) return { kind: "evict", atMs: firstSeenMs };
+    const seconds = matching.tolerationSeconds ?? Number.POSITIVE_INFINITY;
     atMs = Math.min(atMs, startMs(pod, taint, firstSeenMs) + Math.max(0, seconds) * 1000);
   }
   return atMs === Number.POSITIVE_INFINITY ? { kind: "stay" } : { kind: "evict", atMs };

@@ -16,7 +16,7 @@ async function audited(context: RequestContext, auditor: Auditor, next: Next): P
     if (context.longRunning) await finished(context);
   } finally {
     context.audit ??= context.user === undefined ? auditor.begin(context) : undefined;
-    await context.audit?.stage("ResponseComplete");
+    await context.audit?.stage(context.panicked ? "Panic" : "ResponseComplete");
   }
 }
 

@@ -1,4 +1,5 @@
 /** Turns what handlers throw into Status answers; a bug is logged with its stack and answered with 500. */
+import { StatusError } from "@knarr/apimachinery/status-error.ts";
 import { breakOff, sendError, toStatusError } from "../respond.ts";
 import type { Filter } from "./filter.ts";
 
@@ -7,6 +8,8 @@ export const errors: Filter = async (context, env, next) => {
     await next();
   } catch (error) {
     const status = toStatusError(error);
+    // Nothing of ours throws anything else on purpose: upstream's word for it is a panic.
+    context.panicked = !(error instanceof StatusError);
     if (status.code >= 500) {
       // Nobody waits any more, or upstream's 500 without a reason, which is a client's mistake (server-side apply).
       const harmless = context.response.destroyed || status.reason === "";

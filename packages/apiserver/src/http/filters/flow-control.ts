@@ -21,9 +21,6 @@ export interface FairUse {
   readonly watchers: Map<string, number>;
 }
 
-/** Source: k8s.io/apiserver/pkg/server/filters/priority-and-fairness.go */
-const RETRY_AFTER_SECONDS = 1;
-
 export const flowControl: Filter = (context, env, next) => {
   const { fairUse } = env;
   const isWatch = context.info.verb === "watch" && context.info.isResourceRequest;
@@ -40,11 +37,11 @@ export const flowControl: Filter = (context, env, next) => {
     admitted = fairUse.control.admit(at, request, work, () => context.signal);
   } catch (error) {
     if (!(error instanceof Rejected)) throw error;
-    return refuse(context, error.reason);
+    return refuse(context, fairUse, at, error.reason);
   }
   if (!(admitted instanceof Promise)) return run(admitted);
   return admitted.then(run, (error: unknown) => {
-    if (error instanceof Rejected) return refuse(context, error.reason);
+    if (error instanceof Rejected) return refuse(context, fairUse, at, error.reason);
     throw error;
   });
 };
@@ -106,9 +103,15 @@ function headersOf({ schema, level }: Classified): Readonly<Record<string, strin
   return headers;
 }
 
-function refuse(context: RequestContext, reason: RejectReason): Promise<void> {
+/** Source: k8s.io/apiserver/pkg/server/filters/priority-and-fairness.go */
+function refuse(
+  context: RequestContext,
+  { control }: FairUse,
+  { level }: Classified,
+  reason: RejectReason,
+): Promise<void> {
   // Nobody is there to read it.
   if (reason === "cancelled") return Promise.resolve();
-  context.extraHeaders = { ...context.extraHeaders, "retry-after": String(RETRY_AFTER_SECONDS) };
+  context.extraHeaders = { ...context.extraHeaders, "retry-after": String(control.retryAfterSeconds(level)) };
   return sendText(context, 429, "Too many requests, please try again later.\n");
 }
