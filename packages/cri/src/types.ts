@@ -136,6 +136,15 @@ export interface Mount {
   readonly selinuxRelabel?: boolean;
   readonly propagation?: "PROPAGATION_PRIVATE" | "PROPAGATION_HOST_TO_CONTAINER" | "PROPAGATION_BIDIRECTIONAL";
   readonly recursiveReadOnly?: boolean;
+  /** The mount's source is this image and not `hostPath`; containerd has it since 2.1. */
+  readonly image?: ImageSpec;
+  readonly imageSubPath?: string;
+}
+
+export interface Device {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  readonly permissions: string;
 }
 
 export interface ImageSpec {
@@ -153,11 +162,7 @@ export interface ContainerConfig {
   readonly workingDir?: string;
   readonly envs?: readonly { readonly key: string; readonly value: string }[];
   readonly mounts?: readonly Mount[];
-  readonly devices?: readonly {
-    readonly containerPath: string;
-    readonly hostPath: string;
-    readonly permissions: string;
-  }[];
+  readonly devices?: readonly Device[];
   readonly labels?: StringMap;
   readonly annotations?: StringMap;
   /** Relative to the sandbox's logDirectory. */

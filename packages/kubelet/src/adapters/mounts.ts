@@ -14,12 +14,14 @@ export interface MountOptions {
   readonly deadlineMs?: number;
 }
 
-/** mount(8) or umount(8) said no; `output` is what it said. */
+/** mount(8) or umount(8) said no: "exit status 32", and what it wrote. */
 export class MountError extends Error {
   override readonly name = "MountError";
+  readonly status: string;
   readonly output: string;
-  constructor(message: string, output: string) {
-    super(message);
+  constructor(status: string, output: string) {
+    super(output === "" ? status : `${status}: ${output}`);
+    this.status = status;
     this.output = output;
   }
 }
@@ -94,7 +96,7 @@ export async function mountFilesystem(
   } catch (error) {
     if (!(error instanceof MountError)) throw error;
     const said = `Mounting command: mount\nMounting arguments: ${args.join(" ")}\nOutput: ${error.output}\n`;
-    throw new MountError(`mount failed: ${error.message}\n${said}`, error.output);
+    throw new Error(`mount failed: ${error.status}\n${said}`, { cause: error });
   }
 }
 

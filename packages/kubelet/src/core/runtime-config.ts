@@ -3,6 +3,7 @@ import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { quantityValue } from "@knarr/apimachinery/quantity.ts";
 import type {
   ContainerConfig,
+  Device,
   DnsConfig,
   Image,
   LinuxContainerResources,
@@ -78,6 +79,7 @@ export interface ContainerConfigInput {
   readonly restartCount: number;
   readonly env: readonly { readonly key: string; readonly value: string }[];
   readonly mounts: readonly Mount[];
+  readonly devices?: readonly Device[];
   readonly seccompRoot: string;
   readonly seccompDefault?: boolean | undefined;
   readonly nodeMemoryBytes: number;
@@ -97,6 +99,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
     workingDir: container.workingDir ?? "",
     envs: input.env,
     mounts: input.mounts,
+    ...((input.devices?.length ?? 0) === 0 ? {} : { devices: input.devices }),
     labels: { ...identity(pod), [Labels.containerName]: container.name },
     annotations: annotationsOf(input),
     logPath: `${container.name}/${input.restartCount}.log`,

@@ -1,11 +1,11 @@
-/** What is mounted into a container: its volumes, the hosts file, the file for its termination message. */
+/** What is mounted into a container: its volumes, the hosts file, the file for its termination message; and its devices. */
 import { join } from "node:path";
 import type { Container, Pod, VolumeMount } from "@knarr/api/generated/types/core-v1.ts";
-import type { Mount } from "@knarr/cri/types.ts";
+import type { Device, Mount } from "@knarr/cri/types.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
-import { expandVariables } from "../core/expand.ts";
+import { expandSubPath } from "../core/expand.ts";
 import { podDirectory } from "../volumes/pod-volumes.ts";
-import { mountSubPath } from "../volumes/sub-path.ts";
+import { checkSubPath, mountSubPath, SubPathError } from "../volumes/sub-path.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
 import type { PodContext } from "./pod-context.ts";
 import { makeTerminationFile, writeHostsFile } from "./pod-files.ts";
@@ -20,6 +20,8 @@ export interface MountInput {
   readonly pod: Pod;
   readonly container: Container;
   readonly volumes: ReadonlyMap<string, MountedVolume>;
+  /** What image volumes were pulled as, by volume name. */
+  readonly imageRefs: ReadonlyMap<string, string>;
   readonly podIps: readonly string[];
   readonly env: readonly { readonly key: string; readonly value: string }[];
 }
@@ -43,27 +45,103 @@ export async function containerMounts(context: PodContext, input: MountInput): P
   return mounts;
 }
 
+/** volumeDevices: claims of volumeMode Block, as they are. */
+export function containerDevices({ container, volumes }: Pick<MountInput, "container" | "volumes">): Device[] {
+  return (container.volumeDevices ?? []).map(({ name, devicePath }) => {
+    const { path, readOnly } = volumeNamed(volumes, name, container);
+    return { containerPath: devicePath, hostPath: path, permissions: readOnly ? "r" : "mrw" };
+  });
+}
+
+function volumeNamed(volumes: MountInput["volumes"], name: string, container: Container): MountedVolume {
+  const volume = volumes.get(name);
+  if (volume !== undefined) return volume;
+  throw new ContainerConfigError(`cannot find volume "${name}" to mount into container "${container.name}"`);
+}
+
 async function volumeMount(context: PodContext, input: MountInput, mount: VolumeMount, index: number): Promise<Mount> {
-  const volume = input.volumes.get(mount.name);
-  if (volume === undefined) {
-    throw new ContainerConfigError(
-      `cannot find volume "${mount.name}" to mount into container "${input.container.name}"`,
-    );
-  }
-  const variables = new Map(input.env.map(({ key, value }) => [key, value]));
-  const subPath =
-    mount.subPathExpr !== undefined && mount.subPathExpr !== ""
-      ? expandVariables(mount.subPathExpr, variables)
-      : (mount.subPath ?? "");
-  const directory = podDirectory(context.config.rootDir, input.pod.metadata.uid ?? "");
-  const target = join(directory, "volume-subpaths", mount.name, input.container.name, String(index));
-  const hostPath = subPath === "" ? volume.path : await mountSubPath(volume.path, subPath, target);
+  const { container, pod } = input;
+  const volume = volumeNamed(input.volumes, mount.name, container);
+  const subPath = subPathOf(mount, input.env);
+  const containerPath = mount.mountPath.startsWith("/")
+    ? mount.mountPath
+    : join(container.workingDir ?? "/", mount.mountPath);
+  if (volume.image !== undefined) return imageMount(input, mount, { containerPath, subPath });
+  const directory = podDirectory(context.config.rootDir, pod.metadata.uid ?? "");
+  const target = join(directory, "volume-subpaths", mount.name, container.name, String(index));
+  const hostPath =
+    subPath === "" ? volume.path : await prepareSubPath(context, input, { mount, volume, subPath, target });
   const propagation = PROPAGATION[(mount.mountPropagation ?? "None") as keyof typeof PROPAGATION];
-  const { mountPath } = mount;
+  const recursive = await isRecursivelyReadOnly(context, pod, mount);
   return {
-    containerPath: mountPath.startsWith("/") ? mountPath : join(input.container.workingDir ?? "/", mountPath),
+    containerPath,
     hostPath,
     readonly: mount.readOnly === true || volume.readOnly,
     ...(propagation === undefined ? {} : { propagation }),
+    ...(recursive ? { recursiveReadOnly: true } : {}),
   };
+}
+
+function subPathOf(mount: VolumeMount, env: MountInput["env"]): string {
+  const { subPath = "", subPathExpr = "" } = mount;
+  if (subPathExpr === "") return subPath;
+  return expandSubPath(subPathExpr, new Map(env.map(({ key, value }) => [key, value])));
+}
+
+interface SubPathInput {
+  readonly mount: VolumeMount;
+  readonly volume: MountedVolume;
+  readonly subPath: string;
+  readonly target: string;
+}
+
+async function prepareSubPath(
+  { log }: PodContext,
+  { pod, container }: MountInput,
+  { mount, volume, subPath, target }: SubPathInput,
+): Promise<string> {
+  try {
+    return await mountSubPath(volume.path, subPath, target);
+  } catch (error) {
+    if (!(error instanceof SubPathError)) throw error;
+    // What the path met on the node is for the log: the pod's owner may not look there.
+    log.warn({ pod: pod.metadata.name, container: container.name, volume: mount.name, err: error }, "subPath refused");
+    throw new ContainerConfigError(
+      `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`,
+    );
+  }
+}
+
+function imageMount(
+  { imageRefs, volumes }: MountInput,
+  mount: VolumeMount,
+  { containerPath, subPath }: { readonly containerPath: string; readonly subPath: string },
+): Mount {
+  checkSubPath(subPath);
+  const image = imageRefs.get(mount.name) ?? "";
+  const userSpecifiedImage = volumes.get(mount.name)?.image?.reference ?? "";
+  return {
+    containerPath,
+    hostPath: "",
+    readonly: true,
+    image: { image, userSpecifiedImage },
+    ...(subPath === "" ? {} : { imageSubPath: subPath }),
+  };
+}
+
+/** Source: KEP-3857; the words are those of kubernetes/pkg/kubelet/kubelet_pods.go (resolveRecursiveReadOnly) */
+async function isRecursivelyReadOnly(context: PodContext, pod: Pod, mount: VolumeMount): Promise<boolean> {
+  const wanted = mount.recursiveReadOnly ?? "Disabled";
+  if (wanted === "Disabled") return false;
+  const refuse = (why: string) =>
+    new ContainerConfigError(`volume "${mount.name}" requested recursive read-only mode, but it is ${why}`);
+  if (mount.readOnly !== true) throw refuse("not read-only");
+  if ((mount.mountPropagation ?? "None") !== "None") {
+    throw refuse(`not compatible with propagation "${mount.mountPropagation}"`);
+  }
+  const className = pod.spec?.runtimeClassName ?? "";
+  const handler = className === "" ? "" : await context.objects.runtimeHandler(className);
+  const supported = context.node().handlers.get(handler)?.recursiveReadOnlyMounts === true;
+  if (wanted === "Enabled" && !supported) throw refuse("not supported by the runtime");
+  return supported;
 }

@@ -9,7 +9,7 @@ import type { StartAction } from "../core/pod-actions.ts";
 import { containerConfig } from "../core/runtime-config.ts";
 import { ImageError } from "../images/image-puller.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
-import { containerMounts } from "./container-mounts.ts";
+import { containerDevices, containerMounts, type MountInput } from "./container-mounts.ts";
 import { readFileKeys } from "./env-files.ts";
 import { killContainer } from "./kill-pod.ts";
 import { runHook } from "./lifecycle-hook.ts";
@@ -54,7 +54,10 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
   const container = findContainer(input.pod, input.action);
   const event = context.events.container(input.pod, input.action.kind, container.name);
   const pulled = await ensureImage(context, input, container, event);
-  const config = await failAs("CreateContainerConfigError", event, () => configure(context, input, container, pulled));
+  const imageRefs = await ensureImageVolumes(context, input, container, event);
+  const config = await failAs("CreateContainerConfigError", event, () =>
+    configure(context, { ...input, imageRefs }, container, pulled),
+  );
   const { runtime } = context;
   const options = { signal: input.signal };
   const id = await failAs("CreateContainerError", event, () =>
@@ -84,6 +87,23 @@ async function ensureImage(context: PodContext, input: StartInput, container: Co
   }
 }
 
+/** Pulls the images that the container mounts as volumes; what they are known by, by volume name. */
+async function ensureImageVolumes(
+  context: PodContext,
+  input: StartInput,
+  container: Container,
+  event: ContainerEvent,
+): Promise<ReadonlyMap<string, string>> {
+  const refs = new Map<string, string>();
+  for (const { name } of container.volumeMounts ?? []) {
+    const image = input.volumes.get(name)?.image;
+    if (image === undefined || refs.has(name)) continue;
+    const asked = { name: container.name, image: image.reference, imagePullPolicy: image.pullPolicy };
+    refs.set(name, (await ensureImage(context, input, asked, event)).ref);
+  }
+  return refs;
+}
+
 /** Runs a step; a failure of the runtime or of the pod's description becomes a StartError with an event. */
 async function failAs<T>(reason: string, event: ContainerEvent, step: () => Promise<T>): Promise<T> {
   try {
@@ -101,7 +121,7 @@ async function failAs<T>(reason: string, event: ContainerEvent, step: () => Prom
 
 async function configure(
   context: PodContext,
-  input: StartInput,
+  input: StartInput & Pick<MountInput, "imageRefs">,
   container: Container,
   pulled: Awaited<ReturnType<typeof ensureImage>>,
 ): Promise<ContainerConfig> {
@@ -124,6 +144,7 @@ async function configure(
     services: services.items,
   });
   const mounts = await containerMounts(context, { ...input, container, env });
+  const devices = containerDevices({ ...input, container });
   const target = (container as EphemeralContainer).targetContainerName ?? "";
   const targetId = target === "" ? undefined : latestOf(observed, target)?.id;
   if (target !== "" && targetId === undefined) {
@@ -137,6 +158,7 @@ async function configure(
     restartCount: nextRestartCount(context, pod, observed, container.name),
     env,
     mounts,
+    devices,
     seccompRoot: `${context.config.rootDir}/seccomp`,
     seccompDefault: context.config.seccompDefault,
     nodeMemoryBytes: node.memoryBytes,

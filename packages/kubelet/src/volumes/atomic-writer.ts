@@ -35,13 +35,20 @@ export interface PayloadFile {
 export type Payload = ReadonlyMap<string, PayloadFile>;
 
 const DATA = "..data";
+const MAX_PATH = 4096;
+const MAX_NAME = 255;
 
 /** Throws for a path that would leave the volume or collide with the writer's own names. */
 export function checkPayloadPath(path: string): void {
   const parts = path.split("/");
-  if (path === "" || path.startsWith("/") || parts.includes("..") || parts[0]?.startsWith("..") === true) {
-    throw new Error(`invalid path ${JSON.stringify(path)}: must be relative, without '..' and not start with '..'`);
+  if (path === "") throw new Error('invalid path: must not be empty: ""');
+  if (path.startsWith("/")) throw new Error(`invalid path: must be relative path: ${path}`);
+  if (path.length > MAX_PATH) throw new Error(`invalid path: must be less than or equal to ${MAX_PATH} characters`);
+  if (parts.includes("..")) throw new Error(`invalid path: must not contain '..': ${path}`);
+  if (parts.some((part) => part.length > MAX_NAME)) {
+    throw new Error(`invalid path: filenames must be less than or equal to ${MAX_NAME} characters`);
   }
+  if (parts[0]?.startsWith("..") === true) throw new Error(`invalid path: must not start with '..': ${path}`);
 }
 
 /** `gid`: the group that may read the files (fsGroup). Returns whether anything changed. */
@@ -50,6 +57,8 @@ export async function writeAtomically(directory: string, payload: Payload, gid?:
   const current = await readlink(join(directory, DATA)).catch(() => undefined);
   if (current !== undefined && (await isCurrent(join(directory, current), payload, gid))) {
     await linkNames(directory, payload);
+    // A crash may have come between the new link and the removal of the old.
+    await removeStale(directory, payload, current);
     return false;
   }
   const stamp = new Date().toISOString().replaceAll(/[-:]/g, "_").replace("T", "_").slice(0, 19);

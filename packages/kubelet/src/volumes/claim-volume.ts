@@ -28,6 +28,7 @@ export const claimVolume: VolumeKind = {
     const claim = await boundClaim(volume, context);
     const persistent = await volumeOf(claim, context);
     const name = persistent.metadata.name ?? "";
+    checkMode(volume.name, persistent, context);
     const kind = PERSISTENT_KINDS.find((k) => k.matches(persistent));
     if (kind === undefined) {
       const message = `failed to get Plugin from volumeSpec for volume "${name}" err=no volume plugin matched`;
@@ -37,6 +38,19 @@ export const claimVolume: VolumeKind = {
     return await setUpPersistent(kind, persistent, { ...context, readOnly });
   },
 };
+
+/** Source: the words are the populator's (createVolumeSpec). */
+function checkMode(name: string, { spec }: PersistentVolume, { pod }: VolumeContext): void {
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? { containers: [] };
+  const all = [...initContainers, ...containers, ...ephemeralContainers];
+  const isBlock = spec?.volumeMode === "Block";
+  if (isBlock && all.some((c) => c.volumeMounts?.some((m) => m.name === name) === true)) {
+    throw new UnprocessedVolumeError(`volume ${name} has volumeMode Block, but is specified in volumeMounts`);
+  }
+  if (!isBlock && all.some((c) => c.volumeDevices?.some((d) => d.name === name) === true)) {
+    throw new UnprocessedVolumeError(`volume ${name} has volumeMode Filesystem, but is specified in volumeDevices`);
+  }
+}
 
 async function setUpPersistent(
   kind: PersistentKind,
@@ -58,6 +72,9 @@ async function setUpPersistent(
   const directory = join(context.volumesDirectory, kind.folder, name);
   const isNew = takeVolume(kind, name, { ...context, alone: modes.length === 1 && modes[0] === "ReadWriteOncePod" });
   try {
+    if (volume.spec?.volumeMode === "Block" && !kind.hasDevices) {
+      throw new VolumeError(`no volume plugin of volumeMode Block matched`, { stage: "MapVolume.MapDevice failed" });
+    }
     return await kind.setUp(volume, { ...context, directory, options });
   } catch (error) {
     // What is mounted, or was there before, stays: the folder says that the volume is in use.

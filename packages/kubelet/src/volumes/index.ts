@@ -5,6 +5,7 @@ import { csiVolume } from "./csi.ts";
 import { downwardApiVolume } from "./downward-api.ts";
 import { emptyDirVolume } from "./empty-dir.ts";
 import { hostPathVolume } from "./host-path.ts";
+import { imageVolume } from "./image.ts";
 import { nfsVolume } from "./nfs.ts";
 import { projectedVolume } from "./projected.ts";
 import { secretVolume } from "./secret.ts";
@@ -19,5 +20,6 @@ export const VOLUME_KINDS: readonly VolumeKind[] = [
   hostPathVolume,
   claimVolume,
   nfsVolume,
+  imageVolume,
   csiVolume,
 ];

@@ -12,6 +12,7 @@ const NEW_MOUNTER = { stage: "MountVolume.NewMounter initialization failed" };
 export const localPersistent: PersistentKind = {
   folder: FOLDER,
   takesMountOptions: true,
+  hasDevices: true,
   matches: ({ spec }) => spec?.local !== undefined,
   async setUp(volume, { pod, rootDir, directory, readOnly, options }) {
     const path = volume.spec?.local?.path ?? "";
@@ -23,6 +24,10 @@ export const localPersistent: PersistentKind = {
       if (error.code === "ENOENT") throw new VolumeError(`path "${path}" does not exist`, NEW_MOUNTER);
       throw error;
     });
+    if (volume.spec?.volumeMode === "Block") {
+      if (found.isBlockDevice()) return { path, readOnly };
+      throw new VolumeError(`path "${path}" is not a block device`, { stage: "MapVolume.MapDevice failed" });
+    }
     if (!found.isDirectory()) {
       const message = `local volume with volumeMode Filesystem: path "${path}" is not a directory`;
       throw new VolumeError(message, NEW_MOUNTER);

@@ -17,6 +17,8 @@ export interface PersistentSetup extends VolumeContext {
 export interface PersistentKind {
   readonly folder: string;
   readonly takesMountOptions: boolean;
+  /** Serves volumeMode Block, too: the path is a device then. */
+  readonly hasDevices?: boolean;
   matches(volume: PersistentVolume): boolean;
   /** Idempotent, as VolumeKind's. */
   setUp(volume: PersistentVolume, setup: PersistentSetup): Promise<MountedVolume>;

@@ -40,8 +40,8 @@ export interface MountedVolume {
   readonly path: string;
   /** Containers can't write to it, whatever their mounts say. */
   readonly readOnly: boolean;
-  /** The reference of an image that was pulled. */
-  readonly image?: string;
+  /** The runtime is to mount this image. */
+  readonly image?: { readonly reference: string; readonly pullPolicy: string | undefined };
 }
 
 export interface VolumeKind {
