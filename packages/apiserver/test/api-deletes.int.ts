@@ -179,3 +179,43 @@ test("eviction respects the disruption budget", async () => {
   assert.equal(left.status.conditions.find((c: Json) => c.type === "DisruptionTarget").reason, "EvictionByEvictionAPI");
   assert.equal((await h.call("GET", `${PDBS}/b`)).body.status.disruptionsAllowed, 0);
 });
+
+const UNHEALTHY: readonly { name: string; policy?: string; current: number; ready: boolean; want: number }[] = [
+  { name: "by default stays while the budget is not met", current: 0, ready: false, want: 429 },
+  { name: "by default goes while the budget is met without it", current: 1, ready: false, want: 201 },
+  {
+    name: "under IfHealthyBudget stays while it is not met",
+    policy: "IfHealthyBudget",
+    current: 0,
+    ready: false,
+    want: 429,
+  },
+  { name: "under AlwaysAllow goes in any case", policy: "AlwaysAllow", current: 0, ready: false, want: 201 },
+  { name: "that is ready stays even under AlwaysAllow", policy: "AlwaysAllow", current: 1, ready: true, want: 429 },
+];
+for (const [index, { name, policy, current, ready, want }] of UNHEALTHY.entries()) {
+  test(`eviction: a pod ${name}`, async () => {
+    const app = `unhealthy-${index}`;
+    const merge = { "content-type": "application/merge-patch+json" };
+    const PDBS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    await h.create(PODS, pod(app, { nodeName: "n1" }, { labels: { app } }));
+    const status = { phase: "Running", conditions: [{ type: "Ready", status: ready ? "True" : "False" }] };
+    await h.call("PATCH", `${PODS}/${app}/status`, { body: { status }, headers: merge });
+    await h.create(PDBS, {
+      metadata: { name: app },
+      spec: {
+        minAvailable: 1,
+        selector: { matchLabels: { app } },
+        ...(policy === undefined ? {} : { unhealthyPodEvictionPolicy: policy }),
+      },
+    });
+    const counted = { currentHealthy: current, desiredHealthy: 1, expectedPods: 1, disruptionsAllowed: 0 };
+    const body = { status: { observedGeneration: 1, ...counted } };
+    await h.call("PATCH", `${PDBS}/${app}/status`, { body, headers: merge });
+    const eviction = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: app } };
+    const answer = await h.call("POST", `${PODS}/${app}/eviction`, { body: eviction });
+    assert.equal(answer.status, want, answer.text);
+    // An unhealthy pod takes nothing from the budget.
+    assert.equal((await h.call("GET", `${PDBS}/${app}`)).body.status.disruptionsAllowed, 0);
+  });
+}
