@@ -69,7 +69,7 @@ async function workOn(loop: ControllerLoop, key: string): Promise<void> {
     // A conflict only says that the cache was behind: not worth a line.
     if (conflict) log.debug({ key }, "conflict, trying again");
     else log.warn({ key, err: error, failures: queue.failures(key) + 1 }, "reconcile failed");
-    queue.addRateLimited(key);
+    queue.addRateLimited(key, conflict ? "conflict" : "error");
     return;
   }
   loop.observe?.(result.kind);

@@ -81,6 +81,9 @@ test("WorkQueue.addRateLimited() spaces out the retries of all keys together aft
   assert.equal(queue.length, 110);
   await clock.advance(4000);
   assert.equal(queue.length, 150);
+  for (let i = 0; i < 150; i++) queue.addRateLimited(`behind-${i}`, "conflict");
+  await clock.advance(5);
+  assert.equal(queue.length, 300, "a cache that is behind is no reason to wait for others");
 });
 
 test("WorkQueue.shutDown() hands out what waits, drops what is delayed, then ends", async () => {

@@ -7,7 +7,7 @@
  *    `done`. So a reconcile that starts after the add sees what the add was about.
  * 3. It is handed out in the order in which it began to wait.
  * 4. `addAfter` keeps the earliest time; `addRateLimited` waits 5 ms, 10 ms, ... 1000 s per key until `forget`, and as long
- *    as all keys' retries together need to stay below 10 per second after a burst of 100.
+ *    as all keys' retries after errors need to stay below 10 per second together, after a burst of 100.
  * 5. After `shutDown` nothing is added; what waits is still handed out, what is delayed is dropped, then `get` answers
  *    undefined.
  *
@@ -100,10 +100,15 @@ export class WorkQueue {
     this.#delayed.set(key, { atMs, cancel });
   }
 
-  /** Adds after the key's back-off, or when the rate of all retries allows, counting one more failure. */
-  addRateLimited(key: string): void {
+  /**
+   * Adds after the key's back-off, or when the rate of all retries allows, counting one more failure.
+   *
+   * Differs from upstream: a conflict waits for its own back-off only, because it says that the cache was behind and not that
+   * the server is in trouble; a hundred rollouts at once have hundreds, and would take four times as long.
+   */
+  addRateLimited(key: string, why: "error" | "conflict" = "error"): void {
     this.#observer?.retried();
-    const overallMs = this.#retries.reserve(this.#clock.monotonicMs());
+    const overallMs = why === "conflict" ? 0 : this.#retries.reserve(this.#clock.monotonicMs());
     this.addAfter(key, Math.max(this.#backoff.next(key), overallMs));
   }
 
