@@ -104,7 +104,7 @@ export class WorkQueue {
    * Adds after the key's back-off, or when the rate of all retries allows, counting one more failure.
    *
    * Differs from upstream: a conflict waits for its own back-off only, because it says that the cache was behind and not that
-   * the server is in trouble; a hundred rollouts at once have hundreds, and would take four times as long.
+   * the server is in trouble; a hundred rollouts at once have hundreds of them (8.9 s so, 12.0 s with the rate).
    */
   addRateLimited(key: string, why: "error" | "conflict" = "error"): void {
     this.#observer?.retried();
