@@ -6,6 +6,7 @@ import test, { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { coordination, core } from "@knarr/api/generated/resources.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
+import { RUNTIME } from "./start-runtime.ts";
 import { condition, NODE, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
 
 if (await isolatedTest(import.meta)) {
@@ -24,7 +25,7 @@ if (await isolatedTest(import.meta)) {
       const ready = object?.status?.conditions?.find((c) => c.type === "Ready");
       if (ready?.status === "True") {
         assert.equal(object?.metadata.labels?.["kubernetes.io/hostname"], NODE);
-        assert.equal(object?.status?.nodeInfo?.containerRuntimeVersion?.startsWith("containerd://"), true);
+        assert.equal(object?.status?.nodeInfo?.containerRuntimeVersion?.startsWith(`${RUNTIME}://`), true);
         assert.ok(object?.status?.images?.some((i) => i.names?.includes("knarr.local/busybox:1")));
         break;
       }
@@ -56,7 +57,7 @@ if (await isolatedTest(import.meta)) {
       ["Ready", "True", 1],
     ]);
     const container = statusOf(pod, "main");
-    assert.match(container.containerID ?? "", /^containerd:\/\/[0-9a-f]{64}$/);
+    assert.match(container.containerID ?? "", new RegExp(`^${RUNTIME}://[0-9a-f]{64}$`));
     assert.match(container.imageID, /^sha256:/);
     assert.equal(container.image, "knarr.local/web:1");
     assert.deepEqual([container.ready, container.started, container.restartCount], [true, true, 0]);

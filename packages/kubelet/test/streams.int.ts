@@ -5,12 +5,12 @@ import { get } from "node:https";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { dialUpgrade } from "@knarr/cri/dial-upgrade.ts";
+import { SpdyClient } from "@knarr/cri/spdy/spdy-client.ts";
 import { isolatedTest, removeCgroups } from "@knarr/testkit/isolated-test.ts";
-import { startContainerd, type TestContainerd } from "@knarr/testkit/start-containerd.ts";
 import { WebSocket } from "ws";
-import { dialUpgrade } from "../src/streams/dial-upgrade.ts";
-import { SpdyClient } from "../src/streams/spdy/spdy-client.ts";
 import { startKubelet, type TestKubelet } from "./start-kubelet.ts";
+import { startRuntime, type TestRuntime } from "./start-runtime.ts";
 
 const MANIFEST = `
 apiVersion: v1
@@ -32,15 +32,15 @@ spec:
 
 if (await isolatedTest(import.meta)) {
   const cgroupRoot = `/knarr-test-${process.ppid}-${Date.now()}`;
-  let containerd: TestContainerd;
+  let containerd: TestRuntime;
   let kubelet: TestKubelet;
   before(async () => {
-    containerd = await startContainerd({ subnet: "10.88.9.0/24" });
+    containerd = await startRuntime({ subnet: "10.88.9.0/24" });
     kubelet = await startKubelet({
       directory: join(containerd.directory, "node"),
       endpoint: containerd.endpoint,
       cgroupRoot,
-      args: ["--anonymous-auth=true", "--authorization-mode=AlwaysAllow"],
+      args: ["--anonymous-auth=true", "--authorization-mode=AlwaysAllow", ...containerd.kubeletArgs],
     });
     await writeFile(join(kubelet.manifests, "shell.yaml"), MANIFEST);
     for (let attempt = 0; !(await logs("talker", "")).text.includes("third"); attempt++) {

@@ -12,9 +12,9 @@ import { openRuntime } from "@knarr/cri/open-runtime.ts";
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import { removeCgroups } from "@knarr/testkit/isolated-test.ts";
 import { startApiserver, type TestApiserver } from "@knarr/testkit/start-apiserver.ts";
-import { startContainerd, type TestContainerd } from "@knarr/testkit/start-containerd.ts";
 import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
 import { startKubelet, type TestKubelet } from "./start-kubelet.ts";
+import { startRuntime, type TestRuntime } from "./start-runtime.ts";
 
 export const NODE = "node-1";
 const run = promisify(execFile);
@@ -22,7 +22,7 @@ const run = promisify(execFile);
 export class TestNode {
   readonly client: Client;
   readonly api: TestApiserver;
-  readonly containerd: TestContainerd;
+  readonly containerd: TestRuntime;
   readonly kubelet: TestKubelet;
   readonly runtime: Runtime;
   readonly #etcd: TestEtcd;
@@ -31,7 +31,7 @@ export class TestNode {
   private constructor(parts: {
     etcd: TestEtcd;
     api: TestApiserver;
-    containerd: TestContainerd;
+    containerd: TestRuntime;
     kubelet: TestKubelet;
     cgroupRoot: string;
     runtime: Runtime;
@@ -48,10 +48,7 @@ export class TestNode {
   static async start(options: { subnet?: string; args?: readonly string[] } = {}): Promise<TestNode> {
     const cgroupRoot = `/knarr-test-${process.pid}-${Date.now()}`;
     const etcd = await startEtcd();
-    const [api, containerd] = await Promise.all([
-      startApiserver({ etcd }),
-      startContainerd({ subnet: options.subnet }),
-    ]);
+    const [api, containerd] = await Promise.all([startApiserver({ etcd }), startRuntime({ subnet: options.subnet })]);
     const user = await api.user(`system:node:${NODE}`, ["system:nodes"]);
     await api.pki.issue("kubelet", { commonName: `system:node:${NODE}`, ipAddresses: ["127.0.0.1"], dnsNames: [NODE] });
     const client = new Client(api.admin);
@@ -73,6 +70,7 @@ export class TestNode {
         `--client-ca-file=${api.pki.path("ca.crt")}`,
         `--tls-cert-file=${api.pki.path("kubelet.crt")}`,
         `--tls-private-key-file=${api.pki.path("kubelet.key")}`,
+        ...containerd.kubeletArgs,
         ...(options.args ?? []),
       ],
     });

@@ -4,11 +4,11 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
+import { dialUpgrade } from "@knarr/cri/dial-upgrade.ts";
 import { type WebSocket, WebSocketServer } from "ws";
 import { observe } from "../pods/observe.ts";
 import { bridgeExec, type ExecStreams } from "../streams/bridge-exec.ts";
 import { bridgePortForward } from "../streams/bridge-port-forward.ts";
-import { dialUpgrade } from "../streams/dial-upgrade.ts";
 import { chooseProtocol, EXEC_PROTOCOLS, PORT_FORWARD_PROTOCOLS } from "../streams/web-socket-channels.ts";
 import { HttpError } from "./http-error.ts";
 import type { Serving } from "./serving.ts";

@@ -3,10 +3,10 @@
  * other. Owns both connections until both are closed.
  */
 
+import { dialUpgrade } from "@knarr/cri/dial-upgrade.ts";
+import { SpdyClient } from "@knarr/cri/spdy/spdy-client.ts";
 import type { SpdyStream } from "@knarr/cri/spdy/spdy-stream.ts";
 import type { WebSocket } from "ws";
-import { dialUpgrade } from "./dial-upgrade.ts";
-import { SpdyClient } from "./spdy/spdy-client.ts";
 import { Channel, type ChannelFormat, decodeChannel, encodeChannel, formatOf } from "./web-socket-channels.ts";
 
 export interface ExecStreams {

@@ -1,9 +1,9 @@
 /** Port forwarding over a WebSocket: SPDY frames tunnelled through it, or the older channels of two per port. */
 import type { Duplex } from "node:stream";
+import { dialUpgrade } from "@knarr/cri/dial-upgrade.ts";
+import { SpdyClient } from "@knarr/cri/spdy/spdy-client.ts";
 import type { SpdyStream } from "@knarr/cri/spdy/spdy-stream.ts";
 import type { WebSocket } from "ws";
-import { dialUpgrade } from "./dial-upgrade.ts";
-import { SpdyClient } from "./spdy/spdy-client.ts";
 import { decodeChannel, encodeChannel, formatOf, TUNNEL_PROTOCOL } from "./web-socket-channels.ts";
 
 const RUNTIME_PROTOCOL = "portforward.k8s.io";

@@ -4,8 +4,8 @@ import test from "node:test";
 import { constants, createInflate } from "node:zlib";
 import { SPDY_DICTIONARY } from "@knarr/cri/spdy/dictionary.ts";
 import { controlFrame, dataFrame, type Frame, FrameParser, FrameType, headerBlock } from "@knarr/cri/spdy/frames.ts";
+import { SpdyClient } from "@knarr/cri/spdy/spdy-client.ts";
 import fc from "fast-check";
-import { SpdyClient } from "./spdy/spdy-client.ts";
 import { chooseProtocol, decodeChannel, EXEC_PROTOCOLS, encodeChannel, formatOf } from "./web-socket-channels.ts";
 
 test("FrameParser finds the same frames however the bytes are cut", () => {
