@@ -170,11 +170,8 @@ function pidMode(namespaces: NamespaceOption | undefined, ofSandbox: string): Ho
 
 function userOf(uid: number | undefined, gid: number | undefined, name: string | undefined): { User?: string } {
   const user = uid === undefined ? (name ?? "") : String(uid);
-  if (user === "") {
-    if (gid !== undefined) throw new RuntimeError("InvalidArgument", "runAsGroup is given without runAsUser");
-    return {};
-  }
-  return { User: gid === undefined ? user : `${user}:${gid}` };
+  if (gid !== undefined) return { User: `${user === "" ? 0 : user}:${gid}` };
+  return user === "" ? {} : { User: user };
 }
 
 function paths(masked: readonly string[] | undefined, readonly: readonly string[] | undefined): HostConfig {
