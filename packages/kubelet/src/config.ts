@@ -79,6 +79,19 @@ export const flags = {
   healthzPort: intFlag({ help: "port of the health endpoint, 0 for none", default: 10248, min: 0, max: 65535 }),
   tlsCertFile: stringFlag({ help: "serving certificate; self-signed when absent", placeholder: "path" }),
   tlsPrivateKeyFile: stringFlag({ help: "its key", placeholder: "path" }),
+  bootstrapKubeconfig: stringFlag({
+    help: "how to ask for a first client certificate when --kubeconfig is not there yet",
+    placeholder: "path",
+  }),
+  certDir: stringFlag({
+    help: "folder of the kubelet's own certificates; <root-dir>/pki when absent",
+    placeholder: "path",
+  }),
+  rotateCertificates: boolFlag({ help: "renew the client certificate before it expires", default: false }),
+  rotateServerCertificates: boolFlag({
+    help: "get the serving certificate from the cluster and renew it, when no --tls-cert-file is given",
+    default: false,
+  }),
   clientCaFile: stringFlag({ help: "authority of client certificates", placeholder: "path" }),
   anonymousAuth: boolFlag({ help: "let unauthenticated requests pass to authorisation", default: false }),
   authorizationMode: stringFlag({ help: "who may ask", default: "Webhook", oneOf: ["Webhook", "AlwaysAllow"] }),
@@ -151,12 +164,8 @@ function taintText(taint: unknown): unknown {
 
 /** Upstream's flags that mean nothing here. */
 export const ignoredFlags = [
-  "--bootstrap-kubeconfig",
-  "--cert-dir",
   "--fail-swap-on",
   "--read-only-port",
-  "--rotate-certificates",
-  "--rotate-server-certificates",
   "--authentication-token-webhook",
   "--runtime-cgroups",
   "--kubelet-cgroups",
@@ -176,6 +185,8 @@ export const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
   healthzPort: "healthzPort",
   tlsCertFile: "tlsCertFile",
   tlsPrivateKeyFile: "tlsPrivateKeyFile",
+  rotateCertificates: "rotateCertificates",
+  serverTLSBootstrap: "rotateServerCertificates",
   "authentication.x509.clientCAFile": "clientCaFile",
   "authentication.anonymous.enabled": "anonymousAuth",
   "authorization.mode": "authorizationMode",
@@ -240,6 +251,9 @@ export async function loadConfig(values: FlagValues<typeof flags>, argv: readonl
   const nodeName = (values.hostnameOverride === "" ? hostname() : values.hostnameOverride).toLowerCase();
   if ((merged.tlsCertFile === "") !== (merged.tlsPrivateKeyFile === "")) {
     throw new UsageError("--tls-cert-file and --tls-private-key-file must be given together");
+  }
+  if (merged.kubeconfig === "" && merged.bootstrapKubeconfig !== "") {
+    throw new UsageError("--bootstrap-kubeconfig needs --kubeconfig, the file to write");
   }
   if (merged.kubeconfig === "" && merged.podManifestPath === "") {
     throw new UsageError("either --kubeconfig or --pod-manifest-path must be given");

@@ -8,10 +8,9 @@ import { join } from "node:path";
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { keyOf } from "@knarr/apimachinery/object.ts";
-import { Client } from "@knarr/client/client.ts";
+import type { Client } from "@knarr/client/client.ts";
 import { EventRecorder } from "@knarr/client/event-recorder.ts";
 import { Informer } from "@knarr/client/informer.ts";
-import { loadKubeconfig } from "@knarr/client/kubeconfig.ts";
 import { openRuntime } from "@knarr/cri/open-runtime.ts";
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
@@ -19,6 +18,7 @@ import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
 import { Cgroups, cgroupVersion } from "./adapters/cgroups.ts";
 import { makeShared } from "./adapters/mounts.ts";
+import { ensureKubeconfig, nodeCertificates, type ServingCertificate } from "./certificates/node-certificates.ts";
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
 import { ImagePuller } from "./images/image-puller.ts";
@@ -54,6 +54,7 @@ interface Upstream {
   readonly objects: CachedApiObjects;
   readonly status: StatusWriter;
   readonly events: EventRecorder;
+  readonly certificate: ServingCertificate | undefined;
   readonly tasks: Record<string, Task>;
 }
 
@@ -82,7 +83,10 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist, pressures });
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
-  const upstream = config.kubeconfig === "" ? undefined : connect(config, daemon, statics, retry);
+  const upstream =
+    config.kubeconfig === ""
+      ? undefined
+      : await connect(config, daemon, { statics, retry, addresses: () => state.hostIps });
   const probeMetrics = new ProbeMetrics(clock.now());
   const context = await makeContext({ config, daemon, runtime, runtimeName, state, upstream, probeMetrics, kick });
   const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
@@ -119,6 +123,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     pods: set,
     client: upstream?.client,
     probeMetrics,
+    certificate: upstream?.certificate,
     onPort: (p: number) => (port = p),
   };
   const sourcesSynced = () => (upstream?.pods.synced ?? true) && (statics?.synced ?? true);
@@ -164,13 +169,21 @@ function makeStatics(config: Config, { clock, log }: DaemonContext, pods: () => 
   });
 }
 
-function connect(
+interface ConnectParts {
+  readonly statics: StaticPods | undefined;
+  readonly retry: (uid: string) => void;
+  readonly addresses: () => readonly string[];
+}
+
+async function connect(
   config: Config,
-  { clock, log, signal }: DaemonContext,
-  statics: StaticPods | undefined,
-  retry: (uid: string) => void,
-): Upstream {
-  const client = new Client(loadKubeconfig({ path: config.kubeconfig }), { userAgent: "kubelet/v1.36.0 (knarr)" });
+  daemon: DaemonContext,
+  { statics, retry, addresses }: ConnectParts,
+): Promise<Upstream> {
+  const { clock, log, signal } = daemon;
+  await ensureKubeconfig(config, daemon);
+  const own = await nodeCertificates(config, daemon, addresses);
+  const { client } = own;
   const pods = podInformer(client, config.nodeName, clock, log);
   const fieldSelector = `metadata.name=${config.nodeName}`;
   const node = new Informer(client, core.nodes, { fieldSelector, clock, log });
@@ -196,7 +209,9 @@ function connect(
     status,
     objects: new CachedApiObjects({ client, clock, log, signal, services, node: self, onChange: retry }),
     events: new EventRecorder({ client, component: "kubelet", host: config.nodeName, clock, log }),
+    certificate: own.serving,
     tasks: {
+      ...own.tasks,
       nodeWatch: (s) => node.run(s),
       serviceWatch: (s) => services.run(s),
       podWatch: (s) => pods.run(s),

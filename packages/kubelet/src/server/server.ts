@@ -19,7 +19,7 @@ import { serveUpgrade } from "./streaming.ts";
 /** Resolves once the server listens; `closed` when the signal aborted and it is closed. */
 export async function startServer(serving: Serving, signal: AbortSignal): Promise<{ readonly closed: Promise<void> }> {
   const { config, context, client } = serving;
-  const tls = await loadServingTls(config);
+  const tls = await loadServingTls(config, serving.certificate);
   const authorizer = new Authorizer({
     client,
     clock: context.clock,
@@ -36,10 +36,12 @@ export async function startServer(serving: Serving, signal: AbortSignal): Promis
   server.on("tlsClientError", (error) => context.log.debug({ err: error }, "TLS handshake failed"));
   await listen(server, config.port, config.address);
   serving.onPort((server.address() as AddressInfo).port);
-  const { paths } = tls;
-  if (paths !== undefined) {
+  const { material, paths } = tls;
+  serving.certificate?.subscribe(({ pem }) => server.setSecureContext({ ...material, cert: pem, key: pem }));
+  if (paths !== undefined && material.cert !== undefined && material.key !== undefined) {
     const { clock, log } = context;
-    watchTlsFiles({ paths, current: tls.material, clock, log }, (m) => server.setSecureContext({ ...m }), signal).catch(
+    const current = { ...material, cert: material.cert, key: material.key };
+    watchTlsFiles({ paths, current, clock, log }, (m) => server.setSecureContext({ ...m }), signal).catch(
       (error: unknown) => {
         if (!signal.aborted) log.error({ err: error }, "serving certificate is no longer watched");
       },

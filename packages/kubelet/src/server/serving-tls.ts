@@ -4,18 +4,25 @@ import { access, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { loadTlsFiles, type TlsFilePaths, type TlsMaterial } from "@knarr/daemon/tls-files.ts";
+import type { ServingCertificate } from "../certificates/node-certificates.ts";
 import type { Config } from "../config.ts";
 
 const SELF_SIGNED_DAYS = "365";
 
 export interface ServingTls {
-  readonly material: TlsMaterial;
+  /** Without certificate while the cluster has not signed one: handshakes fail until then. */
+  readonly material: Partial<TlsMaterial>;
   /** Watched for rotation; undefined for the kubelet's own. */
   readonly paths: TlsFilePaths | undefined;
 }
 
-export async function loadServingTls(config: Config): Promise<ServingTls> {
+export async function loadServingTls(config: Config, certificate?: ServingCertificate): Promise<ServingTls> {
   const clientCaFile = config.clientCaFile === "" ? undefined : config.clientCaFile;
+  if (certificate !== undefined) {
+    const ca = clientCaFile === undefined ? {} : { ca: await readFile(clientCaFile) };
+    const pem = certificate.current()?.pem;
+    return { material: { ...(pem === undefined ? {} : { cert: pem, key: pem }), ...ca }, paths: undefined };
+  }
   if (config.tlsCertFile !== "") {
     const paths = { certFile: config.tlsCertFile, keyFile: config.tlsPrivateKeyFile, clientCaFile };
     return { material: await loadTlsFiles(paths), paths };

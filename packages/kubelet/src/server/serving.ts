@@ -1,5 +1,6 @@
 /** What the kubelet's servers answer from. */
 import type { Client } from "@knarr/client/client.ts";
+import type { ServingCertificate } from "../certificates/node-certificates.ts";
 import type { Config } from "../config.ts";
 import type { NodeState } from "../node/node-state.ts";
 import type { PodContext } from "../pods/pod-context.ts";
@@ -16,6 +17,8 @@ export interface Serving {
   /** undefined without an API server: then nobody can be authorised but by certificate. */
   readonly client: Client | undefined;
   readonly probeMetrics: ProbeMetrics;
+  /** undefined: the certificate comes from files, or is the kubelet's own. */
+  readonly certificate: ServingCertificate | undefined;
   readonly onPort: (port: number) => void;
 }
 
