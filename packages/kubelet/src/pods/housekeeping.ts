@@ -88,7 +88,11 @@ async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot):
   }
   const known = (uid: string) => pods.get(uid) !== undefined || inRuntime.has(uid);
   for (const uid of await podDirectories(config.rootDir)) {
-    if (!known(uid)) await removePodDirectory(config.rootDir, uid);
+    if (known(uid)) continue;
+    await removePodDirectory(config.rootDir, uid).catch((error: unknown) => {
+      // Busy, or data stands where a volume was: the other pods' folders go, this one is tried again.
+      log.warn({ err: error, uid }, "the folder of a pod that is gone stays");
+    });
   }
   for (const name of await readdir(config.podLogDir).catch(() => [] as string[])) {
     const uid = name.split("_").at(-1) ?? "";
