@@ -84,7 +84,7 @@ function containerStatus(
     ...userOf(latest),
   };
   overrideWaiting(input, container, latest, status);
-  return withReadiness(input, container, latest, status, isInit);
+  return withReadiness(input, container, latest, status, { isInit, before });
 }
 
 /** What was reported of a container that the runtime does not have any more, or of the one before it. */
@@ -114,6 +114,7 @@ function stateOf(
     case "unknown":
       if (before?.state?.running !== undefined)
         return { state: lost(before, "deleted"), restartCount: restartCount + 1 };
+      if (before?.state?.terminated !== undefined) return { state: before.state, restartCount };
       return { state: { waiting: waitingOf(input, latest.name) }, restartCount };
     default:
       return latest.state satisfies never;
@@ -203,15 +204,18 @@ function withReadiness(
   container: Container,
   latest: ObservedContainer,
   status: ContainerStatus,
-  isInit: boolean,
+  { isInit, before }: { readonly isInit: boolean; readonly before: ContainerStatus | undefined },
 ): ContainerStatus {
   if (isInit && !isSidecar(container)) {
     const done = status.state?.terminated?.exitCode === 0;
     return { ...status, ready: done, started: latest.state === "running" };
   }
   if (latest.state !== "running" || status.state?.running === undefined) return status;
-  const started = input.started(latest.id) ?? true;
-  return { ...status, started, ready: started && (input.ready(latest.id) ?? true) };
+  // A probe that has not been set up yet has not succeeded either, unless the container was seen to be well before.
+  const known = before?.containerID === status.containerID ? before : undefined;
+  const started = input.started(latest.id) ?? (container.startupProbe === undefined || known?.started === true);
+  const ready = input.ready(latest.id) ?? (container.readinessProbe === undefined || known?.ready === true);
+  return { ...status, started, ready: started && ready };
 }
 
 /** `container` carries what was allocated; `actuated` is what runs meanwhile. */

@@ -258,7 +258,7 @@ function planInit(pod: Pod, observed: ObservedPod, inSandbox: ObservedPod, probe
   };
   // Once a container of the pod's own was made in this sandbox, initialisation is over for good.
   const wasInitialized = (pod.spec?.containers ?? []).some((c) => latestOf(inSandbox, c.name) !== undefined);
-  for (const container of inits) {
+  for (const [index, container] of inits.entries()) {
     if (isSidecar(container)) {
       const ready = planSidecar(pod, container, observed, probes, plan);
       if (!ready && !wasInitialized) return plan;
@@ -266,6 +266,9 @@ function planInit(pod: Pod, observed: ObservedPod, inSandbox: ObservedPod, probe
     }
     if (wasInitialized) continue;
     const latest = latestOf(inSandbox, container.name);
+    // Its end may have been collected since: it was well, or the next would not have been made.
+    const later = () => inits.slice(index + 1).some((c) => latestOf(inSandbox, c.name) !== undefined);
+    if (latest?.state !== "running" && later()) continue;
     if (latest?.state === "exited" && latest.exitCode === 0) continue;
     if (latest?.state === "running") {
       const failed = failedProbe(latest, probes);

@@ -233,3 +233,15 @@ test("computePodStatus() tells the verdict's reason when the pod's last containe
   const stopped = status(pod(), observed([exited("main", 137)]), { verdict, previous: stopping, podIsOver: true });
   assert.deepEqual([stopped.phase, stopped.reason, stopped.message], ["Failed", "DeadlineExceeded", "m"]);
 });
+
+test("computePodStatus() does not take a container for ready before its probes were set up, unless it was before", () => {
+  const probe = { exec: { command: ["true"] } };
+  const thePod = pod({ containers: [container("main", { readinessProbe: probe, startupProbe: probe })] });
+  const fresh = status(thePod, observed([ran("main")]));
+  assert.deepEqual([fresh.containerStatuses?.[0]?.started, fresh.containerStatuses?.[0]?.ready], [false, false]);
+  const was = fresh.containerStatuses?.map((s) => ({ ...s, started: true, ready: true })) ?? [];
+  const adopted = status(thePod, observed([ran("main")]), { previous: { containerStatuses: was } });
+  assert.equal(conditionOf(adopted, "Ready")?.status, "True");
+  const another = status(thePod, observed([ran("main", { id: "main-1" })]), { previous: { containerStatuses: was } });
+  assert.equal(conditionOf(another, "Ready")?.status, "False");
+});

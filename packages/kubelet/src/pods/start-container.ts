@@ -6,6 +6,7 @@ import { ContainerConfigError } from "../core/config-error.ts";
 import { computeEnv, envObjects } from "../core/env.ts";
 import { latestOf, type ObservedPod } from "../core/observed-pod.ts";
 import type { StartAction } from "../core/pod-actions.ts";
+import { nextRestartCount } from "../core/restart-count.ts";
 import { containerConfig } from "../core/runtime-config.ts";
 import { ImageError } from "../images/image-puller.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
@@ -155,7 +156,7 @@ async function configure(
     container,
     image: pulled.image,
     imageRef: pulled.ref,
-    restartCount: nextRestartCount(context, pod, observed, container.name),
+    restartCount: nextRestartCount(context.status.current(pod), observed, container.name),
     env,
     mounts,
     devices,
@@ -165,20 +166,6 @@ async function configure(
     cgroupVersion: context.cgroups?.version ?? 1,
     targetId,
   });
-}
-
-/** One more than any container of the name ever had, by the runtime or by what was reported: it never falls. */
-function nextRestartCount(context: PodContext, pod: Pod, observed: ObservedPod, name: string): number {
-  const status = context.status.current(pod);
-  const reported = [
-    ...(status.initContainerStatuses ?? []),
-    ...(status.containerStatuses ?? []),
-    ...(status.ephemeralContainerStatuses ?? []),
-  ].find((s) => s.name === name);
-  const seen = latestOf(observed, name)?.restartCount;
-  const ranBefore = reported?.containerID !== undefined || reported?.lastState?.terminated !== undefined;
-  const fromStatus = ranBefore ? (reported?.restartCount ?? 0) + 1 : 0;
-  return seen === undefined ? fromStatus : Math.max(seen + 1, reported?.restartCount ?? 0);
 }
 
 async function loadEnvObjects(context: PodContext, pod: Pod, container: Container) {
