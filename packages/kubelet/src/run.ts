@@ -43,6 +43,7 @@ import { StaticPods } from "./pods/static-pods.ts";
 import { LocalStatus, StatusWriter } from "./pods/status-writer.ts";
 import { timedRuntime } from "./pods/timed-runtime.ts";
 import { Prober } from "./probes/prober.ts";
+import { KubeletMetrics } from "./server/kubelet-metrics.ts";
 import { ProbeMetrics } from "./server/probe-metrics.ts";
 import { runServers } from "./server/run-servers.ts";
 
@@ -72,7 +73,9 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   });
   // Read by npm run bench:pods.
   const timed = log.isLevelEnabled("trace");
-  const runtime = timed ? timedRuntime(opened, clock, (call) => log.trace(call, "runtime call")) : opened;
+  const metrics = new KubeletMetrics(clock);
+  const counted = metrics.watch(opened);
+  const runtime = timed ? timedRuntime(counted, clock, (call) => log.trace(call, "runtime call")) : counted;
   const runtimeName = await waitForRuntime(runtime, daemon);
   let pods: PodSet | undefined;
   let care: NodeCare | undefined;
@@ -122,6 +125,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     relist,
     pods: set,
     client: upstream?.client,
+    metrics,
     probeMetrics,
     certificate: upstream?.certificate,
     onPort: (p: number) => (port = p),

@@ -36,12 +36,12 @@ interface Answer {
 
 if (await isolatedTest(import.meta)) {
   const cgroupRoot = `/knarr-test-${process.ppid}-${Date.now()}`;
-  let containerd: TestContainerd;
-  let kubelet: TestKubelet;
+  let containerd: TestContainerd | undefined;
+  let kubelet: TestKubelet | undefined;
 
   const call = (path: string, method = "GET"): Promise<Answer> =>
     new Promise((resolve, reject) => {
-      const url = `https://127.0.0.1:${kubelet.port}${path}`;
+      const url = `https://127.0.0.1:${kubelet?.port}${path}`;
       const outgoing = request(url, { method, rejectUnauthorized: false }, (response) => {
         let text = "";
         response.on("data", (part: Buffer) => {
@@ -61,7 +61,7 @@ if (await isolatedTest(import.meta)) {
   };
   const until = async (what: string, check: () => Promise<boolean>) => {
     for (let attempt = 0; !(await check()); attempt++) {
-      assert.ok(attempt < 600, `${what}: ${kubelet.output().slice(-4000)}`);
+      assert.ok(attempt < 1200, `${what}: ${kubelet?.output().slice(-4000)}`);
       await sleep(100);
     }
   };
@@ -74,7 +74,7 @@ if (await isolatedTest(import.meta)) {
       cgroupRoot,
       args: ["--anonymous-auth=true", "--authorization-mode=AlwaysAllow", "--enable-system-log-query=true"],
     });
-    await writeFile(join(kubelet.manifests, "busy.yaml"), MANIFEST);
+    await writeFile(join(kubelet?.manifests ?? "", "busy.yaml"), MANIFEST);
     await until("the pod runs and burns", async () => {
       const { text } = await call("/metrics/resource");
       const line = text.split("\n").find((one) => one.startsWith("container_cpu_usage_seconds_total{"));
@@ -82,8 +82,8 @@ if (await isolatedTest(import.meta)) {
     });
   });
   after(async () => {
-    await kubelet.stop();
-    await containerd.stop();
+    await kubelet?.stop();
+    await containerd?.stop();
     await removeCgroups(cgroupRoot);
   });
 
@@ -172,6 +172,18 @@ if (await isolatedTest(import.meta)) {
     );
     assert.match(text, /prober_probe_duration_seconds_count\{[^}]*probe_type="Readiness"[^}]*\} \d+/);
     assert.match(text, /^process_start_time_seconds \d+/m);
+  });
+
+  test("/metrics counts requests and calls of the runtime, by upstream's names", async () => {
+    await call("/made-up");
+    const { text } = await call("/metrics");
+    assert.ok(sample(text, 'kubelet_runtime_operations_total{operation_type="run_podsandbox"}') >= 1);
+    assert.ok(
+      sample(text, 'kubelet_runtime_operations_duration_seconds_count{operation_type="create_container"}') >= 1,
+    );
+    assert.match(text, /kubelet_http_requests_total\{method="GET",path="metrics\/resource",/);
+    assert.ok(sample(text, 'kubelet_http_requests_total{method="GET",path="other"') >= 1);
+    assert.equal(sample(text, "kubelet_running_pods "), 1);
   });
 
   test("/stats/summary tells of node, pod, container, volume, network and what is ephemeral", async () => {

@@ -5,7 +5,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { renderHealth } from "@knarr/daemon/health-server.ts";
-import { collectDefaultMetrics, Registry } from "prom-client";
 import { Labels } from "../core/observed-pod.ts";
 import { observe } from "../pods/observe.ts";
 import { cadvisorMetrics } from "./cadvisor-metrics.ts";
@@ -18,6 +17,7 @@ import { serveNodeLogs } from "./node-logs.ts";
 import { resourceMetrics } from "./resource-metrics.ts";
 import { healthProblem, type Serving } from "./serving.ts";
 import { statsSummary } from "./stats-summary.ts";
+import { volumeMetrics } from "./volume-metrics.ts";
 
 export interface Call {
   readonly request: IncomingMessage;
@@ -33,9 +33,6 @@ type Handler = (serving: Serving, call: Call) => Promise<void>;
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 const NOT_FOUND = "404 page not found\n";
 const NODE_LOGS = "/var/log";
-const registry = new Registry();
-// Its default of 10 ms is most of what an idle daemon does.
-collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 200 });
 const disks = new WeakMap<Serving, DiskUsages>();
 
 /** Those that --enable-debugging-handlers=false takes away. */
@@ -122,7 +119,7 @@ async function serveMetrics(serving: Serving, { response, parts }: Call): Promis
   if (parts.length > 1) throw new HttpError(404, NOT_FOUND);
   switch (which) {
     case undefined:
-      return sendText(response, 200, `${await registry.metrics()}${podMetrics(serving)}`, registry.contentType);
+      return sendText(response, 200, await ownMetrics(serving), METRICS_TYPE);
     case "resource":
       return sendText(response, 200, await resourceMetrics(serving), METRICS_TYPE);
     case "cadvisor":
@@ -137,9 +134,18 @@ async function serveMetrics(serving: Serving, { response, parts }: Call): Promis
 async function serveStats(serving: Serving, { response, parts, query }: Call): Promise<void> {
   if (parts.length !== 1 || parts[0] !== "summary") throw new HttpError(404, NOT_FOUND);
   const only = query.get("only_cpu_and_memory") ?? "";
+  sendJson(response, await statsSummary(serving, disksOf(serving), /^(1|t|T|true|TRUE|True)$/.test(only)));
+}
+
+function disksOf(serving: Serving): DiskUsages {
   const kept = disks.get(serving) ?? new DiskUsages(serving.context.clock);
   disks.set(serving, kept);
-  sendJson(response, await statsSummary(serving, kept, /^(1|t|T|true|TRUE|True)$/.test(only)));
+  return kept;
+}
+
+async function ownMetrics(serving: Serving): Promise<string> {
+  const volumes = await volumeMetrics(serving, disksOf(serving));
+  return `${await serving.metrics.registry.metrics()}${podMetrics(serving)}${volumes}`;
 }
 
 /** Upstream's own gauges of what runs. */

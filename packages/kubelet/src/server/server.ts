@@ -84,14 +84,18 @@ function pathOf(request: IncomingMessage): { path: string; parts: string[]; quer
 }
 
 async function answer(serving: Serving, authorizer: Authorizer, request: IncomingMessage, response: ServerResponse) {
+  let over: (() => void) | undefined;
   try {
     const { path, parts, query } = pathOf(request);
+    over = serving.metrics.request(request.method ?? "", parts);
     await authorizer.check(request, path);
     await handle(serving, parts[0] ?? "", { request, response, path, parts: parts.slice(1), query });
   } catch (error) {
     const { status, message, headers } = problemOf(serving, error);
     if (response.headersSent) response.destroy();
     else sendText(response, status, message, undefined, headers);
+  } finally {
+    over?.();
   }
 }
 
@@ -105,6 +109,7 @@ async function answerUpgrade(
   socket.on("error", () => socket.destroy());
   try {
     const { path, parts, query } = pathOf(request);
+    socket.once("close", serving.metrics.request(request.method ?? "", parts));
     await authorizer.check(request, path);
     if (!serving.config.enableDebuggingHandlers) throw debuggingDisabled();
     await serveUpgrade(serving, { request, socket, head, parts, query });

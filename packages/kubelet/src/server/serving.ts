@@ -6,6 +6,7 @@ import type { NodeState } from "../node/node-state.ts";
 import type { PodContext } from "../pods/pod-context.ts";
 import type { PodSet } from "../pods/pod-set.ts";
 import type { Relist } from "../pods/relist.ts";
+import type { KubeletMetrics } from "./kubelet-metrics.ts";
 import type { ProbeMetrics } from "./probe-metrics.ts";
 
 export interface Serving {
@@ -16,6 +17,7 @@ export interface Serving {
   readonly pods: PodSet;
   /** undefined without an API server: then nobody can be authorised but by certificate. */
   readonly client: Client | undefined;
+  readonly metrics: KubeletMetrics;
   readonly probeMetrics: ProbeMetrics;
   /** undefined: the certificate comes from files, or is the kubelet's own. */
   readonly certificate: ServingCertificate | undefined;

@@ -3,12 +3,10 @@
  * ?only_cpu_and_memory=true without file systems, volumes and networks.
  * Source: k8s.io/kubelet/pkg/apis/stats/v1alpha1 types.go
  */
-import { readdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { quantityValue } from "@knarr/apimachinery/quantity.ts";
 import { podLogDirectory } from "../pods/pod-files.ts";
-import { podDirectory } from "../volumes/pod-volumes.ts";
 import type { DiskUsage, DiskUsages } from "./disk-usage.ts";
 import { readBasicUsage } from "./group-usage.ts";
 import {
@@ -22,6 +20,7 @@ import {
 } from "./measure.ts";
 import { type InterfaceUsage, readNetworkUsage } from "./network-usage.ts";
 import type { Serving } from "./serving.ts";
+import { type FsStats, filesystemOf, type VolumeStats, volumeStats } from "./volume-stats.ts";
 
 interface Frame {
   readonly serving: Serving;
@@ -29,16 +28,6 @@ interface Frame {
   readonly now: string;
   readonly onlyCpuAndMemory: boolean;
   readonly nodeFs: FsStats;
-}
-
-interface FsStats {
-  readonly time: string;
-  readonly availableBytes: number;
-  readonly capacityBytes: number;
-  readonly usedBytes: number;
-  readonly inodesFree: number;
-  readonly inodes: number;
-  readonly inodesUsed: number;
 }
 
 const iso = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
@@ -150,7 +139,8 @@ async function podStats(frame: Frame, measured: MeasuredPod): Promise<object> {
     ...(group?.swapBytes === undefined ? {} : { swap: { time: now, swapUsageBytes: group.swapBytes } }),
   };
   if (onlyCpuAndMemory) return base;
-  const volumes = pod === undefined ? [] : await volumeStats(frame, pod);
+  const { serving, disks, nodeFs } = frame;
+  const volumes = pod === undefined ? [] : await volumeStats({ config: serving.config, disks, nodeFs }, pod);
   return {
     ...base,
     ...(network.length === 0 ? {} : { network: networkStats(now, network) }),
@@ -196,39 +186,6 @@ function logUsage({ serving, disks }: Frame, pod: Pod, container: string): Promi
   return disks.of(join(podLogDirectory(serving.config, pod), container));
 }
 
-type VolumeStats = FsStats & { readonly name: string; readonly pvcRef?: object; readonly ephemeral: boolean };
-
-/** What a pod writes there counts as its own. Source: volume.SupportsNodeEphemeral..., pkg/kubelet/stats/helper.go */
-const EPHEMERAL = ["emptyDir", "configMap", "secret", "projected", "downwardAPI"] as const;
-
-async function volumeStats(frame: Frame, pod: Pod): Promise<VolumeStats[]> {
-  const { serving, disks, nodeFs, now } = frame;
-  const root = join(podDirectory(serving.config.rootDir, pod.metadata.uid ?? ""), "volumes");
-  const result: VolumeStats[] = [];
-  // A pod that is being set up has no folder yet.
-  for (const plugin of await readdir(root).catch(() => [] as string[])) {
-    for (const name of await readdir(join(root, plugin)).catch(() => [] as string[])) {
-      const volume = pod.spec?.volumes?.find((one) => one.name === name);
-      if (volume === undefined || volume.hostPath !== undefined) continue;
-      const folder = join(root, plugin, name);
-      const usage = await disks.of(folder);
-      if (usage === undefined) continue;
-      const inMemory = volume.emptyDir?.medium === "Memory";
-      const ephemeral = !inMemory && EPHEMERAL.some((kind) => volume[kind] !== undefined);
-      const whole = ephemeral ? nodeFs : await filesystemOf(folder, now);
-      const claim = volume.persistentVolumeClaim?.claimName ?? (volume.ephemeral && `${pod.metadata.name}-${name}`);
-      result.push({
-        ...whole,
-        ...(ephemeral ? { usedBytes: usage.usedBytes, inodesUsed: usage.inodesUsed } : {}),
-        name,
-        ...(claim === undefined ? {} : { pvcRef: { name: claim, namespace: pod.metadata.namespace } }),
-        ephemeral,
-      });
-    }
-  }
-  return result;
-}
-
 /** Logs, writable layers and volumes that die with the pod. */
 async function ephemeralStorage(
   frame: Frame,
@@ -257,19 +214,6 @@ function networkStats(time: string, interfaces: readonly InterfaceUsage[]) {
     return { name, rxBytes, rxErrors, txBytes, txErrors };
   });
   return { time, ...all.find(({ name }) => name === "eth0"), interfaces: all };
-}
-
-async function filesystemOf(path: string, time: string): Promise<FsStats> {
-  const fs = await statfs(path);
-  return {
-    time,
-    availableBytes: fs.bavail * fs.bsize,
-    capacityBytes: fs.blocks * fs.bsize,
-    usedBytes: (fs.blocks - fs.bfree) * fs.bsize,
-    inodesFree: fs.ffree,
-    inodes: fs.files,
-    inodesUsed: fs.files - fs.ffree,
-  };
 }
 
 /** Only for pods whose containers all have a limit. */
