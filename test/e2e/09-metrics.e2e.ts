@@ -64,6 +64,24 @@ for (const { version, path } of kubectls()) {
   });
 }
 
+const KUBELET_PATHS: readonly { path: string; want: RegExp }[] = [
+  { path: "metrics/resource", want: /^pod_cpu_usage_seconds_total\{namespace="load",pod="burn-/m },
+  { path: "metrics/cadvisor", want: /^container_cpu_usage_seconds_total\{container="burn",cpu="total",/m },
+  { path: "metrics/probes", want: /^process_start_time_seconds /m },
+  { path: "stats/summary", want: /"podRef":\{"name":"burn-/ },
+  { path: "configz", want: /^\{"kubeletconfig":\{/ },
+  { path: "pods", want: /"kind":"PodList"/ },
+  { path: "logs/", want: /<pre>/ },
+];
+for (const { path, want } of KUBELET_PATHS) {
+  test(`the kubelet's ${path} is reached through the API server`, async () => {
+    const [pod] = await podsIn(NAMESPACE, "app=burn");
+    const node = pod?.spec?.nodeName ?? "";
+    const newest = kubectls().at(-1)?.path ?? "";
+    assert.match(await kubectl(newest, ["get", "--raw", `/api/v1/nodes/${node}/proxy/${path}`]), want);
+  });
+}
+
 test("an autoscaler scales a Deployment up under real load", async () => {
   await waitForPods(NAMESPACE, "app=burn", 3, 180_000);
   const hpa = await getJson<HorizontalPodAutoscaler>(["hpa", "burn", "-n", NAMESPACE]);

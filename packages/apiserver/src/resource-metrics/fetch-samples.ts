@@ -4,8 +4,8 @@ import { request } from "node:https";
 import type { Node } from "@knarr/api/generated/types/core-v1.ts";
 import type { KubeletClient } from "../proxy/kubelet.ts";
 
-/** Far more than a node of 500 pods says. */
-const MAX_BYTES = 16 * 1024 * 1024;
+/** Twice what a node of 500 pods says. */
+const MAX_BYTES = 4 * 1024 * 1024;
 
 /** Throws when the kubelet can't be reached, does not answer 200 or says too much; an abort ends the request. */
 export async function fetchSamples(kubelets: KubeletClient, node: Node, signal: AbortSignal): Promise<string> {

@@ -1,6 +1,7 @@
 /**
  * What a kubelet's /metrics/resource says, as numbers: a reader of the Prometheus text format for the few series that
- * metrics.k8s.io is made from. Pure; anything else in the text is passed over, broken lines too.
+ * metrics.k8s.io is made from. Pure; anything else in the text is passed over, broken lines too, and numbers and times that
+ * no kubelet means: an owned node must harm nobody's answers but its own.
  * Source: metrics-server pkg/scraper/client/resource/decode.go; prometheus.io exposition formats, text 0.0.4
  */
 
@@ -32,6 +33,9 @@ const FIELDS: Readonly<Record<string, { readonly of: "node" | "container"; reado
   container_start_time_seconds: { of: "container", field: "startedMs" },
 };
 
+/** Clocks of nodes may differ by so much; other times are not believed. */
+const MAX_SKEW_MS = 10 * 60_000;
+
 /** `receivedAtMs` stands in for samples without a time of their own. */
 export function parseSamples(text: string, receivedAtMs: number): NodeSamples {
   const node: Draft = {};
@@ -41,14 +45,19 @@ export function parseSamples(text: string, receivedAtMs: number): NodeSamples {
     const [, name = "", labels = "", number = "", time] = match ?? [];
     const known = Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
     const value = Number(number);
-    if (known === undefined || !Number.isFinite(value) || value < 0) continue;
+    if (known === undefined || !(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) continue;
     const draft = known.of === "node" ? node : containerDraft(pods, labels);
     if (draft === undefined) continue;
     draft[known.field] = known.field === "startedMs" ? value * 1000 : value;
     // The CPU counter's time is what rates are made from.
-    if (known.field === "cpuSeconds") draft.atMs = time === undefined ? receivedAtMs : Number(time);
+    if (known.field === "cpuSeconds") draft.atMs = believable(time, receivedAtMs);
   }
   return { node: complete(node), pods: completePods(pods) };
+}
+
+function believable(time: string | undefined, receivedAtMs: number): number {
+  const atMs = time === undefined ? Number.NaN : Number(time);
+  return Math.abs(atMs - receivedAtMs) <= MAX_SKEW_MS ? atMs : receivedAtMs;
 }
 
 function containerDraft(pods: Map<string, Map<string, Draft>>, labels: string): Draft | undefined {

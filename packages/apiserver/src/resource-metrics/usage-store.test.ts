@@ -32,6 +32,37 @@ test("parseSamples() reads nodes and pods, and passes over what is broken", () =
   );
 });
 
+const LIES: readonly { name: string; line: string }[] = [
+  { name: "a time that no calendar has", line: "node_cpu_usage_seconds_total 5 999999999999999999" },
+  { name: "a time before all time", line: "node_cpu_usage_seconds_total 5 -99999999999999" },
+  { name: "more seconds than there are", line: "node_cpu_usage_seconds_total 1e300 100900" },
+  { name: "no number", line: "node_cpu_usage_seconds_total +Inf 100900" },
+];
+for (const { name, line } of LIES) {
+  test(`parseSamples() does not believe ${name}`, () => {
+    const { node } = parseSamples(`${line}\nnode_memory_working_set_bytes 1\n`, 100_900);
+    assert.ok(node === undefined || node.atMs === 100_900, JSON.stringify(node));
+  });
+}
+
+test("a node's lies never make its use something that cannot be shown", () => {
+  const value = fc.oneof(fc.double(), fc.constantFrom("1e308", "+Inf", "-1", "9007199254740991"));
+  const round = fc.record({ cpu: value, memory: value, time: fc.oneof(fc.integer(), fc.maxSafeInteger()) });
+  fc.assert(
+    fc.property(fc.array(round, { minLength: 2, maxLength: 4 }), (rounds) => {
+      const store = new UsageStore();
+      for (const [i, { cpu, memory, time }] of rounds.entries()) {
+        const text = `node_cpu_usage_seconds_total ${cpu} ${time}\nnode_memory_working_set_bytes ${memory} ${time}\n`;
+        store.put("node", parseSamples(text, 1_000_000 + i * 15_000), 1_000_000 + i * 15_000);
+        const use = store.node("node");
+        if (use === undefined) continue;
+        assert.ok(new Date(use.atMs).toISOString());
+        assert.ok(use.cpuNanoCores >= 0n && use.memoryBytes >= 0n && use.windowMs > 0);
+      }
+    }),
+  );
+});
+
 test("parseSamples() never throws, whatever it is given", () => {
   fc.assert(fc.property(fc.string(), (text) => parseSamples(text, 0).pods.size >= 0));
 });
