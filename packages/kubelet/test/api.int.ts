@@ -265,6 +265,15 @@ if (await isolatedTest(import.meta)) {
     });
   }
 
+  test("logs of what is not there say what is not there", async () => {
+    const logs = async (path: string) => {
+      const { status, text } = await call(`/containerLogs/default/${path}`);
+      return [status, text];
+    };
+    assert.deepEqual(await logs("none/main"), [404, 'pod "none" does not exist\n']);
+    assert.deepEqual(await logs("busy-node-1/none"), [404, 'container "none" not found in pod "busy-node-1"\n']);
+  });
+
   test("what is switched off says so", async () => {
     for (const [path, text] of [
       ["/debug/pprof/", "profiling endpoint is disabled.\n"],

@@ -20,7 +20,7 @@ export async function serveContainerLogs(
   query: URLSearchParams,
   response: ServerResponse,
 ): Promise<void> {
-  const { runtime, clock, status } = serving.context;
+  const { runtime, runtimeName, clock, status } = serving.context;
   let options: LogOptions;
   try {
     options = parseLogOptions(query, clock.now());
@@ -29,9 +29,14 @@ export async function serveContainerLogs(
   }
   const worker = serving.pods.find(target.namespace, target.pod);
   if (worker === undefined) throw new HttpError(404, `pod "${target.pod}" does not exist\n`);
+  const { containers = [], initContainers = [], ephemeralContainers = [] } = worker.pod.spec ?? {};
+  if (![...containers, ...initContainers, ...ephemeralContainers].some(({ name }) => name === target.container)) {
+    throw new HttpError(404, `container "${target.container}" not found in pod "${target.pod}"\n`);
+  }
   const id = loggedContainer(status.current(worker.pod), target, options.previous);
   const { logPath } = await runtime.containerStatus(id).catch((error: unknown) => {
-    if (isRuntimeNotFound(error)) throw new HttpError(400, `unable to retrieve container logs for containerd://${id}`);
+    if (isRuntimeNotFound(error))
+      throw new HttpError(400, `unable to retrieve container logs for ${runtimeName}://${id}`);
     throw error;
   });
   const gone = new AbortController();
