@@ -263,6 +263,16 @@ export async function loadConfig(values: FlagValues<typeof flags>, argv: readonl
   return config;
 }
 
+/** Compressible: the share of the processors only, for memory that is over its limit gets processes killed. */
+const ENFORCEABLE = [
+  "none",
+  "pods",
+  "system-reserved",
+  "kube-reserved",
+  "system-reserved-compressible",
+  "kube-reserved-compressible",
+];
+
 /** What depends on more than one value. Throws UsageError. */
 function validate(config: Config): void {
   const wrongSysctl = checkUnsafeSysctls(config.allowedUnsafeSysctls);
@@ -276,20 +286,20 @@ function validate(config: Config): void {
     throw new UsageError("imageMaximumGCAge must be greater than imageMinimumGCAge, or 0");
   }
   const keys = config.enforceNodeAllocatable;
-  const wrong = keys.find((key) => !["none", "pods", "system-reserved", "kube-reserved"].includes(key));
+  const wrong = keys.find((key) => !ENFORCEABLE.includes(key));
   if (wrong !== undefined) {
-    throw new UsageError(
-      `--enforce-node-allocatable: ${JSON.stringify(wrong)} is none of pods, system-reserved, kube-reserved, none`,
-    );
+    throw new UsageError(`--enforce-node-allocatable: ${JSON.stringify(wrong)} is none of ${ENFORCEABLE.join(", ")}`);
   }
   if (keys.includes("none") && keys.length > 1) throw new UsageError('--enforce-node-allocatable: "none" stands alone');
   for (const [key, group] of [
     ["system-reserved", config.systemReservedCgroup],
     ["kube-reserved", config.kubeReservedCgroup],
   ] as const) {
-    if (keys.includes(key) && group === "") {
-      throw new UsageError(`--enforce-node-allocatable=${key} needs --${key}-cgroup`);
+    const named = keys.filter((k) => k === key || k === `${key}-compressible`);
+    if (named.length > 0 && group === "") {
+      throw new UsageError(`--enforce-node-allocatable=${named[0]} needs --${key}-cgroup`);
     }
+    if (named.length > 1) throw new UsageError(`--enforce-node-allocatable: ${named.join(" and ")} exclude each other`);
   }
   evictionThresholds(config);
   const labels = labelComplaint(config.nodeLabels);

@@ -22,7 +22,8 @@ import { ensureKubeconfig, nodeCertificates, type ServingCertificate } from "./c
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
 import { ImagePuller } from "./images/image-puller.ts";
-import { commonLimits } from "./node/common-limits.ts";
+import { tellCapabilities } from "./node/capabilities.ts";
+import { enforceAllocatable } from "./node/enforce-allocatable.ts";
 import { makeNodeCare, type NodeCare } from "./node/node-care.ts";
 import { nodeEvents } from "./node/node-events.ts";
 import { runNodeLease } from "./node/node-lease.ts";
@@ -61,6 +62,7 @@ interface Upstream {
 
 export async function runKubelet(config: Config, daemon: DaemonContext): Promise<void> {
   const { clock, log, signal } = daemon;
+  await tellCapabilities(log);
   await mkdir(config.rootDir, { recursive: true, mode: 0o750 });
   await mkdir(config.podLogDir, { recursive: true });
   await makeShared(config.rootDir);
@@ -255,9 +257,14 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
   const events = new PodEvents(eventSink(upstream, log));
   const objects = upstream?.objects ?? noApiObjects;
   const cgroups = config.cgroupsPerQos
-    ? new Cgroups(await cgroupVersion(), config.cgroupRoot, config.podPidsLimit > 0 ? config.podPidsLimit : undefined)
+    ? new Cgroups(await cgroupVersion(), {
+        root: config.cgroupRoot,
+        podPidsLimit: config.podPidsLimit > 0 ? config.podPidsLimit : undefined,
+        hugePageSizes: Object.keys(state.machine.hugePages),
+      })
     : undefined;
-  await cgroups?.prepare(commonLimits(config, state.machine));
+  const nodeEvent = nodeEvents(eventSink(upstream, log), config.nodeName);
+  await enforceAllocatable({ config, machine: state.machine, cgroups, nodeEvent, log });
   return {
     config,
     runtime,

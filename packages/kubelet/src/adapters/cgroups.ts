@@ -9,7 +9,7 @@
 import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
-import { CPU_PERIOD_US, cpuWeight, podCgroupLimits, qosClass } from "../core/qos.ts";
+import { CPU_PERIOD_US, cpuWeight, hugePageLimits, podCgroupLimits, qosClass } from "../core/qos.ts";
 
 const MOUNT = "/sys/fs/cgroup";
 /** What the kubelet itself sets limits with; the runtime uses more. */
@@ -20,6 +20,16 @@ export interface CgroupLimits {
   readonly cpuQuotaUs?: number | undefined;
   readonly memoryLimitBytes?: number | undefined;
   readonly pidsMax?: number | undefined;
+  /** Bytes by page size: {"2MB": 0}. */
+  readonly hugePages?: Readonly<Record<string, number>> | undefined;
+}
+
+export interface CgroupOptions {
+  /** "/knarr/node-1" */
+  readonly root: string;
+  readonly podPidsLimit: number | undefined;
+  /** Resources of the page sizes that the machine has: ["hugepages-2Mi"]. */
+  readonly hugePageSizes: readonly string[];
 }
 
 export interface CgroupMemory {
@@ -48,12 +58,14 @@ export class Cgroups {
   /** "/knarr/node-1/kubepods" */
   readonly base: string;
   readonly #podPidsLimit: number | undefined;
+  readonly #hugePageSizes: readonly string[];
   #hierarchies: readonly string[] | undefined;
 
-  constructor(version: 1 | 2, root: string, podPidsLimit: number | undefined) {
+  constructor(version: 1 | 2, { root, podPidsLimit, hugePageSizes }: CgroupOptions) {
     this.version = version;
     this.base = join("/", root, "kubepods");
     this.#podPidsLimit = podPidsLimit;
+    this.#hugePageSizes = hugePageSizes;
   }
 
   /** The pod's cgroup parent, as the runtime wants it. */
@@ -72,12 +84,31 @@ export class Cgroups {
 
   /** Makes a pod's group with its limits; idempotent. */
   async ensurePod(pod: Pod): Promise<void> {
-    await this.#ensure(this.podPath(pod), { ...podCgroupLimits(pod), pidsMax: this.#podPidsLimit });
+    await this.#ensure(this.podPath(pod), {
+      ...podCgroupLimits(pod),
+      pidsMax: this.#podPidsLimit,
+      hugePages: hugePageLimits(pod, this.#hugePageSizes),
+    });
   }
 
   /** Burstable pods share by what they asked for together. `millis`: the sum of their requests. */
   async setBurstableShares(millis: number): Promise<void> {
     await this.#write(join(this.base, "burstable"), { cpuShares: Math.max(2, Math.floor((millis * 1024) / 1000)) });
+  }
+
+  /**
+   * Limits a group that others made and that daemons of the system run in. Throws an Error when there is no such group:
+   * a reservation that nothing enforces is none.
+   */
+  async limitExisting(path: string, limits: CgroupLimits): Promise<void> {
+    const needed = this.version === 2 ? [MOUNT] : [await this.#rootOf("cpu"), await this.#rootOf("memory")];
+    for (const root of needed) {
+      if (root === undefined) continue;
+      await access(join(root, path)).catch(() => {
+        throw new Error(`${JSON.stringify(path)} cgroup does not exist`);
+      });
+    }
+    await this.#write(path, limits);
   }
 
   /** The UIDs that have a group. */
@@ -176,11 +207,15 @@ export class Cgroups {
       if (quota !== undefined) files.push(["", "cpu.max", `${quota} ${CPU_PERIOD_US}`]);
       if (memoryLimitBytes !== undefined) files.push(["", "memory.max", String(memoryLimitBytes)]);
       if (pidsMax !== undefined) files.push(["", "pids.max", String(pidsMax)]);
+      for (const [size, bytes] of Object.entries(limits.hugePages ?? {}))
+        files.push(["", `hugetlb.${size}.max`, String(bytes)]);
     } else {
       if (cpuShares !== undefined) files.push(["cpu", "cpu.shares", String(cpuShares)]);
       if (quota !== undefined) files.push(["cpu", "cpu.cfs_quota_us", String(quota)]);
       if (memoryLimitBytes !== undefined) files.push(["memory", "memory.limit_in_bytes", String(memoryLimitBytes)]);
       if (pidsMax !== undefined) files.push(["pids", "pids.max", String(pidsMax)]);
+      for (const [size, bytes] of Object.entries(limits.hugePages ?? {}))
+        files.push(["hugetlb", `hugetlb.${size}.limit_in_bytes`, String(bytes)]);
     }
     for (const [controller, file, value] of files) {
       const root = this.version === 2 ? MOUNT : await this.#rootOf(controller);

@@ -60,7 +60,20 @@ test("oomScoreAdj() spares those that reserved their memory", () => {
   const burstable = container("a", resources({ memory: "256Mi" }, {}));
   assert.equal(oomScoreAdj(pod(), container("a"), 2 ** 30), 1000);
   assert.equal(oomScoreAdj(pod({ containers: [burstable] }), burstable, 2 ** 30), 750);
-  assert.equal(oomScoreAdj(pod({ priority: 2_000_001_000 }), container("a"), 2 ** 30), -997);
+  const critical = { priority: 2_000_001_000, priorityClassName: "system-node-critical" };
+  assert.equal(oomScoreAdj(pod(critical), container("a"), 2 ** 30), -997);
+  assert.equal(
+    oomScoreAdj(pod({ ...critical, priorityClassName: "system-cluster-critical" }), container("a"), 1),
+    1000,
+  );
+  const huge = container("a", { resources: { requests: { memory: "2Gi" } } });
+  assert.equal(oomScoreAdj(pod({ containers: [huge] }), huge, 2 ** 30), 3, "never as safe as guaranteed pods");
+  const tiny = container("a", { resources: { requests: { memory: "1" } } });
+  assert.equal(oomScoreAdj(pod({ containers: [tiny] }), tiny, 2 ** 30), 999, "never as likely as best-effort ones");
+  const sidecar = container("s", { restartPolicy: "Always" });
+  assert.equal(oomScoreAdj(pod({ containers: [burstable], initContainers: [sidecar] }), sidecar, 2 ** 30), 750);
+  const both = { containers: [container("a"), container("b")], resources: { requests: { memory: "512Mi" } } };
+  assert.equal(oomScoreAdj(pod(both), container("a"), 2 ** 30), 750, "the pod's own request is shared");
 });
 
 test("podCgroupLimits() sums containers and sidecars, and has no limit where one of them has none", () => {

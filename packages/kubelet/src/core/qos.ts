@@ -5,6 +5,8 @@
 
 import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { cpuMillis, quantityValue } from "@knarr/apimachinery/quantity.ts";
+import { podRequests } from "@knarr/scheduling/pod-requests.ts";
+import { isCriticalPod } from "./critical-pod.ts";
 
 export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
 
@@ -77,22 +79,54 @@ export function containerLimits(container: Container): ContainerLimits {
   };
 }
 
-const CRITICAL_PRIORITY = 2_000_000_000;
+const GUARANTEED_SCORE = -997;
+const BEST_EFFORT_SCORE = 1000;
 
-/** The kernel's preference for killing a container when memory runs out: lower lives longer. */
+/**
+ * The kernel's preference for killing a container when memory runs out: lower lives longer.
+ * Source: pkg/kubelet/qos/policy.go (GetContainerOOMScoreAdjust)
+ */
 export function oomScoreAdj(pod: Pod, container: Container, nodeMemoryBytes: number): number {
-  if ((pod.spec?.priority ?? 0) >= CRITICAL_PRIORITY) return -997;
+  // Only what the node itself needs is killed last.
+  if (isCriticalPod(pod) && pod.spec?.priorityClassName === "system-node-critical") return GUARANTEED_SCORE;
   switch (qosClass(pod)) {
     case "Guaranteed":
-      return -997;
+      return GUARANTEED_SCORE;
     case "BestEffort":
-      return 1000;
-    default: {
-      const { memoryRequestBytes } = containerLimits(container);
-      const score = 1000 - Math.floor((1000 * memoryRequestBytes) / Math.max(1, nodeMemoryBytes));
-      return Math.min(999, Math.max(3, score));
-    }
+      return BEST_EFFORT_SCORE;
+    default:
+      return burstableScore(pod, container, nodeMemoryBytes);
   }
+}
+
+function burstableScore(pod: Pod, container: Container, nodeMemoryBytes: number): number {
+  const { containers = [], initContainers = [] } = pod.spec ?? { containers: [] };
+  const isSidecar = initContainers.some((c) => c.name === container.name && c.restartPolicy === "Always");
+  const lasting = [...containers, ...initContainers.filter((c) => c.restartPolicy === "Always")];
+  const requestOf = (c: Container) => containerLimits(c).memoryRequestBytes;
+  // What the pod asks for beyond its containers is everybody's, in equal parts.
+  const podLevel = amount(pod.spec?.resources?.requests, "memory");
+  const rest = podLevel - lasting.reduce((sum, c) => sum + requestOf(c), 0);
+  const share = rest > 0 && lasting.length > 0 ? Math.floor(rest / lasting.length) : 0;
+  const raw = (c: Container) =>
+    BEST_EFFORT_SCORE - Math.floor((1000 * (requestOf(c) + share)) / Math.max(1, nodeMemoryBytes));
+  // A sidecar is not killed before the containers that need it. Source: KEP-753
+  const score = isSidecar ? Math.min(raw(container), ...containers.map(raw)) : raw(container);
+  // Never as safe as guaranteed pods, never as likely as best-effort ones.
+  return Math.min(BEST_EFFORT_SCORE - 1, Math.max(BEST_EFFORT_SCORE + GUARANTEED_SCORE, score));
+}
+
+/** Bytes of huge pages that a pod may have, by the page size's name in the kernel's files ("2MB"). */
+export function hugePageLimits(pod: Pod, sizes: readonly string[]): Record<string, number> {
+  const requests = podRequests(pod);
+  return Object.fromEntries(
+    sizes.map((resource) => {
+      const bytes = quantityValue(resource.slice("hugepages-".length));
+      const unit =
+        bytes >= 2 ** 30 ? `${bytes / 2 ** 30}GB` : bytes >= 2 ** 20 ? `${bytes / 2 ** 20}MB` : `${bytes / 1024}KB`;
+      return [unit, requests.get(resource) ?? 0];
+    }),
+  );
 }
 
 export interface PodCgroupLimits {
