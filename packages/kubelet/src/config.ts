@@ -21,6 +21,7 @@ import { parse as parseYaml } from "yaml";
 import { checkUnsafeSysctls } from "./core/feature-admission.ts";
 import { labelComplaint, parseTaint } from "./core/node-flags.ts";
 import { DEFAULT_HARD, parseThresholds, type Threshold } from "./eviction/thresholds.ts";
+import { type PriorityPeriod, shutdownPeriods } from "./shutdown/plan-shutdown.ts";
 
 const evictionFlags = {
   evictionHard: mapFlag({
@@ -162,6 +163,34 @@ function taintText(taint: unknown): unknown {
   return `${key}${value === "" ? "" : `=${value}`}:${effect}`;
 }
 
+/** Fields of the file that have no flag. Source: k8s.io/kubelet/config/v1beta1 */
+export interface FileOnly {
+  /** The lowest priority first; empty: pods are not ended before the machine goes down. */
+  readonly shutdownPeriods: readonly PriorityPeriod[];
+}
+
+function fileOnly(file: FileValues): FileOnly {
+  const durationOf = (field: string) => {
+    try {
+      return parseGoDurationMs(String(file[field] ?? "0s"));
+    } catch (error) {
+      throw new UsageError(`config file field ${field}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const totalMs = durationOf("shutdownGracePeriod");
+  const criticalMs = durationOf("shutdownGracePeriodCriticalPods");
+  const byPriority = (file.shutdownGracePeriodByPodPriority ?? []) as PriorityPeriod[];
+  if (criticalMs > totalMs) {
+    throw new UsageError("config file field shutdownGracePeriodCriticalPods: must be <= shutdownGracePeriod");
+  }
+  if (byPriority.length > 0 && totalMs > 0) {
+    throw new UsageError(
+      "config file fields shutdownGracePeriod and shutdownGracePeriodByPodPriority exclude each other",
+    );
+  }
+  return { shutdownPeriods: shutdownPeriods(totalMs, criticalMs, byPriority) };
+}
+
 /** Upstream's flags that mean nothing here. */
 export const ignoredFlags = [
   "--fail-swap-on",
@@ -171,7 +200,7 @@ export const ignoredFlags = [
   "--kubelet-cgroups",
 ];
 
-export type Config = FlagValues<typeof flags> & { readonly nodeName: string };
+export type Config = FlagValues<typeof flags> & FileOnly & { readonly nodeName: string };
 
 type FileValues = Readonly<Record<string, unknown>>;
 
@@ -240,8 +269,8 @@ export const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
 export async function loadConfig(values: FlagValues<typeof flags>, argv: readonly string[]): Promise<Config> {
   const given = givenFlags(flags, argv);
   const merged: Record<string, unknown> = { ...values };
+  const file = values.config === "" ? {} : await readConfigFile(values.config);
   if (values.config !== "") {
-    const file = await readConfigFile(values.config);
     for (const [path, key] of Object.entries(FILE_FIELDS)) {
       const value = lookUp(file, path);
       if (value === undefined || given.has(key)) continue;
@@ -258,7 +287,7 @@ export async function loadConfig(values: FlagValues<typeof flags>, argv: readonl
   if (merged.kubeconfig === "" && merged.podManifestPath === "") {
     throw new UsageError("either --kubeconfig or --pod-manifest-path must be given");
   }
-  const config = Object.freeze({ ...merged, nodeName }) as Config;
+  const config = Object.freeze({ ...merged, ...fileOnly(file), nodeName }) as Config;
   validate(config);
   return config;
 }

@@ -82,10 +82,11 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   let pods: PodSet | undefined;
   let care: NodeCare | undefined;
   const pressures = () => care?.eviction.conditions ?? [];
+  const goingDown = () => care?.shutdown.isGoingDown ?? false;
   const kick = (uid: string) => pods?.kick(uid);
   const retry = (uid: string) => pods?.retry(uid);
   const relist = new Relist({ runtime, clock, log, onChange: kick });
-  const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist, pressures });
+  const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist, pressures, goingDown });
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
   const upstream =
@@ -100,6 +101,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     node: nodeOf,
     fetchNode: upstream && (() => upstream.client.get(core.nodes, { namespace: "", name: config.nodeName })),
     pressures,
+    goingDown,
     onGone: (uid) => upstream?.objects.release(uid),
   });
   pods = set;

@@ -14,6 +14,9 @@ import { ImageGc } from "../gc/image-gc.ts";
 import type { FilesystemSpace } from "../gc/plan-image-gc.ts";
 import type { PodEvents } from "../pods/pod-events.ts";
 import type { PodSet } from "../pods/pod-set.ts";
+import type { PodWorker } from "../pods/pod-worker.ts";
+import { Logind } from "../shutdown/logind.ts";
+import { ShutdownManager } from "../shutdown/shutdown-manager.ts";
 import type { NodeEvent } from "./node-events.ts";
 
 export interface NodeCareOptions {
@@ -31,6 +34,7 @@ export interface NodeCareOptions {
 
 export interface NodeCare {
   readonly eviction: EvictionManager;
+  readonly shutdown: ShutdownManager;
   readonly tasks: Record<string, Task>;
 }
 
@@ -81,7 +85,36 @@ export function makeNodeCare(options: NodeCareOptions): NodeCare {
       event: (reason, message) => nodeEvent("Warning", reason, message),
     },
   });
-  return { eviction, tasks: { imageCollection: (s) => images.run(s), eviction: (s) => eviction.run(s) } };
+  const shutdown = makeShutdown(options, running);
+  return {
+    eviction,
+    shutdown,
+    tasks: {
+      imageCollection: (s) => images.run(s),
+      eviction: (s) => eviction.run(s),
+      shutdown: (s) => shutdown.run(s),
+    },
+  };
+}
+
+function makeShutdown(options: NodeCareOptions, running: () => readonly PodWorker[]): ShutdownManager {
+  const { config, pods, clock, log } = options;
+  const message = "Pod was terminated in response to imminent node shutdown.";
+  const condition = { type: "DisruptionTarget", reason: "TerminationByKubelet", message };
+  return new ShutdownManager({
+    source: new Logind(),
+    periods: config.shutdownPeriods,
+    pods: () => running().map((w) => w.pod),
+    end: (pod, graceSeconds) => {
+      pods
+        .get(pod.metadata.uid ?? "")
+        ?.terminate("evicted", graceSeconds, { reason: "Terminated", message, condition });
+    },
+    isOver: (pod) => pods.get(pod.metadata.uid ?? "")?.released ?? true,
+    onChange: options.onConditions,
+    clock,
+    log,
+  });
 }
 
 async function measure({ config, cgroups, clock }: NodeCareOptions, imageFs: ImageFilesystem): Promise<MeasuredNode> {

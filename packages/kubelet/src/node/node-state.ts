@@ -30,6 +30,7 @@ export interface NodeStateOptions {
   readonly log: Logger;
   readonly relist: () => Relist | undefined;
   readonly pressures: () => readonly PressureCondition[];
+  readonly goingDown: () => boolean;
 }
 
 export class NodeState {
@@ -114,6 +115,7 @@ export class NodeState {
   problems(): string[] {
     const { clock, relist } = this.#options;
     const list: string[] = [];
+    if (this.#options.goingDown()) list.push("node is shutting down");
     if (this.#runtimeError !== undefined) list.push(this.#runtimeError);
     const runtime = this.#runtimeStatus?.conditions.find((c) => c.type === "RuntimeReady");
     if (runtime !== undefined && !runtime.status) {

@@ -14,6 +14,8 @@ export interface PodSetOptions {
   /** Asks the API server; undefined: there is none. */
   readonly fetchNode?: (() => Promise<Node | undefined>) | undefined;
   readonly pressures: () => readonly PressureCondition[];
+  /** Whether the machine is about to go down. */
+  readonly goingDown: () => boolean;
   readonly onGone: (uid: string) => void;
 }
 
@@ -116,6 +118,9 @@ export class PodSet {
   }
 
   #admit(pod: Pod): Verdict | "wait" | undefined {
+    if (this.#options.goingDown()) {
+      return { reason: "NodeShutdown", message: "Pod was rejected as the node is shutting down." };
+    }
     const pressed = refuseUnderPressure(pod, this.#options.pressures());
     if (pressed !== undefined) return pressed;
     const { config, node: facts } = this.#context;
