@@ -107,7 +107,7 @@ export const flags = {
     placeholder: "path",
   }),
   cgroupRoot: stringFlag({ help: "cgroup that all pods are below", default: "/" }),
-  cgroupDriver: stringFlag({ help: "how cgroups are made", default: "cgroupfs", oneOf: ["cgroupfs"] }),
+  cgroupDriver: stringFlag({ help: "how cgroups are made", default: "cgroupfs", oneOf: ["cgroupfs", "systemd"] }),
   cgroupsPerQos: boolFlag({ help: "keep a cgroup tree by quality of service", name: "cgroups-per-qos", default: true }),
   maxPods: intFlag({ help: "most pods on the node", default: 110, min: 0 }),
   podPidsLimit: intFlag({ help: "most processes in a pod, -1 for no limit", default: -1, min: -1 }),

@@ -260,6 +260,8 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
   const objects = upstream?.objects ?? noApiObjects;
   const cgroups = config.cgroupsPerQos
     ? new Cgroups(await cgroupVersion(), {
+        // The runtime knows best: groups that two drivers make are two groups.
+        driver: (await runtime.cgroupDriver()) ?? (config.cgroupDriver === "systemd" ? "systemd" : "cgroupfs"),
         root: config.cgroupRoot,
         podPidsLimit: config.podPidsLimit > 0 ? config.podPidsLimit : undefined,
         hugePageSizes: Object.keys(state.machine.hugePages),

@@ -10,7 +10,7 @@ import { Cgroups, cgroupVersion } from "../src/adapters/cgroups.ts";
 const ROOT = `/knarr-test-${process.pid}-cgroups`;
 const MOUNT = "/sys/fs/cgroup";
 const version = await cgroupVersion();
-const cgroups = new Cgroups(version, { root: ROOT, podPidsLimit: 77, hugePageSizes: [] });
+const cgroups = new Cgroups(version, { driver: "cgroupfs", root: ROOT, podPidsLimit: 77, hugePageSizes: [] });
 
 after(() => removeCgroups(ROOT));
 

@@ -1,5 +1,6 @@
 /**
- * The kubelet's part of the cgroup tree, v1 and v2, written as files (driver cgroupfs):
+ * The kubelet's part of the cgroup tree, v1 and v2, written as files; with the driver systemd its
+ * slices are made first (names: core/cgroup-names.ts):
  *
  *   <root>/kubepods/podUID             guaranteed pods
  *   <root>/kubepods/burstable/podUID   and besteffort/podUID
@@ -9,7 +10,9 @@
 import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
+import { type CgroupDriver, CgroupNames } from "../core/cgroup-names.ts";
 import { CPU_PERIOD_US, cpuWeight, hugePageLimits, podCgroupLimits, qosClass } from "../core/qos.ts";
+import { SystemdSlices } from "./systemd-slices.ts";
 
 const MOUNT = "/sys/fs/cgroup";
 /** What the kubelet itself sets limits with; the runtime uses more. */
@@ -25,6 +28,7 @@ export interface CgroupLimits {
 }
 
 export interface CgroupOptions {
+  readonly driver: CgroupDriver;
   /** "/knarr/node-1" */
   readonly root: string;
   readonly podPidsLimit: number | undefined;
@@ -55,31 +59,44 @@ export async function cgroupVersion(): Promise<1 | 2> {
 
 export class Cgroups {
   readonly version: 1 | 2;
-  /** "/knarr/node-1/kubepods" */
-  readonly base: string;
+  readonly #names: CgroupNames;
+  /** undefined: the folders are all there is. */
+  readonly #slices: SystemdSlices | undefined;
   readonly #podPidsLimit: number | undefined;
   readonly #hugePageSizes: readonly string[];
   #hierarchies: readonly string[] | undefined;
 
-  constructor(version: 1 | 2, { root, podPidsLimit, hugePageSizes }: CgroupOptions) {
+  constructor(version: 1 | 2, { driver, root, podPidsLimit, hugePageSizes }: CgroupOptions) {
     this.version = version;
-    this.base = join("/", root, "kubepods");
+    this.#names = new CgroupNames(driver, root);
+    this.#slices = driver === "systemd" ? new SystemdSlices(version) : undefined;
     this.#podPidsLimit = podPidsLimit;
     this.#hugePageSizes = hugePageSizes;
   }
 
-  /** The pod's cgroup parent, as the runtime wants it. */
+  /** "/knarr/node-1/kubepods" */
+  get base(): string {
+    return this.#names.base;
+  }
+
+  /** The groups that all pods are below: all, and those of each class. */
+  get commonPaths(): readonly string[] {
+    return [this.#names.base, this.#names.qos("Burstable"), this.#names.qos("BestEffort")];
+  }
+
   podPath(pod: Pod): string {
-    const qos = qosClass(pod);
-    const folder = qos === "Guaranteed" ? this.base : join(this.base, qos.toLowerCase());
-    return join(folder, `pod${pod.metadata.uid ?? ""}`);
+    return this.#names.pod(qosClass(pod), pod.metadata.uid ?? "");
+  }
+
+  /** The pod's cgroup parent, as the runtime wants it. */
+  parentOf(pod: Pod): string {
+    return this.#names.parentOf(this.podPath(pod));
   }
 
   /** Makes the groups that all pods are below, with what the node gives them together. */
   async prepare(limits: CgroupLimits): Promise<void> {
     await this.#ensure(this.base, limits);
-    await this.#ensure(join(this.base, "burstable"), { cpuShares: 2 });
-    await this.#ensure(join(this.base, "besteffort"), { cpuShares: 2 });
+    for (const qos of ["Burstable", "BestEffort"] as const) await this.#ensure(this.#names.qos(qos), { cpuShares: 2 });
   }
 
   /** Makes a pod's group with its limits; idempotent. */
@@ -93,7 +110,10 @@ export class Cgroups {
 
   /** Burstable pods share by what they asked for together. `millis`: the sum of their requests. */
   async setBurstableShares(millis: number): Promise<void> {
-    await this.#write(join(this.base, "burstable"), { cpuShares: Math.max(2, Math.floor((millis * 1024) / 1000)) });
+    const path = this.#names.qos("Burstable");
+    const limits = { cpuShares: Math.max(2, Math.floor((millis * 1024) / 1000)) };
+    await this.#slices?.set(this.#names.parentOf(path), limits);
+    await this.#write(path, limits);
   }
 
   /**
@@ -115,9 +135,12 @@ export class Cgroups {
   async podUids(): Promise<Map<string, string>> {
     const result = new Map<string, string>();
     for (const hierarchy of await this.#roots()) {
-      for (const folder of [this.base, join(this.base, "burstable"), join(this.base, "besteffort")]) {
+      for (const folder of this.commonPaths) {
         const names = await readdir(join(hierarchy, folder)).catch(() => [] as string[]);
-        for (const name of names) if (name.startsWith("pod")) result.set(name.slice(3), join(folder, name));
+        for (const name of names) {
+          const uid = this.#names.uidOf(name);
+          if (uid !== undefined) result.set(uid, join(folder, name));
+        }
       }
     }
     return result;
@@ -125,6 +148,7 @@ export class Cgroups {
 
   /** Removes a group and what is below it from every hierarchy, killing what still runs there. Idempotent. */
   async remove(path: string): Promise<void> {
+    await this.#slices?.stop(this.#names.parentOf(path));
     for (const root of await this.#roots()) await removeTree(join(root, path));
   }
 
@@ -173,6 +197,7 @@ export class Cgroups {
   }
 
   async #ensure(path: string, limits: CgroupLimits): Promise<void> {
+    await this.#slices?.ensure(this.#names.parentOf(path), limits);
     if (this.version === 2) await this.#ensureUnified(path);
     else {
       for (const root of await this.#roots()) {

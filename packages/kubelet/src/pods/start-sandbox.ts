@@ -25,7 +25,7 @@ export async function configureSandbox(
     dns,
     clusterDomain: config.clusterDomain,
     logDirectory: podLogDirectory(config, pod),
-    cgroupParent: context.cgroups?.podPath(pod) ?? "",
+    cgroupParent: context.cgroups?.parentOf(pod) ?? "",
   });
 }
 

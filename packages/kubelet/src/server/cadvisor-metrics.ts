@@ -160,7 +160,7 @@ const NOBODY = { container: "", image: "", name: "", namespace: "", pod: "" };
 async function groupSources({ context, relist }: Serving, { pods }: Measurement): Promise<GroupSource[]> {
   const { cgroups } = context;
   if (cgroups === undefined) return [];
-  const all = [cgroups.base, `${cgroups.base}/burstable`, `${cgroups.base}/besteffort`];
+  const all = [...cgroups.commonPaths];
   const sources: GroupSource[] = all.map((path) => ({ path, labels: { ...NOBODY, id: path } }));
   const sandboxes = new Map((relist.snapshot?.sandboxes ?? []).map((one) => [one.id, one]));
   for (const { groupPath, namespace, name: pod, containers, pod: object } of pods) {
