@@ -7,7 +7,15 @@ const lines: readonly [command: string, does: string][] = [
   ["npm test", "unit tests (seconds)"],
   ["npm run test:int [-- PART]", "integration tests with real etcd, containerd and network namespaces (root)"],
   ["npm run test:e2e [-- PART]", "a real two-node cluster as its users see it (root)"],
+  [
+    "npm run test:compose",
+    "docker compose up on an engine of its own: builds the image, kills every container (root, minutes)",
+  ],
   ["npm run bench", "the figures of docs/benchmarks.md"],
+  [
+    "npm run bench:AREA",
+    "api, authz, controllers, dns, fairness, pods, proxy, scheduler, start, volumes: docs/benchmarks/AREA.md",
+  ],
   ["npm run generate", "regenerate the API's field tables and types from the Go sources that Debian ships"],
   ["npm run fix", "format and apply safe lint fixes"],
 ];

@@ -77,12 +77,19 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
     async stop() {
       await engine.compose(["down", "-v", "-t", "5"]);
       await daemon.stop();
+      // The engine leaves its host network's namespace mounted.
+      await run("umount", ["-l", join(folder, "exec/netns/default")]);
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
-  await importBase(folder, env);
-  const build = ["build", "-q", "--network", "host", "--build-arg", `BASE=${BASE}`, "-f", "deploy/Dockerfile"];
-  await must("docker", [...build, "-t", "knarr", "."], { env, cwd: root, timeoutMs: 900_000 });
+  try {
+    await importBase(folder, env);
+    const build = ["build", "-q", "--network", "host", "--build-arg", `BASE=${BASE}`, "-f", "deploy/Dockerfile"];
+    await must("docker", [...build, "-t", "knarr", "."], { env, cwd: root, timeoutMs: 900_000 });
+  } catch (error) {
+    await engine.stop();
+    throw error;
+  }
   return engine;
 }
 
@@ -104,7 +111,7 @@ async function writeProject(folder: string): Promise<string> {
 async function importBase(folder: string, env: NodeJS.ProcessEnv): Promise<void> {
   const tree = join(folder, "base");
   const mirror = "http://deb.debian.org/debian";
-  const flags = ["--variant=minbase", "--include=ca-certificates"];
+  const flags = ["--variant=minbase", "--include=ca-certificates,libatomic1"];
   await must("debootstrap", [...flags, "trixie", tree, mirror], { timeoutMs: 600_000 });
   const npm = dirname(dirname(await realpath((await must("sh", ["-c", "command -v npm"])).trim())));
   await copyFile(process.execPath, join(tree, "usr/local/bin/node"));
