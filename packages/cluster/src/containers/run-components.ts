@@ -1,12 +1,17 @@
 /** The components of one container: kept running until the signal aborts, then stopped, last started first. */
 import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { ComponentSpec } from "../components.ts";
 import { ComponentProcess } from "../supervisor/component-process.ts";
 
-/** Not on the volume: what a container that was replaced left of its processes is gone with it. */
-const RUN_DIR = "/run/knarr";
+/**
+ * In the container's own layer, not on the volume: what a container that was replaced left of its processes is gone with
+ * it. Not a tmpfs either: the engine forgets its mode when the container is started again (moby 20.10).
+ */
+const RUN_DIR = join(tmpdir(), "knarr");
 
 export class ContainerComponents {
   readonly #processes: ComponentProcess[] = [];
