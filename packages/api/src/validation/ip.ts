@@ -118,6 +118,16 @@ export function validateCidr(errors: FieldErrors, path: string, value: string): 
   else if (!isMasked(cidr)) errors.invalid(path, value, "must not have bits set beyond the prefix length");
 }
 
+/** An address with the length of its network's prefix, in canonical form. Source: IsValidInterfaceAddress */
+export function validateInterfaceAddress(errors: FieldErrors, path: string, value: string): void {
+  const cidr = parseCidr(value);
+  if (cidr === undefined) {
+    return errors.invalid(path, value, "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)");
+  }
+  const canonical = `${canonicalIp(cidr.address)}/${cidr.prefixLength}`;
+  if (value !== canonical) errors.invalid(path, value, `must be in canonical form (${JSON.stringify(canonical)})`);
+}
+
 export function validateCidrSloppy(errors: FieldErrors, path: string, value: string): void {
   if (parseCidr(value) === undefined) errors.invalid(path, value, cidrRule);
 }

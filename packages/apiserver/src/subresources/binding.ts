@@ -11,7 +11,7 @@ import { readBody } from "../http/body.ts";
 import { decodeBody } from "../verbs/decode.ts";
 import type { ResourceRequest } from "../verbs/environment.ts";
 import { mutateObject } from "../verbs/mutate.ts";
-import { attributesFor, newScope } from "../verbs/pipeline.ts";
+import { attributesFor, invalidObjectText, newScope } from "../verbs/pipeline.ts";
 import { parseWriteOptions } from "../verbs/write-options.ts";
 import { sendSuccess } from "./success.ts";
 
@@ -76,7 +76,10 @@ function assign(pod: Pod, binding: Binding, node: string, nowMs: number): "write
     throw statusErrors.conflict(
       PODS,
       name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`,
+      invalidObjectText(
+        `/registry/pods/${pod.metadata?.namespace}/${name}`,
+        `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`,
+      ),
     );
   }
   const version = binding.metadata?.resourceVersion;

@@ -2,7 +2,9 @@
  * GET pods/NAME/log: the kubelet's containerLogs, streamed.
  * Source: k8s.io/kubernetes/pkg/registry/core/pod/strategy.go (LogLocation); PodLogOptions validation.
  */
+
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { parseInt64 } from "../http/parse-int64.ts";
 import { isTrue } from "../http/request-info.ts";
 import { baseHeaders, sendText } from "../http/respond.ts";
 import { acceptWebSocket, sendMessage } from "../http/web-socket.ts";
@@ -96,10 +98,7 @@ function checkOptions(query: URLSearchParams): void {
   const atLeast = (field: string, minimum: number, why: string) => {
     const text = query.get(field);
     if (text === null || text === "") return;
-    if (!/^-?\d+$/.test(text)) {
-      throw statusErrors.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-    }
-    if (Number(text) < minimum)
+    if (parseInt64(text) < minimum)
       errors.push({ type: "FieldValueInvalid", field, message: `Invalid value: ${text}: ${why}` });
   };
   atLeast("tailLines", 0, "must be greater than or equal to 0");

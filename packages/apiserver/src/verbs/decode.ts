@@ -198,12 +198,18 @@ function parseYamlBody(body: Buffer, failure: (why: string) => StatusError): Par
   }
 }
 
+const GO_NAMES: Readonly<Record<string, string>> = { boolean: "bool", bigint: "number" };
+
 /** The document with apiVersion, kind and metadata; throws when they are of something else. */
-function identified(value: unknown, gvk: Gvk): JsonObject {
+function identified(parsed: unknown, gvk: Gvk): JsonObject {
+  // To Go's decoder null is an object of which nothing is said.
+  const value = parsed ?? {};
   if (!isJsonObject(value)) {
-    throw statusErrors.badRequest(
-      `the object provided is unrecognized (must be of type ${gvk.kind}): expected an object`,
-    );
+    const what = Array.isArray(value) ? "array" : (GO_NAMES[typeof value] ?? typeof value);
+    const into =
+      'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
+    const why = `couldn't get version/kind; json parse error: json: cannot unmarshal ${what} into Go value of type ${into}`;
+    throw statusErrors.badRequest(`the object provided is unrecognized (must be of type ${gvk.kind}): ${why}`);
   }
   const expected = apiVersionOf(gvk);
   const { apiVersion = "", kind = "" } = value;

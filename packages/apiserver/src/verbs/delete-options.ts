@@ -2,10 +2,12 @@
  * DeleteOptions from the body or the query, checked, with deprecated spellings folded in. Pure.
  * Source: k8s.io/apiserver/pkg/endpoints/handlers/delete.go
  */
+
 import { structSchema } from "@knarr/api/schema.ts";
 import { parseJson } from "@knarr/apimachinery/json.ts";
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { PROTOBUF_TYPE } from "../http/media-type.ts";
+import { parseInt64 } from "../http/parse-int64.ts";
 import { isTrue } from "../http/request-info.ts";
 import { decodeMessage, openEnvelope } from "../protobuf/decode.ts";
 import { WireError } from "../protobuf/wire.ts";
@@ -74,12 +76,9 @@ function fromProtobuf(body: Buffer): WireOptions {
 
 function fromQuery(query: URLSearchParams): WireOptions {
   const grace = query.get("gracePeriodSeconds");
-  if (grace !== null && !/^-?\d+$/.test(grace)) {
-    throw statusErrors.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(grace)}: invalid syntax`);
-  }
   const orphan = query.get("orphanDependents");
   return {
-    ...(grace === null ? {} : { gracePeriodSeconds: Number(grace) }),
+    ...(grace === null ? {} : { gracePeriodSeconds: parseInt64(grace) }),
     ...(orphan === null ? {} : { orphanDependents: isTrue(orphan) }),
     propagationPolicy: query.get("propagationPolicy"),
     dryRun: query.getAll("dryRun"),

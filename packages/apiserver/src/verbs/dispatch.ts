@@ -1,6 +1,7 @@
 /**
  * From request info to the verb's function. Built-in and custom resources take the same way.
  */
+import { quoteGo } from "@knarr/apimachinery/go-text.ts";
 import { type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { RequestContext } from "../http/request-context.ts";
 import { qualifiedOf } from "../registry/resource.ts";
@@ -39,6 +40,7 @@ export async function dispatch(context: RequestContext, env: ApiEnvironment): Pr
     ? info.namespace === "" && info.pathName !== ""
     : info.namespace !== "" && info.resource !== "namespaces";
   if (misplaced) throw statusErrors.pathNotFound();
+  if (resource.storage !== undefined) checkName(info.pathName);
   const request: ResourceRequest = {
     context,
     env,
@@ -51,6 +53,14 @@ export async function dispatch(context: RequestContext, env: ApiEnvironment): Pr
   const handler = info.subresource === "" ? mainHandler(request) : subresourceHandler(request);
   context.resourceKnown = true;
   await handler(request);
+}
+
+/** What no key in the store can be made of. Source: registry NamespaceKeyFunc, path.IsValidPathSegmentName */
+function checkName(name: string): void {
+  const why: string[] = [];
+  if (name === "." || name === "..") why.push(`may not be '${name}'`);
+  else for (const part of ["/", "%"]) if (name.includes(part)) why.push(`may not contain '${part}'`);
+  if (why.length > 0) throw statusErrors.badRequest(`Name parameter invalid: ${quoteGo(name)}: ${why.join(";")}`);
 }
 
 function mainHandler(request: ResourceRequest): VerbHandler {

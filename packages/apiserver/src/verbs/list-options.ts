@@ -2,12 +2,14 @@
  * Query parameters of list, watch and deletecollection as the store's options. Pure.
  * Source: k8s.io/apimachinery/pkg/apis/meta/v1 ListOptions and its validation.
  */
+
 import type { KindDescriptor } from "@knarr/api/descriptor.ts";
 import { type FieldSelector, parseFieldSelector } from "@knarr/apimachinery/field-selector.ts";
 import { quoteGo } from "@knarr/apimachinery/go-text.ts";
 import { parseLabelSelector } from "@knarr/apimachinery/label-selector.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { parseInt64 } from "../http/parse-int64.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { Resource } from "../registry/resource.ts";
 import type { ListOptions, ObjectSelector } from "../storage/types.ts";
@@ -59,10 +61,7 @@ export function storeListOptions(query: ListQuery): ListOptions {
 function integer(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null || text === "") return undefined;
-  if (!/^-?\d{1,18}$/.test(text)) {
-    throw statusErrors.badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-  }
-  return Number(text);
+  return parseInt64(text);
 }
 
 function parseSelector(query: URLSearchParams, resource: Resource, namespace: string, name: string): ObjectSelector {

@@ -185,7 +185,10 @@ export function checkVersions(request: ResourceRequest, object: KubeObject, old:
     throw statusErrors.conflict(
       of,
       name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`,
+      invalidObjectText(
+        `${descriptor.storage?.prefix ?? ""}${request.namespace === "" ? "" : `/${request.namespace}`}/${name}`,
+        `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`,
+      ),
     );
   }
   if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") {
@@ -199,4 +202,9 @@ export function checkVersions(request: ResourceRequest, object: KubeObject, old:
     ]);
   }
   if (resourceVersion !== old.metadata.resourceVersion) throw statusErrors.staleVersion(of, name);
+}
+
+/** Source: storage.NewInvalidObjError, as a conflict of preconditions shows it. */
+export function invalidObjectText(key: string, why: string): string {
+  return `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: ${why}`;
 }

@@ -49,7 +49,8 @@ function labelsOf(request: ResourceRequest): { group: string; version: string; k
 /** Unasked, a watch lives between one and two times --min-request-timeout, so that clients don't come back all at once. */
 function watchTimeoutMs(query: ListQuery, minimumSeconds: number): number {
   const asked = query.timeoutSeconds ?? 0;
-  return asked > 0 ? asked * 1000 : (minimumSeconds + randomInt(Math.max(1, minimumSeconds))) * 1000;
+  // Below zero its time is up at once, as upstream's context says.
+  return asked !== 0 ? Math.max(0, asked) * 1000 : (minimumSeconds + randomInt(Math.max(1, minimumSeconds))) * 1000;
 }
 
 async function openWatch(

@@ -2,6 +2,7 @@
  * The query options that every write has: dryRun, fieldManager, fieldValidation, force. Pure.
  * Source: k8s.io/apimachinery/pkg/apis/meta/v1/validation.
  */
+import { quoteGo } from "@knarr/apimachinery/go-text.ts";
 import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { isTrue } from "../http/request-info.ts";
 
@@ -28,6 +29,16 @@ export function parseWriteOptions(query: URLSearchParams, kind: string, isApply 
       type: "FieldValueTooLong",
       field: "fieldManager",
       message: `Too long: may not be more than ${MAX_MANAGER_LENGTH} bytes`,
+    });
+  }
+  for (const [index, char] of [...fieldManager].entries()) {
+    if (/[\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(char)) continue;
+    const code = (char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+    const why = `invalid character U+${code} (at position ${index})`;
+    errors.push({
+      type: "FieldValueInvalid",
+      field: "fieldManager",
+      message: `Invalid value: ${quoteGo(fieldManager)}: ${why}`,
     });
   }
   if (isApply && fieldManager === "") {

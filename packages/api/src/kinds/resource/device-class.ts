@@ -3,8 +3,10 @@ import { deepEqual } from "../../deep-equal.ts";
 import { bumpGeneration, defineKind } from "../../define-kind.ts";
 import { resource } from "../../generated/resources.ts";
 import type { DeviceClass } from "../../generated/types/resource-v1.ts";
-import { requireText } from "../../validation/common.ts";
 import { subdomainName } from "../../validation/names.ts";
+import { isExtendedResource } from "../core/resource-names.ts";
+import { validateConfiguration, validateEach, validateSelectors } from "./device-rules.ts";
+import { MAX_CONFIGURATIONS } from "./requests.ts";
 
 /** Source: pkg/registry/resource/deviceclass/strategy.go. CEL expressions are checked by the API server. */
 export const deviceClassKind = defineKind<DeviceClass>({
@@ -17,10 +19,14 @@ export const deviceClassKind = defineKind<DeviceClass>({
   prepareForUpdate(object, old) {
     if (!deepEqual(object.spec, old.spec)) bumpGeneration(object, old);
   },
-  validate(errors, object) {
-    for (const [i, selector] of (object.spec.selectors ?? []).entries()) {
-      if (selector.cel === undefined) errors.required(`spec.selectors[${i}].cel`);
-      else requireText(errors, `spec.selectors[${i}].cel.expression`, selector.cel.expression);
+  validate(errors, { spec }) {
+    validateSelectors(errors, "spec.selectors", spec.selectors);
+    validateEach(errors, "spec.config", spec.config, MAX_CONFIGURATIONS, (at, config) =>
+      validateConfiguration(errors, at, config),
+    );
+    const { extendedResourceName: name } = spec;
+    if (name !== undefined && !isExtendedResource(name)) {
+      errors.invalid("spec.extendedResourceName", name, "must be a valid extended resource name");
     }
   },
   columns: [nameColumn(), ageColumn()],

@@ -3,7 +3,7 @@ import { defineKind } from "../../define-kind.ts";
 import { resource } from "../../generated/resources.ts";
 import type { ResourceClaimTemplate } from "../../generated/types/resource-v1.ts";
 import { subdomainName } from "../../validation/names.ts";
-import { validateImmutable } from "../../validation/object-meta.ts";
+import { validateAnnotations, validateImmutable, validateLabels } from "../../validation/object-meta.ts";
 import { defaultClaimSpec, validateClaimSpec } from "./requests.ts";
 
 /** Source: pkg/registry/resource/resourceclaimtemplate/strategy.go */
@@ -12,7 +12,12 @@ export const resourceClaimTemplateKind = defineKind<ResourceClaimTemplate>({
   prefix: "/registry/resourceclaimtemplates",
   nameRule: subdomainName,
   default: (template) => defaultClaimSpec(template.spec.spec),
-  validate: (errors, template) => validateClaimSpec(errors, "spec.spec", template.spec.spec),
+  validate(errors, { spec }, old) {
+    if (old !== undefined) return;
+    validateLabels(errors, "spec.metadata.labels", spec.metadata?.labels);
+    validateAnnotations(errors, "spec.metadata.annotations", spec.metadata?.annotations);
+    validateClaimSpec(errors, "spec.spec", spec.spec);
+  },
   validateUpdate: (errors, template, old) => validateImmutable(errors, "spec", template.spec, old.spec),
   columns: [nameColumn(), ageColumn()],
 });

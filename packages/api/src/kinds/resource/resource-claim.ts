@@ -4,6 +4,7 @@ import { resource } from "../../generated/resources.ts";
 import type { ResourceClaim } from "../../generated/types/resource-v1.ts";
 import { subdomainName } from "../../validation/names.ts";
 import { validateImmutable } from "../../validation/object-meta.ts";
+import { validateClaimStatus } from "./claim-status.ts";
 import { defaultClaimSpec, validateClaimSpec } from "./requests.ts";
 
 function stateText(claim: ResourceClaim): string {
@@ -29,7 +30,11 @@ export const resourceClaimKind = defineKind<ResourceClaim>({
       for (const toleration of result.tolerations ?? []) toleration.operator ||= "Equal";
     }
   },
-  validate: (errors, claim) => validateClaimSpec(errors, "spec", claim.spec),
+  validate(errors, claim, old) {
+    // It cannot change afterwards, and what was fine when it was made stays so.
+    if (old === undefined) validateClaimSpec(errors, "spec", claim.spec);
+  },
   validateUpdate: (errors, claim, old) => validateImmutable(errors, "spec", claim.spec, old.spec),
+  validateSubresource: validateClaimStatus,
   columns: [nameColumn(), textColumn("State", stateText), ageColumn()],
 });

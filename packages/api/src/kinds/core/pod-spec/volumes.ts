@@ -82,6 +82,25 @@ function validateToken(
   if (requireText(errors, `${path}.path`, token.path)) validateFilePath(errors, `${path}.path`, token.path);
 }
 
+/** By name, or all of a signer that the selector finds. */
+function validateTrustBundle(
+  errors: FieldErrors,
+  path: string,
+  bundle: NonNullable<VolumeProjection["clusterTrustBundle"]>,
+): void {
+  const { name, signerName, labelSelector } = bundle;
+  if (name !== undefined && signerName !== undefined) {
+    errors.invalid(path, bundle, "only one of name and signerName may be used");
+  } else if (name !== undefined) {
+    requireText(errors, `${path}.name`, name, "must be a valid object name");
+    if (labelSelector !== undefined) {
+      errors.invalid(`${path}.labelSelector`, labelSelector, "labelSelector must be unset if name is specified");
+    }
+  } else if (signerName !== undefined) {
+    requireText(errors, `${path}.signerName`, signerName, "must be a valid signer name");
+  } else errors.required(path, "either name or signerName must be specified");
+}
+
 const projections = [
   "secret",
   "configMap",
@@ -110,6 +129,7 @@ function validateProjection(errors: FieldErrors, path: string, source: VolumePro
     paths.add(source.serviceAccountToken.path, "serviceAccountToken");
   }
   if (source.clusterTrustBundle !== undefined) {
+    validateTrustBundle(errors, `${path}.clusterTrustBundle`, source.clusterTrustBundle);
     const { path: file } = source.clusterTrustBundle;
     if (requireText(errors, `${path}.clusterTrustBundle.path`, file)) {
       validateFilePath(errors, `${path}.clusterTrustBundle.path`, file);
