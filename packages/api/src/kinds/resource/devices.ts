@@ -1,7 +1,7 @@
 /** Devices as drivers publish them in ResourceSlices. Source: k8s.io/kubernetes/pkg/apis/resource/validation, validateDevice */
 
 import { isDns1123Subdomain } from "@knarr/apimachinery/name-validation.ts";
-import { compareQuantities } from "@knarr/apimachinery/quantity.ts";
+import { compareQuantities, isQuantity } from "@knarr/apimachinery/quantity.ts";
 import { deepEqual } from "../../deep-equal.ts";
 import type {
   Counter,
@@ -59,6 +59,11 @@ function countValues({ bools = [], ints = [], strings = [], versions = [] }: Dev
   return Math.max(1, bools.length + ints.length + strings.length + versions.length);
 }
 
+/** What is no quantity is not compared. */
+function isMore(a: string | undefined, b: string | undefined): boolean {
+  return a !== undefined && b !== undefined && isQuantity(a) && isQuantity(b) && compareQuantities(a, b) > 0;
+}
+
 /** How much of a capacity one claim may ask for; only where several may share the device. */
 function validateCapacity(errors: FieldErrors, path: string, capacity: DeviceCapacity, isShared: boolean): void {
   const policy = capacity.requestPolicy;
@@ -77,14 +82,14 @@ function validateCapacity(errors: FieldErrors, path: string, capacity: DeviceCap
     return;
   }
   const { default: usual } = policy;
-  if (compareQuantities(usual, capacity.value) > 0) {
+  if (isMore(usual, capacity.value)) {
     errors.invalid(`${at}.default`, usual, `default is larger than capacity value: ${capacity.value}`);
   }
   if (range === undefined) return;
-  if (compareQuantities(usual, range.min) < 0) {
+  if (isMore(range.min, usual)) {
     errors.invalid(`${at}.validRange.default`, usual, `default is less than min: ${range.min}`);
   }
-  if (range.max !== undefined && compareQuantities(usual, range.max) > 0) {
+  if (isMore(usual, range.max)) {
     errors.invalid(`${at}.validRange.default`, usual, `default is more than max: ${range.max}`);
   }
 }
