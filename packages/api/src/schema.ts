@@ -228,6 +228,17 @@ export function structSchema(packageId: string, name: string): StructSchema {
 
 /** The package of a group-version, e.g. "apps/v1"; undefined when there is none. */
 export function packageOf(group: string, version: string): string | undefined {
+  const key = `${group}/${version}`;
+  if (packages.has(key)) return packages.get(key);
+  const found = findPackage(group, version);
+  // Groups come from paths that clients make up: only those that exist are remembered.
+  if (found !== undefined) packages.set(key, found);
+  return found;
+}
+
+const packages = new Map<string, string>();
+
+function findPackage(group: string, version: string): string | undefined {
   for (const [id, source] of Object.entries(tables)) {
     if (source.group === group && source.version === version) return id;
   }
@@ -237,6 +248,8 @@ export function packageOf(group: string, version: string): string | undefined {
 /** The schema of a kind, or undefined when the tables don't have it. */
 export function kindSchema(group: string, version: string, kind: string): StructSchema | undefined {
   const packageId = packageOf(group, version);
+  const known = packageId === undefined ? undefined : structCache.get(`${packageId}.${kind}`);
+  if (known !== undefined) return known;
   if (packageId === undefined || rawTable(packageId).structs[kind] === undefined) return undefined;
   return structSchema(packageId, kind);
 }

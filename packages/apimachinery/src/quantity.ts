@@ -171,9 +171,20 @@ const QUICK = /^(\d{1,9})(m|Ki|Mi|Gi)?$/;
  */
 export function canonicalQuantity(text: string | number): string {
   const trimmed = typeof text === "number" ? String(text) : text.trim();
+  const known = canonicalForms.get(trimmed);
+  if (known !== undefined) return known;
   const reading = read(trimmed);
-  return reading.verbatim ? trimmed : formatQuantity(reading);
+  const canonical = reading.verbatim ? trimmed : formatQuantity(reading);
+  if (trimmed.length > MAX_KNOWN_LENGTH) return canonical;
+  if (canonicalForms.size >= MAX_KNOWN_FORMS) canonicalForms.clear();
+  canonicalForms.set(trimmed, canonical);
+  return canonical;
 }
+
+/** The same few quantities stand in most objects of a cluster, and are looked at with every write. */
+const canonicalForms = new Map<string, string>();
+const MAX_KNOWN_FORMS = 1024;
+const MAX_KNOWN_LENGTH = 24;
 
 /** Compares by value: "1" equals "1000m". Throws QuantityError. */
 export function compareQuantities(a: string, b: string): -1 | 0 | 1 {

@@ -6,8 +6,13 @@ import { quoteGo } from "./go-text.ts";
 
 /** "2026-01-02T03:04:05Z" for milliseconds since the epoch. */
 export function rfc3339Seconds(ms: number): string {
-  return `${isoOf(Math.floor(ms / 1000) * 1000).slice(0, -5)}Z`;
+  const second = Math.floor(ms / 1000);
+  if (second !== lastSecond.second) lastSecond = { second, text: `${isoOf(second * 1000).slice(0, -5)}Z` };
+  return lastSecond.text;
 }
+
+/** Every write asks for the time now, several times. */
+let lastSecond = { second: Number.NaN, text: "" };
 
 /** "2026-01-02T03:04:05.678000Z" for milliseconds since the epoch; fractions of a millisecond are kept. */
 export function microTime(ms: number): string {

@@ -5,9 +5,10 @@
  * hold up another stream, and no GOAWAY has to be survived. A dead peer is found by TCP keep-alive (30 s idle, then ten
  * probes a second apart); a peer that is connected but silent, by the deadlines of requests and the watch's guard.
  */
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Clock } from "@knarr/daemon/clock.ts";
+import { Agent as HttpAgent, request as httpRequest } from "@knarr/daemon/node-http.ts";
 import { ConnectionError } from "./connection-error.ts";
 import { responseError } from "./response-error.ts";
 import type { RestConfig, TlsCredentials } from "./rest-config.ts";

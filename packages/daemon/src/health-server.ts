@@ -2,11 +2,12 @@
  * /livez, /readyz, /healthz (each with ?verbose, ?exclude and one path per check) and /metrics, over HTTP or HTTPS.
  * Source: kubernetes.io/docs/reference/using-api/health-checks
  */
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import type { Logger } from "./logger.ts";
+import { createServer } from "./node-http.ts";
 
 /** Answers undefined when well, else a short reason. Must be quick; a throw counts as its message. */
 export type HealthCheck = () => string | undefined | Promise<string | undefined>;

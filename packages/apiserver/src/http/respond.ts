@@ -1,13 +1,13 @@
 /**
  * Writes answers: buffers, JSON values, Status errors. The only place that sets response headers of API answers.
  */
-import { ServerResponse } from "node:http";
 import { constants, type OutgoingHttpHeaders } from "node:http2";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Status } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { stringifyJson } from "@knarr/apimachinery/json.ts";
 import { StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { ServerResponse } from "@knarr/daemon/node-http.ts";
 import { JSON_TYPE, negotiateLeniently, representationFor, wantsPretty } from "./media-type.ts";
 import { representValue } from "./represent.ts";
 import type { RequestContext } from "./request-context.ts";

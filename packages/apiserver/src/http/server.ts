@@ -4,7 +4,7 @@
  *
  * Stopping: no new connections, GOAWAY on HTTP/2, running requests get a grace period, then sockets are cut.
  */
-import { type IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import {
   createSecureServer,
   type Http2SecureServer,
@@ -17,6 +17,7 @@ import type { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
+import { ServerResponse } from "@knarr/daemon/node-http.ts";
 import type { TlsMaterial } from "@knarr/daemon/tls-files.ts";
 import { Http2Request } from "./http2-request.ts";
 import { type RawRequest, type RawResponse, RequestContext, type Upgrade } from "./request-context.ts";

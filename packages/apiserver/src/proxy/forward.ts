@@ -2,10 +2,12 @@
  * Passes a request on to another server and its answer back: bodies streamed both ways, upgrades byte for byte.
  * Owns the outgoing request; either side's end ends the other. Decides nothing about who may reach what.
  */
-import { type Agent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+
+import type { Agent, IncomingMessage, RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { request as httpRequest } from "@knarr/daemon/node-http.ts";
 import type { RequestContext, Upgrade } from "../http/request-context.ts";
 import { breakOff, flushHeaders, type Headers, writeHead } from "../http/respond.ts";
 
