@@ -1,9 +1,10 @@
 /**
- * Field tables as OpenAPI schemas, for v2 (definitions) and v3 (components). Pure. There are no descriptions: the tables
- * hold facts, not texts.
+ * Field tables as OpenAPI schemas, for v2 (definitions) and v3 (components). Pure. The tables hold facts, not texts: what is described
+ * stands in descriptions.ts.
  * Source: k8s.io/kube-openapi/pkg/builder; extensions in docs reference/using-api/server-side-apply#merge-strategy.
  */
 import type { FieldSchema, StructSchema, TypeSchema } from "@knarr/api/schema.ts";
+import { descriptionOf } from "./descriptions.ts";
 
 export type Json = { [key: string]: unknown };
 
@@ -49,10 +50,12 @@ export class SchemaSet {
     const properties: Json = {};
     const required: string[] = [];
     for (const field of struct.fields.values()) {
-      properties[field.name] = this.#fieldSchema(field);
+      properties[field.name] = this.#fieldSchema(field, descriptionOf(struct, field.name));
       if (field.required) required.push(field.name);
     }
+    const description = descriptionOf(struct, "");
     return {
+      ...(description === undefined ? {} : { description }),
       type: "object",
       ...(required.length === 0 ? {} : { required: required.sort() }),
       ...(Object.keys(properties).length === 0 ? {} : { properties: sorted(properties) }),
@@ -60,9 +63,9 @@ export class SchemaSet {
     };
   }
 
-  #fieldSchema(field: FieldSchema): Json {
+  #fieldSchema(field: FieldSchema, description: string | undefined): Json {
     const schema = this.#typeSchema(field.type);
-    const extras: Json = {};
+    const extras: Json = description === undefined ? {} : { description };
     const fallback = field.default ?? (field.type.kind === "struct" && !field.pointer ? {} : undefined);
     if (fallback !== undefined) extras.default = fallback;
     if (field.listType !== undefined) extras["x-kubernetes-list-type"] = field.listType;

@@ -94,7 +94,7 @@ function parameter(one: Json): WireWriter {
 }
 
 function schema(one: Json): WireWriter {
-  const writer = new WireWriter().string(1, one.$ref).string(2, one.format);
+  const writer = new WireWriter().string(1, one.$ref).string(2, one.format).string(4, one.description);
   if (one.default !== undefined) writer.message(5, any(one.default));
   writer.strings(19, one.required);
   for (const value of (one.enum ?? []) as unknown[]) writer.message(20, any(value));
