@@ -67,6 +67,19 @@ test("/openapi/v3 has hashed links, parameters and extensions; old hashes lead t
   assert.equal(old.status, 301);
 });
 
+test("/openapi/v2 and v3 describe what people ask for most, for kubectl explain", async () => {
+  const v2 = (await h.call("GET", "/openapi/v2", { headers: { accept: "application/json" } })).body.definitions;
+  const v3 = (await h.call("GET", "/openapi/v3/api/v1")).body.components.schemas;
+  for (const schemas of [v2, v3]) {
+    const { description, properties } = schemas["io.k8s.api.core.v1.Pod"];
+    assert.match(description, /Containers that run together/);
+    for (const field of ["apiVersion", "kind", "metadata", "spec", "status"]) {
+      assert.match(properties[field].description, /\w/, field);
+    }
+    assert.match(schemas["io.k8s.api.core.v1.PodSpec"].properties.nodeName.description, /node that the pod runs on/);
+  }
+});
+
 test("/openapi/v2 is JSON or protobuf, with a quoted ETag", async () => {
   const json = await h.call("GET", "/openapi/v2", { headers: { accept: "application/json" } });
   assert.equal(json.body.swagger, "2.0");

@@ -1,6 +1,6 @@
 /**
  * Unmodified @kubernetes/client-node: objects, every patch type, server-side apply, informers that live through
- * disconnects and compactions, leases as leader election uses them.
+ * disconnects and compactions, leases as leader election uses them (the library has no leader election of its own).
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
