@@ -16,6 +16,8 @@ const classes = {
     timeoutMs: 60_000,
   },
   int: { globs: ["packages/*/test/**/*.int.ts"], concurrency: 1, timeoutMs: 300_000 },
+  // On a kernel of their own, under software emulation: `scripts/install-deps --vm` brings what they need.
+  vm: { globs: ["packages/*/test/**/*.vm.ts"], concurrency: 1, timeoutMs: 900_000 },
   e2e: {
     globs: ["test/e2e/**/*.e2e.ts"],
     concurrency: 1,

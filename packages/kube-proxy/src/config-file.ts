@@ -21,6 +21,14 @@ const fieldFlags: readonly (readonly [path: string, flag: string])[] = [
   ["metricsBindAddress", "metrics-bind-address"],
   ["nodePortAddresses", "nodeport-addresses"],
   ["iptables.localhostNodePorts", "iptables-localhost-nodeports"],
+  ["ipvs.scheduler", "ipvs-scheduler"],
+  ["ipvs.excludeCIDRs", "ipvs-exclude-cidrs"],
+  ["ipvs.strictARP", "ipvs-strict-arp"],
+  ["ipvs.tcpTimeout", "ipvs-tcp-timeout"],
+  ["ipvs.tcpFinTimeout", "ipvs-tcpfin-timeout"],
+  ["ipvs.udpTimeout", "ipvs-udp-timeout"],
+  ["ipvs.syncPeriod", "ipvs-sync-period"],
+  ["ipvs.minSyncPeriod", "ipvs-min-sync-period"],
   ["conntrack.maxPerCore", "conntrack-max-per-core"],
   ["conntrack.min", "conntrack-min"],
   ["conntrack.tcpEstablishedTimeout", "conntrack-tcp-timeout-established"],
@@ -53,6 +61,8 @@ export function configFileFlags(path: string, text: string): string[] {
   }
   // Where the mode is left to us, what was written for iptables counts too, and what was written for nftables more.
   const sections = mode === "iptables" || mode === "nftables" ? [mode] : ["iptables", "nftables"];
+  // Mode ipvs has its masquerading from the section of iptables. Source: KubeProxyIPTablesConfiguration
+  if (mode === "ipvs") sections.pop();
   const ofMode = sections.flatMap((section) => modeFields.map(([name, flag]) => [`${section}.${name}`, flag] as const));
   return [...fieldFlags, ...ofMode].flatMap(([field, flag]) => {
     const value = field.split(".").reduce<unknown>((at, key) => (at as Fields | null | undefined)?.[key], document);

@@ -23,9 +23,19 @@ test("loadConfig() reads a dual-stack cluster range", () => {
   assert.equal(config.nodeName, "node-1");
 });
 
+test("loadConfig() takes the periods of mode ipvs for mode ipvs only", () => {
+  const argv = ["--ipvs-sync-period=7s", "--ipvs-min-sync-period=2s", "--ipvs-udp-timeout=30s"];
+  assert.equal(load(...argv).syncPeriodMs, 30_000);
+  const config = load("--proxy-mode=ipvs", ...argv);
+  assert.deepEqual([config.proxyMode, config.syncPeriodMs, config.minSyncPeriodMs], ["ipvs", 7000, 2000]);
+  assert.deepEqual([config.ipvs.scheduler, config.ipvs.udpTimeoutMs], ["rr", 30_000]);
+});
+
 for (const [argv, message] of [
   [["--cluster-cidr=10.244.0.0"], /--cluster-cidr: must be a CIDR/],
-  [["--proxy-mode=ipvs"], /--proxy-mode: must be "nftables" or "iptables"/],
+  [["--ipvs-exclude-cidrs=10.0.0.1"], /--ipvs-exclude-cidrs: must be CIDRs/],
+  [["--ipvs-scheduler=rr -p 1"], /--ipvs-scheduler: must be a name/],
+  [["--ipvs-sync-period=0s"], /--ipvs-sync-period must be greater than 0/],
   [["--nodeport-addresses=eth0"], /--nodeport-addresses: must be CIDRs or "primary"/],
   [["--healthz-bind-address=1.2.3.4:99999"], /--healthz-bind-address: must be address:port/],
   [["--detect-local-mode=BridgeInterface"], /needs --pod-bridge-interface/],

@@ -61,6 +61,14 @@ export const flags = {
   }),
   // Differs from upstream: 0s instead of 1s, because a sync here writes only the chains that changed.
   iptablesMinSyncPeriodMs: durationFlag({ help: "the least time between two syncs", default: "0s" }),
+  ipvsScheduler: stringFlag({ help: "how IPVS chooses an endpoint: rr, lc, sh, wrr, wlc, ...; rr when empty" }),
+  ipvsExcludeCidrs: listFlag({ help: "addresses of virtual servers that are not kube-proxy's", placeholder: "cidrs" }),
+  ipvsStrictArp: boolFlag({ help: "answer ARP for no address of kube-ipvs0", default: false }),
+  ipvsSyncPeriodMs: durationFlag({ help: "how often IPVS is compared and repaired, in mode ipvs", default: "30s" }),
+  ipvsMinSyncPeriodMs: durationFlag({ help: "the least time between two syncs in mode ipvs", default: "0s" }),
+  ipvsTcpTimeoutMs: durationFlag({ help: "idle time of TCP connections in IPVS (0 leaves it)", default: "0s" }),
+  ipvsTcpfinTimeoutMs: durationFlag({ help: "time of TCP after a FIN in IPVS (0 leaves it)", default: "0s" }),
+  ipvsUdpTimeoutMs: durationFlag({ help: "idle time of UDP in IPVS (0 leaves it)", default: "0s" }),
   conntrackMaxPerCore: intFlag({ help: "connections to track per CPU (0 leaves the limit)", default: 32768, min: 0 }),
   conntrackMin: intFlag({ help: "connections to track at least", default: 131072, min: 0 }),
   conntrackTcpTimeoutEstablishedMs: durationFlag({
@@ -80,14 +88,6 @@ export const ignored = [
   "--conntrack-udp-timeout",
   "--conntrack-udp-timeout-stream",
   "--init-only",
-  "--ipvs-exclude-cidrs",
-  "--ipvs-min-sync-period",
-  "--ipvs-scheduler",
-  "--ipvs-strict-arp",
-  "--ipvs-sync-period",
-  "--ipvs-tcp-timeout",
-  "--ipvs-tcpfin-timeout",
-  "--ipvs-udp-timeout",
   "--kube-api-burst",
   "--kube-api-content-type",
   "--kube-api-qps",
@@ -122,6 +122,14 @@ export interface Config {
   readonly localhostNodePorts: boolean;
   readonly syncPeriodMs: number;
   readonly minSyncPeriodMs: number;
+  readonly ipvs: {
+    readonly scheduler: string;
+    readonly excludeCidrs: readonly string[];
+    readonly strictArp: boolean;
+    readonly tcpTimeoutMs: number;
+    readonly tcpFinTimeoutMs: number;
+    readonly udpTimeoutMs: number;
+  };
   readonly conntrack: {
     readonly maxPerCore: number;
     readonly min: number;
@@ -135,11 +143,11 @@ export interface Config {
 /** Reads --config if it is given. Throws UsageError naming the flag. */
 export function loadConfig(given: FlagValues<typeof flags>): Config {
   const values = given.config === "" ? given : { ...valuesOfFile(given.config), ...overriding(given) };
-  if (values.proxyMode === "ipvs") {
-    // Differs from upstream: not there (yet), so the choice is refused instead of being taken for another.
-    throw new UsageError('invalid value "ipvs" for --proxy-mode: must be "nftables" or "iptables"');
+  const ipvs = values.proxyMode === "ipvs";
+  for (const period of ["iptablesSyncPeriodMs", "ipvsSyncPeriodMs"] as const) {
+    if (values[period] > 0) continue;
+    throw new UsageError(`--${period === "ipvsSyncPeriodMs" ? "ipvs" : "iptables"}-sync-period must be greater than 0`);
   }
-  if (values.iptablesSyncPeriodMs <= 0) throw new UsageError("--iptables-sync-period must be greater than 0");
   return Object.freeze({
     proxyMode: values.proxyMode === "" ? undefined : (values.proxyMode as ProxyMode),
     kubeconfig: values.kubeconfig,
@@ -152,8 +160,9 @@ export function loadConfig(given: FlagValues<typeof flags>): Config {
     masqueradeAll: values.masqueradeAll,
     masqueradeMark: 2 ** values.iptablesMasqueradeBit,
     localhostNodePorts: values.iptablesLocalhostNodeports,
-    syncPeriodMs: values.iptablesSyncPeriodMs,
-    minSyncPeriodMs: values.iptablesMinSyncPeriodMs,
+    syncPeriodMs: ipvs ? values.ipvsSyncPeriodMs : values.iptablesSyncPeriodMs,
+    minSyncPeriodMs: ipvs ? values.ipvsMinSyncPeriodMs : values.iptablesMinSyncPeriodMs,
+    ipvs: ipvsOf(values),
     conntrack: {
       maxPerCore: values.conntrackMaxPerCore,
       min: values.conntrackMin,
@@ -163,6 +172,25 @@ export function loadConfig(given: FlagValues<typeof flags>): Config {
     },
     cleanup: values.cleanup,
   });
+}
+
+function ipvsOf(values: FlagValues<typeof flags>): Config["ipvs"] {
+  for (const value of values.ipvsExcludeCidrs) {
+    if (value.includes("/") && parsePrefix(value) !== undefined) continue;
+    throw new UsageError(`invalid value ${JSON.stringify(value)} for --ipvs-exclude-cidrs: must be CIDRs`);
+  }
+  // It becomes a word of a command, so nothing but a scheduler's name may pass.
+  if (!/^[a-z0-9-]*$/.test(values.ipvsScheduler)) {
+    throw new UsageError(`invalid value ${JSON.stringify(values.ipvsScheduler)} for --ipvs-scheduler: must be a name`);
+  }
+  return {
+    scheduler: values.ipvsScheduler || "rr",
+    excludeCidrs: values.ipvsExcludeCidrs,
+    strictArp: values.ipvsStrictArp,
+    tcpTimeoutMs: values.ipvsTcpTimeoutMs,
+    tcpFinTimeoutMs: values.ipvsTcpfinTimeoutMs,
+    udpTimeoutMs: values.ipvsUdpTimeoutMs,
+  };
 }
 
 function valuesOfFile(path: string): FlagValues<typeof flags> {

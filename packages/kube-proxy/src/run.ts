@@ -15,6 +15,7 @@ import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
 import { removeOtherModes } from "./adapters/clean-up.ts";
 import { serveProxyHealth, serveProxyMetrics } from "./adapters/http-servers.ts";
+import { applyIpvsSettings } from "./adapters/ipvs-support.ts";
 import { ProxyMetrics } from "./adapters/metrics.ts";
 import { chooseMode, openBackends } from "./adapters/open-backends.ts";
 import { ServiceHealthServers } from "./adapters/service-health.ts";
@@ -75,8 +76,9 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
   };
   nodes.subscribe({ added: nodeChanged, updated: (_old, node) => nodeChanged(node), deleted: nodeChanged });
   const mode = await chooseMode(config.proxyMode, { signal, log });
-  const backends = await openBackends(mode, signal, log);
+  const backends = await openBackends(mode, config, { signal, log });
   await applySysctls(config, mode, log);
+  if (mode === "ipvs") await applyIpvsSettings(config, { signal, log });
   const serviceHealth = new ServiceHealthServers(() => health.isHealthy(clock.now()), log);
   const loop = new SyncLoop({
     config,

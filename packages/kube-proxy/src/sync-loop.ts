@@ -15,6 +15,7 @@ import type { ProxyMetrics } from "./adapters/metrics.ts";
 import type { ServiceHealth, ServiceHealthServers } from "./adapters/service-health.ts";
 import { readSysctl } from "./adapters/sysctls.ts";
 import type { Config } from "./config.ts";
+import { DUMMY_INTERFACE } from "./core/ipvs/layout.ts";
 import type { LocalDetector, PlanOptions } from "./core/plan-service.ts";
 import type { PlannedPort, ServiceView } from "./core/planned-port.ts";
 import type { ProxyHealth } from "./core/proxy-health.ts";
@@ -206,14 +207,16 @@ export class SyncLoop {
     const { nodePortAddresses } = this.#o.config;
     const localhostNodePorts = this.#o.config.localhostNodePorts && mode === "iptables";
     // Source: KEP-3866, which made the node's own addresses the default of the new mode only.
-    if (nodePortAddresses === undefined) return mode === "nftables" ? nodeIps : undefined;
+    if (nodePortAddresses === undefined && mode !== "ipvs") return mode === "nftables" ? nodeIps : undefined;
     if (nodePortAddresses === "primary") return nodeIps;
-    const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+    const own = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+      name === DUMMY_INTERFACE ? [] : (addresses ?? []),
+    );
     return own
-      .filter((own) => familyOf(own.address) === family)
+      .filter((own) => familyOf(own.address) === family && !/^fe80:/i.test(own.address))
       .filter((own) => !own.internal || (family === "ipv4" && localhostNodePorts))
       .map((own) => own.address)
-      .filter((address) => nodePortAddresses.some((prefix) => prefixContains(prefix, address)));
+      .filter((address) => nodePortAddresses?.some((prefix) => prefixContains(prefix, address)) ?? true);
   }
 
   /** Only when UDP ports changed: listing connections costs more than most syncs. */

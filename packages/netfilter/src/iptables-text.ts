@@ -52,6 +52,10 @@ function render(rule: Rule, family: IpFamily): string {
     const shown = mask === 0xffffffff ? hex(value) : `${hex(value)}/${hex(mask)}`;
     words.push(`-m mark ${rule.mark.not === true ? "! " : ""}--mark ${shown}`);
   }
+  if (rule.inSet !== undefined) {
+    const { name, directions } = rule.inSet.is;
+    words.push(`-m set ${rule.inSet.not === true ? "! " : ""}--match-set ${name} ${directions}`);
+  }
   if (rule.recent !== undefined) words.push(renderRecent(rule.recent, family));
   if (rule.oneIn !== undefined) words.push(`-m statistic --mode random --probability ${probability(rule.oneIn)}`);
   const target = renderTarget(rule.target, family);
@@ -173,6 +177,13 @@ export function parseRule(text: string): Rule | undefined {
       rule.recent = { kind: "check", name: "", seconds: 0 };
       continue;
     }
+    if (word === "--match-set") {
+      const set = { name: words[i + 1] ?? "", directions: words[i + 2] ?? "" };
+      rule.inSet = not ? { is: set, not } : { is: set };
+      not = false;
+      i += 2;
+      continue;
+    }
     const value = words[++i];
     if (value === undefined || !applyOption(rule, word, value, not)) return undefined;
     not = false;
@@ -228,7 +239,18 @@ function applyOption(rule: Draft, option: string, value: string, not: boolean): 
   }
 }
 
-const knownMatches = new Set(["comment", "tcp", "udp", "sctp", "addrtype", "conntrack", "mark", "recent", "statistic"]);
+const knownMatches = new Set([
+  "comment",
+  "tcp",
+  "udp",
+  "sctp",
+  "addrtype",
+  "conntrack",
+  "mark",
+  "recent",
+  "statistic",
+  "set",
+]);
 
 function applyExtension(rule: Draft, option: string, value: string): boolean {
   switch (option) {

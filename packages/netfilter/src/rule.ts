@@ -1,8 +1,7 @@
 /**
  * Packet filter rules as data, in the vocabulary of iptables: what renderers write, the tracer walks and tests compare.
  * A rule's fields are all conditions that must hold together; its target says what then happens.
- *
- * Place for later: nftables maps and IPVS services are different shapes, and get models of their own beside this one.
+ * nftables maps, ipsets and IPVS servers are different shapes, with models of their own (nft-rule.ts, ip-set.ts, ipvs.ts).
  */
 
 export const tables = ["mangle", "filter", "nat"] as const;
@@ -55,6 +54,8 @@ export interface Rule {
   readonly destinationIsLocal?: boolean;
   readonly conntrack?: Negatable<readonly ConntrackState[]>;
   readonly mark?: Negatable<{ readonly value: number; readonly mask: number }>;
+  /** An ipset that holds what the packet has there: "dst,dst" is its destination address and port. */
+  readonly inSet?: Negatable<{ readonly name: string; readonly directions: string }>;
   readonly recent?: RecentMatch;
   /** Holds for one packet in `oneIn`, at random. */
   readonly oneIn?: number;

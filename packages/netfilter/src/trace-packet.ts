@@ -5,8 +5,12 @@
  *   from outside:   nat PREROUTING -> route --local--> filter INPUT
  *                                         \-else---> filter FORWARD -> nat POSTROUTING
  *   from the host:  nat OUTPUT -> filter OUTPUT -> nat POSTROUTING
+ *
+ * With IPVS, what filter INPUT lets through to a virtual server goes on from there: -> filter OUTPUT -> nat POSTROUTING;
+ * what the host itself sends to one is caught before filter OUTPUT.
  */
-import { prefixContains } from "./ip.ts";
+import { joinHostPort, prefixContains } from "./ip.ts";
+import type { IpSetType } from "./ip-set.ts";
 import type { ConntrackState, Negatable, Protocol, Rule, Table } from "./rule.ts";
 import type { Ruleset } from "./ruleset.ts";
 
@@ -26,6 +30,15 @@ export interface TracedPacket {
 export interface TracedHost {
   /** The host's own addresses; loopback prefixes are always its own. */
   readonly addresses: readonly string[];
+  readonly sets?: ReadonlyMap<string, TracedSet>;
+  /** Real servers that take new connections, "address:port", by virtual server: "tcp 10.96.0.1:443". */
+  readonly virtualServers?: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface TracedSet {
+  readonly type: IpSetType;
+  /** As `ipset save` tells them. */
+  readonly entries: ReadonlySet<string>;
 }
 
 export interface Fate {
@@ -84,14 +97,30 @@ export function tracePacket(ruleset: Ruleset, packet: TracedPacket, host: Traced
   };
   const routed = hook("nat", fromHost ? "OUTPUT" : "PREROUTING", [start]);
   const local = (state: State) => walker.isLocal(state.address);
+  const balanced = (states: readonly State[]): State[] => {
+    const passed: State[] = [];
+    const scheduled: State[] = [];
+    for (const state of states) {
+      const servers = walker.serversOf(state);
+      if (servers === undefined) passed.push(state);
+      else if (servers.length === 0) finish("reject", state);
+      else
+        scheduled.push(
+          ...servers.map((to) => ({ ...sentTo(to, state), probability: state.probability / servers.length })),
+        );
+    }
+    if (!fromHost) for (const state of passed) finish("accept", state);
+    return fromHost ? [...passed, ...scheduled] : scheduled;
+  };
+  let sent: State[];
   if (fromHost) {
-    for (const state of hook("nat", "POSTROUTING", hook("filter", "OUTPUT", routed))) finish("accept", state);
+    sent = hook("filter", "OUTPUT", balanced(routed));
   } else {
-    const input = routed.filter(local);
+    const input = hook("filter", "INPUT", routed.filter(local));
     const forward = routed.filter((state) => !local(state));
-    for (const state of hook("filter", "INPUT", input)) finish("accept", state);
-    for (const state of hook("nat", "POSTROUTING", hook("filter", "FORWARD", forward))) finish("accept", state);
+    sent = [...hook("filter", "OUTPUT", balanced(input)), ...hook("filter", "FORWARD", forward)];
   }
+  for (const state of hook("nat", "POSTROUTING", sent)) finish("accept", state);
   return mergeFates(fates);
 }
 
@@ -110,6 +139,11 @@ class Walker {
     return (
       this.#host.addresses.includes(address) || prefixContains("127.0.0.0/8", address) || prefixContains("::1", address)
     );
+  }
+
+  /** Of the virtual server that the packet meets; undefined when it meets none. */
+  serversOf({ address, port }: State): readonly string[] | undefined {
+    return this.#host.virtualServers?.get(`${this.#packet.protocol} ${joinHostPort(address, port)}`);
   }
 
   walkBase(table: Table, from: string, state: State): Ending[] {
@@ -179,12 +213,8 @@ class Walker {
         return { kind: "end", endings: [{ kind: target.kind, state }] };
       case "return":
         return { kind: "end", endings: [{ kind: "fallThrough", state }] };
-      case "dnat": {
-        const colon = target.to.lastIndexOf(":");
-        const address = target.to.slice(0, colon).replace(/^\[|\]$/g, "");
-        const translated = { ...state, address, port: Number(target.to.slice(colon + 1)), translated: true };
-        return { kind: "end", endings: [{ kind: "accept", state: translated }] };
-      }
+      case "dnat":
+        return { kind: "end", endings: [{ kind: "accept", state: sentTo(target.to, state) }] };
       case "masquerade":
         return { kind: "end", endings: [{ kind: "accept", state: { ...state, masqueraded: true } }] };
       default:
@@ -204,10 +234,43 @@ class Walker {
     if (!holds(rule.mark, ({ value, mask }) => (state.mark & mask) >>> 0 === value)) return false;
     const states: ConntrackState[] = [packet.state ?? "NEW", ...(state.translated ? (["DNAT"] as const) : [])];
     if (!holds(rule.conntrack, (asked) => asked.some((s) => states.includes(s)))) return false;
+    if (!holds(rule.inSet, (set) => this.#isInSet(set, state))) return false;
     if (rule.recent?.kind === "check" && packet.recentLists?.includes(rule.recent.name) !== true) return false;
     // The outgoing interface is the routing table's choice, which is not modelled: no rule of ours asks for it.
     return rule.outInterface === undefined;
   }
+
+  #isInSet({ name, directions }: { readonly name: string; readonly directions: string }, state: State): boolean {
+    const set = this.#host.sets?.get(name);
+    if (set === undefined) throw new TypeError(`match of set ${name}, which does not exist`);
+    const [first, , third] = directions.split(",");
+    const addressAt = (direction = "dst") => (direction === "src" ? this.#packet.source : state.address);
+    const port = `${this.#packet.protocol}:${state.port}`;
+    switch (set.type) {
+      case "hash:ip":
+        return set.entries.has(addressAt(first));
+      case "bitmap:port":
+        return set.entries.has(String(state.port));
+      case "hash:ip,port":
+        return set.entries.has(`${addressAt(first)},${port}`);
+      case "hash:ip,port,ip":
+        return set.entries.has(`${addressAt(first)},${port},${addressAt(third)}`);
+      case "hash:ip,port,net": {
+        const start = `${addressAt(first)},${port},`;
+        const nets = [...set.entries].filter((entry) => entry.startsWith(start));
+        return nets.some((entry) => prefixContains(entry.slice(start.length), addressAt(third)));
+      }
+      default:
+        throw new TypeError(`unknown type ${JSON.stringify(set.type satisfies never)}`);
+    }
+  }
+}
+
+/** To "address:port" or "[address]:port". */
+function sentTo(to: string, state: State): State {
+  const colon = to.lastIndexOf(":");
+  const address = to.slice(0, colon).replace(/^\[|\]$/g, "");
+  return { ...state, address, port: Number(to.slice(colon + 1)), translated: true };
 }
 
 function holds<T>(match: Negatable<T> | undefined, test: (value: T) => boolean): boolean {

@@ -7,18 +7,22 @@ import { CommandError } from "@knarr/netfilter/run-command.ts";
 import { chains, isProxyChain } from "../core/chain-names.ts";
 import { TABLE } from "../core/nft/layout.ts";
 import type { ProxyMode } from "./backend.ts";
+import { removeIpvs } from "./ipvs-support.ts";
 
 type Context = Pick<DaemonContext, "signal" | "log">;
 
 export async function cleanUp(context: Context): Promise<void> {
   await removeIptables(context);
   await removeNftables(context);
+  await removeIpvs(context);
 }
 
 /** What another mode left when the mode was changed. */
 export async function removeOtherModes(mode: ProxyMode, context: Context): Promise<void> {
-  if (mode !== "iptables") await removeIptables(context);
-  if (mode !== "nftables") await removeNftables(context);
+  // The modes iptables and ipvs share chains and rewrite what the other left of them.
+  if (mode === "nftables") await removeIptables(context);
+  else await removeNftables(context);
+  if (mode !== "ipvs") await removeIpvs(context);
 }
 
 async function removeIptables({ signal, log }: Context): Promise<void> {

@@ -5,10 +5,13 @@ import type { IpFamily } from "@knarr/netfilter/ip.ts";
 import { detectIptablesMode, IptablesTool } from "@knarr/netfilter/iptables-tool.ts";
 import { renderNftScript, wholeTable } from "@knarr/netfilter/nft-state.ts";
 import { NftTool } from "@knarr/netfilter/nft-tool.ts";
+import type { Config } from "../config.ts";
 import { staticChains, staticSets, TABLE } from "../core/nft/layout.ts";
 import type { PlanOptions } from "../core/plan-service.ts";
 import type { Backend, ProxyMode } from "./backend.ts";
 import { IptablesBackend } from "./iptables-backend.ts";
+import { IpvsBackend } from "./ipvs-backend.ts";
+import { requireIpvs } from "./ipvs-support.ts";
 import { NftBackend } from "./nft-backend.ts";
 
 /**
@@ -52,8 +55,18 @@ async function nftWorks(family: IpFamily, signal: AbortSignal): Promise<boolean>
 }
 
 /** Rejects when not even IPv4 works: without rules there is nothing for this daemon to do. */
-export async function openBackends(mode: ProxyMode, signal: AbortSignal, log: Logger): Promise<Backend[]> {
-  const backends = mode === "nftables" ? await nftBackends(signal) : await iptablesBackends(signal, log);
+export async function openBackends(
+  mode: ProxyMode,
+  config: Pick<Config, "ipvs">,
+  { signal, log }: { readonly signal: AbortSignal; readonly log: Logger },
+): Promise<Backend[]> {
+  if (mode === "ipvs") await requireIpvs(config.ipvs.scheduler, { signal, log });
+  const backends =
+    mode === "nftables"
+      ? await nftBackends(signal)
+      : (await iptablesTools(signal, log)).map((tool) =>
+          mode === "ipvs" ? new IpvsBackend(tool, config.ipvs) : new IptablesBackend(tool),
+        );
   log.info({ mode, families: backends.map((backend) => backend.family) }, "proxying Services");
   return backends;
 }
@@ -63,15 +76,15 @@ async function nftBackends(signal: AbortSignal): Promise<Backend[]> {
   return [new NftBackend("ipv4"), ...(withIpv6 ? [new NftBackend("ipv6")] : [])];
 }
 
-async function iptablesBackends(signal: AbortSignal, log: Logger): Promise<Backend[]> {
+async function iptablesTools(signal: AbortSignal, log: Logger): Promise<IptablesTool[]> {
   const mode = await detectIptablesMode(signal);
   const ipv4 = new IptablesTool("ipv4", mode);
   if (!(await ipv4.works(signal))) throw new Error("iptables does not work here: is it installed, and is this root?");
-  const backends = [new IptablesBackend(ipv4)];
+  const tools = [ipv4];
   const ipv6 = new IptablesTool("ipv6", mode);
-  if ((await hasIpv6()) && (await ipv6.works(signal))) backends.push(new IptablesBackend(ipv6));
+  if ((await hasIpv6()) && (await ipv6.works(signal))) tools.push(ipv6);
   log.info({ mode }, "using iptables");
-  return backends;
+  return tools;
 }
 
 async function hasIpv6(): Promise<boolean> {

@@ -19,7 +19,8 @@ export async function readSysctl(path: string): Promise<number | undefined> {
   }
 }
 
-async function ensureSysctl(path: string, value: number, log: Logger, atLeast = false): Promise<void> {
+/** Writes it when it differs; `atLeast` leaves a greater value. */
+export async function ensureSysctl(path: string, value: number, log: Logger, atLeast = false): Promise<void> {
   const current = await readSysctl(path);
   if (current === value || (atLeast && current !== undefined && current >= value)) return;
   try {

@@ -20,6 +20,13 @@ export const chains = {
   proxyFirewall: "KUBE-PROXY-FIREWALL",
   localnetFirewall: "KUBE-FIREWALL",
   canary: "KUBE-PROXY-CANARY",
+  // Of IPVS mode.
+  nodePort: "KUBE-NODE-PORT",
+  loadBalancer: "KUBE-LOAD-BALANCER",
+  sourceRangesFirewall: "KUBE-SOURCE-RANGES-FIREWALL",
+  ipvsFilter: "KUBE-IPVS-FILTER",
+  ipvsOutFilter: "KUBE-IPVS-OUT-FILTER",
+  dropExternal: "KUBE-DROP-EXTERNAL",
 } as const;
 
 /** The kubelet guards loopback through a chain of the same name, so that one is never taken for stale. */

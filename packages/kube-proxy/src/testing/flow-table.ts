@@ -101,8 +101,9 @@ export interface Flow {
   /** Repeated connections of one client stay with one endpoint. */
   readonly sticky?: boolean;
   readonly options?: Partial<PlanOptions>;
-  /** Where the modes differ: what nftables does instead. */
+  /** Where the modes differ: what nftables and ipvs do instead. */
   readonly nftablesWant?: Flow["want"];
+  readonly ipvsWant?: Flow["want"];
 }
 
 const three = [endpointOn("podA"), endpointOn("podB"), endpointOn("remote")];
@@ -338,6 +339,7 @@ const externalFlows: readonly Flow[] = [
     masqueraded: true,
     // Node ports on loopback need route_localnet, which nftables mode leaves alone; nobody listens there.
     nftablesWant: "untranslated",
+    ipvsWant: "untranslated",
   },
   {
     name: "a node port without endpoints refuses",

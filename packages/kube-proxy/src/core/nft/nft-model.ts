@@ -5,10 +5,10 @@
 import type { NftChain, NftSet, NftTable } from "@knarr/netfilter/nft-rule.ts";
 import type { NftChange } from "@knarr/netfilter/nft-state.ts";
 import type { Sha256 } from "../chain-names.ts";
+import { ElementLedger } from "../element-ledger.ts";
 import type { PlanOptions } from "../plan-service.ts";
 import { isSameView, type PlannedPort, type ServiceView, viewKey } from "../planned-port.ts";
 import { endpointsOf, servicePortsOf } from "../service-port.ts";
-import { ElementLedger } from "./element-ledger.ts";
 import { countedChainContent, staticChains, staticSets, TABLE } from "./layout.ts";
 import { type NftElement, type NftPortPlan, planNftPort } from "./plan-port.ts";
 

@@ -6,6 +6,7 @@
 import { familyOf, formatPrefix, joinHostPort, parsePrefix, prefixContains } from "@knarr/netfilter/ip.ts";
 import { type NftChain, type NftRule, type NftSet, when } from "@knarr/netfilter/nft-rule.ts";
 import { hashName, type Sha256 } from "../chain-names.ts";
+import type { SetElement } from "../element-ledger.ts";
 import type { PlanOptions } from "../plan-service.ts";
 import { type SelectedEndpoints, selectEndpoints } from "../select-endpoints.ts";
 import type { Endpoint, ServicePort } from "../service-port.ts";
@@ -20,11 +21,8 @@ import {
 } from "./layout.ts";
 
 /** One element and whose it is: of two Services that claim the same key the first by name has it. */
-export interface NftElement {
-  readonly owner: string;
+export interface NftElement extends SetElement {
   readonly set: StaticSet;
-  readonly key: string;
-  readonly value: string;
 }
 
 export interface NftPortPlan {

@@ -5,17 +5,24 @@
  * `takeChanges`, so that a claim costs the same however many there are.
  */
 import type { ElementChange } from "@knarr/netfilter/nft-state.ts";
-import type { NftElement } from "./plan-port.ts";
+
+/** A claim: `owner` wants `key` in the set `set`, and in a map `value` under it. */
+export interface SetElement {
+  readonly owner: string;
+  readonly set: string;
+  readonly key: string;
+  readonly value: string;
+}
 
 /** One or several claims to a key of a map, or how many there are to a key of a set. */
-type Claims = number | NftElement | readonly NftElement[];
+type Claims = number | SetElement | readonly SetElement[];
 
 export class ElementLedger {
   readonly #sets = new Map<string, Map<string, Claims>>();
   /** Set -> key -> the value at the last `takeChanges`. */
   #touched = new Map<string, Map<string, string | undefined>>();
 
-  add(element: NftElement): void {
+  add(element: SetElement): void {
     const claims = this.#claimsOf(element.set);
     const held = claims.get(element.key);
     this.#touch(element, held);
@@ -25,7 +32,7 @@ export class ElementLedger {
   }
 
   /** Throws a TypeError when the element was not added. */
-  remove(element: NftElement): void {
+  remove(element: SetElement): void {
     const claims = this.#claimsOf(element.set);
     const held = claims.get(element.key);
     if (typeof held === "number") {
@@ -82,7 +89,7 @@ export class ElementLedger {
     return made;
   }
 
-  #touch({ set, key }: NftElement, held: Claims | undefined): void {
+  #touch({ set, key }: SetElement, held: Claims | undefined): void {
     let keys = this.#touched.get(set);
     if (keys === undefined) {
       keys = new Map();
@@ -92,14 +99,14 @@ export class ElementLedger {
   }
 }
 
-function listOf(claims: Claims): readonly NftElement[] {
-  return Array.isArray(claims) ? (claims as readonly NftElement[]) : [claims as NftElement];
+function listOf(claims: Claims): readonly SetElement[] {
+  return Array.isArray(claims) ? (claims as readonly SetElement[]) : [claims as SetElement];
 }
 
 function winnerOf(claims: Claims): string {
-  return typeof claims === "number" ? "" : (listOf(claims)[0] as NftElement).value;
+  return typeof claims === "number" ? "" : (listOf(claims)[0] as SetElement).value;
 }
 
-function byOwner(a: NftElement, b: NftElement): number {
+function byOwner(a: SetElement, b: SetElement): number {
   return a.owner < b.owner ? -1 : a.owner > b.owner ? 1 : 0;
 }
