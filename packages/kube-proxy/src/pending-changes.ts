@@ -6,9 +6,7 @@ import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { ProxyMetrics } from "./adapters/metrics.ts";
 import type { ProxyHealth } from "./core/proxy-health.ts";
-
-/** When the change that caused this slice's content happened, as its controller saw it. */
-const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
+import { TRIGGER_TIME } from "./core/slim-objects.ts";
 
 export class PendingChanges {
   readonly #clock: Clock;

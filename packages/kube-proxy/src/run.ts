@@ -22,6 +22,7 @@ import { ServiceHealthServers } from "./adapters/service-health.ts";
 import { applySysctls } from "./adapters/sysctls.ts";
 import type { Config } from "./config.ts";
 import { ProxyHealth } from "./core/proxy-health.ts";
+import { slimService, slimSlice } from "./core/slim-objects.ts";
 import { PendingChanges } from "./pending-changes.ts";
 import { ServiceViews, serviceOf } from "./service-views.ts";
 import { SyncLoop } from "./sync-loop.ts";
@@ -39,9 +40,10 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
   const health = new ProxyHealth(2 * config.syncPeriodMs);
   const pending = new PendingChanges({ clock, health, metrics });
   const options = { clock, log, labelSelector: servedHere };
-  const services = new Informer<Service>(client, core.services, options);
+  const services = new Informer<Service>(client, core.services, { ...options, transform: slimService });
   const slices = new Informer<EndpointSlice>(client, discovery.endpointslices, {
     ...options,
+    transform: slimSlice,
     indexers: { service: (slice) => [serviceOf(slice)] },
   });
   const nodes = new Informer<Node>(client, core.nodes, {

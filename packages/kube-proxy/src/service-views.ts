@@ -6,6 +6,7 @@ import type { Service } from "@knarr/api/generated/types/core-v1.ts";
 import type { EndpointSlice } from "@knarr/api/generated/types/discovery-v1.ts";
 import type { Informer } from "@knarr/client/informer.ts";
 import type { ServiceView } from "./core/planned-port.ts";
+import { SERVICE_NAME } from "./core/slim-objects.ts";
 
 /** Key -> what it is now; undefined for a Service that is gone. */
 export type ChangedViews = ReadonlyMap<string, ServiceView | undefined>;
@@ -65,7 +66,7 @@ export class ServiceViews {
 
 /** The key of the Service that a slice belongs to. */
 export function serviceOf(slice: EndpointSlice): string {
-  return `${slice.metadata.namespace}/${slice.metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
+  return `${slice.metadata.namespace}/${slice.metadata.labels?.[SERVICE_NAME] ?? ""}`;
 }
 
 function compare(a = "", b = ""): number {

@@ -11,11 +11,19 @@ export interface ServiceView {
 
 export interface PlannedPort {
   readonly port: ServicePort;
+  /** Only of ports that something asks for them, see `keptEndpoints`. */
   readonly endpoints: readonly Endpoint[];
   readonly plan: {
     /** Policies (internal, external) that are Local while this node has no endpoint and others have. */
     readonly withoutLocal: { readonly internal: boolean; readonly external: boolean };
   };
+}
+
+const none: readonly Endpoint[] = [];
+
+/** Stale UDP flows and health checks are found by a port's endpoints; all others' would be memory for nothing. */
+export function keptEndpoints(port: ServicePort, endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  return port.protocol === "udp" || port.healthCheckNodePort !== 0 ? endpoints : none;
 }
 
 /** "namespace/name" of the Service. */

@@ -5,7 +5,7 @@
 import type { ElementChange } from "@knarr/netfilter/nft-state.ts";
 import { ElementLedger } from "../element-ledger.ts";
 import type { PlanOptions } from "../plan-service.ts";
-import { isSameView, type PlannedPort, type ServiceView, viewKey } from "../planned-port.ts";
+import { isSameView, keptEndpoints, type PlannedPort, type ServiceView, viewKey } from "../planned-port.ts";
 import { endpointsOf, servicePortsOf } from "../service-port.ts";
 import { type IpvsPortPlan, planIpvsPort } from "./plan-port.ts";
 
@@ -74,7 +74,11 @@ export class IpvsModel {
   #planView(view: ServiceView, options: PlanOptions): IpvsPlannedPort[] {
     return servicePortsOf(view.service, options.family).map((port) => {
       const endpoints = endpointsOf(view.slices, port, options);
-      return { port, endpoints, plan: planIpvsPort({ port, endpoints, options, scheduler: this.#scheduler }) };
+      return {
+        port,
+        endpoints: keptEndpoints(port, endpoints),
+        plan: planIpvsPort({ port, endpoints, options, scheduler: this.#scheduler }),
+      };
     });
   }
 }

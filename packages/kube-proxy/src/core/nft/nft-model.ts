@@ -7,7 +7,7 @@ import type { NftChange } from "@knarr/netfilter/nft-state.ts";
 import type { Sha256 } from "../chain-names.ts";
 import { ElementLedger } from "../element-ledger.ts";
 import type { PlanOptions } from "../plan-service.ts";
-import { isSameView, type PlannedPort, type ServiceView, viewKey } from "../planned-port.ts";
+import { isSameView, keptEndpoints, type PlannedPort, type ServiceView, viewKey } from "../planned-port.ts";
 import { endpointsOf, servicePortsOf } from "../service-port.ts";
 import { countedChainContent, staticChains, staticSets, TABLE } from "./layout.ts";
 import { type NftElement, type NftPortPlan, planNftPort } from "./plan-port.ts";
@@ -92,7 +92,11 @@ export class NftModel {
   #planView(view: ServiceView, options: PlanOptions): NftPlannedPort[] {
     return servicePortsOf(view.service, options.family).map((port) => {
       const endpoints = endpointsOf(view.slices, port, options);
-      return { port, endpoints, plan: planNftPort({ port, endpoints, options, sha256: this.#sha256 }) };
+      return {
+        port,
+        endpoints: keptEndpoints(port, endpoints),
+        plan: planNftPort({ port, endpoints, options, sha256: this.#sha256 }),
+      };
     });
   }
 
