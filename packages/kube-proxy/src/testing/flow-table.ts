@@ -256,7 +256,104 @@ const clusterIpFlows: readonly Flow[] = [
   },
 ];
 
+/** Hints, as trafficDistribution PreferSameZone and PreferSameNode make them. Source: KEP-2433, KEP-3015 */
+const hintFlows: readonly Flow[] = [
+  {
+    name: "hints of the node win over those of the zone",
+    view: serviceView({
+      endpoints: [
+        endpointOn("podA", { hints: { forNodes: [{ name: "node-1" }], forZones: [{ name: "zone-a" }] } }),
+        endpointOn("podB", { hints: { forNodes: [{ name: "node-3" }], forZones: [{ name: "zone-a" }] } }),
+        endpointOn("remote", { hints: { forNodes: [{ name: "node-2" }], forZones: [{ name: "zone-a" }] } }),
+      ],
+    }),
+    from: "podA",
+    to: toService,
+    want: [podA],
+    masqueraded: "hairpin",
+    options: { zone: "zone-a" },
+  },
+  {
+    name: "without an endpoint for the node the zone's are taken",
+    view: serviceView({
+      endpoints: [
+        endpointOn("podB", { hints: { forNodes: [{ name: "node-3" }], forZones: [{ name: "zone-a" }] } }),
+        endpointOn("remote", { hints: { forNodes: [{ name: "node-2" }], forZones: [{ name: "zone-b" }] } }),
+      ],
+    }),
+    from: "podA",
+    to: toService,
+    want: [podB],
+    masqueraded: false,
+    options: { zone: "zone-a" },
+  },
+  {
+    name: "without an endpoint for the zone all are taken",
+    view: serviceView({
+      endpoints: [
+        endpointOn("podB", { hints: { forZones: [{ name: "zone-a" }] } }),
+        endpointOn("remote", { hints: { forZones: [{ name: "zone-b" }] } }),
+      ],
+    }),
+    from: "podA",
+    to: toService,
+    want: [podB, remote],
+    masqueraded: false,
+    options: { zone: "zone-c" },
+  },
+  {
+    name: "hints don't count when an endpoint has none",
+    view: serviceView({
+      endpoints: [endpointOn("podB", { hints: { forZones: [{ name: "zone-a" }] } }), endpointOn("remote")],
+    }),
+    from: "podA",
+    to: toService,
+    want: [podB, remote],
+    masqueraded: false,
+    options: { zone: "zone-a" },
+  },
+  {
+    name: "hints lead outside traffic under policy Cluster too",
+    view: serviceView({
+      spec: nodePort,
+      endpoints: [
+        endpointOn("podB", { hints: { forZones: [{ name: "zone-a" }] } }),
+        endpointOn("remote", { hints: { forZones: [{ name: "zone-b" }] } }),
+      ],
+    }),
+    from: "outside",
+    to: toNodePort,
+    want: [podB],
+    masqueraded: true,
+    options: { zone: "zone-a" },
+  },
+  {
+    name: "hints don't bind policy Local",
+    view: serviceView({
+      spec: { ...nodePort, ...local },
+      endpoints: [
+        endpointOn("podB", { hints: { forZones: [{ name: "zone-b" }] } }),
+        endpointOn("remote", { hints: { forZones: [{ name: "zone-a" }] } }),
+      ],
+    }),
+    from: "outside",
+    to: toNodePort,
+    want: [podB],
+    masqueraded: false,
+    options: { zone: "zone-a" },
+  },
+];
+
 const externalFlows: readonly Flow[] = [
+  {
+    name: "a node port answers UDP",
+    view: serviceView({ spec: nodePort, endpoints: [endpointOn("podB")], protocol: "UDP" }),
+    from: "outside",
+    to: toNodePort,
+    protocol: "udp",
+    want: [podB],
+    masqueraded: true,
+  },
   {
     name: "a node port keeps a client with its endpoint under session affinity",
     view: serviceView({ spec: { ...nodePort, sessionAffinity: "ClientIP" }, endpoints: three }),
@@ -458,4 +555,4 @@ const externalFlows: readonly Flow[] = [
   },
 ];
 
-export const flows: readonly Flow[] = [...clusterIpFlows, ...externalFlows];
+export const flows: readonly Flow[] = [...clusterIpFlows, ...hintFlows, ...externalFlows];
