@@ -4,6 +4,7 @@
  */
 import type { Container, Pod, Secret } from "@knarr/api/generated/types/core-v1.ts";
 import type { ImageService } from "@knarr/cri/runtime.ts";
+import { RuntimeError } from "@knarr/cri/runtime-error.ts";
 import type { Image, RegistryAuth } from "@knarr/cri/types.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
@@ -44,7 +45,7 @@ const SHOW_FAILURE_MS = 2_000;
 export class ImagePuller {
   readonly #options: ImagePullerOptions;
   readonly #backoff = new CrashBackoff();
-  readonly #lastFailure = new Map<string, { at: number; message: string }>();
+  readonly #lastFailure = new Map<string, { at: number; reason: string; message: string }>();
   readonly #pulling = new Map<string, Pull>();
   readonly #waiting = new Set<() => void>();
   #running = 0;
@@ -59,7 +60,7 @@ export class ImagePuller {
     const name = container.image ?? "";
     const ref = this.#parse(name, event);
     const policy = pullPolicy(name, container.imagePullPolicy);
-    const present = await this.#options.images.imageStatus(ref, { signal: request.signal });
+    const present = await this.#inspect(name, ref, request);
     if (present !== undefined && policy !== "Always") {
       event("Normal", "Pulled", `Container image "${name}" already present on machine and can be accessed by the pod`);
       return { image: present, ref: present.id };
@@ -70,6 +71,17 @@ export class ImagePuller {
       throw new ImageError("ErrImageNeverPull", message, 10_000);
     }
     return await this.#pull(request, name, ref);
+  }
+
+  async #inspect(name: string, ref: string, { event, signal }: PullRequest): Promise<Image | undefined> {
+    try {
+      return await this.#options.images.imageStatus(ref, { signal });
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || signal.aborted) throw error;
+      const message = `Failed to inspect image "${name}": ${error.message}`;
+      event("Warning", "InspectFailed", message);
+      throw new ImageError("ImageInspectError", message, SHOW_FAILURE_MS);
+    }
   }
 
   #parse(name: string, event: ContainerEvent): string {
@@ -90,7 +102,7 @@ export class ImagePuller {
       request.event("Normal", "BackOff", `Back-off pulling image "${name}"`);
       throw new ImageError(
         "ImagePullBackOff",
-        `Back-off pulling image "${name}": ErrImagePull: ${failure.message}`,
+        `Back-off pulling image "${name}": ${failure.reason}: ${failure.message}`,
         waitMs,
       );
     }
@@ -112,9 +124,10 @@ export class ImagePuller {
       const message = error instanceof Error ? error.message : String(error);
       request.event("Warning", "Failed", `Failed to pull image "${name}": ${message}`);
       this.#backoff.step(key, failure?.at ?? clock.now(), clock.now());
-      this.#lastFailure.set(key, { at: clock.now(), message });
+      const reason = pullFailure(error);
+      this.#lastFailure.set(key, { at: clock.now(), reason, message });
       // Looked at again before the back-off is over, so that the pod is seen to wait in ImagePullBackOff.
-      throw new ImageError("ErrImagePull", message, Math.min(SHOW_FAILURE_MS, this.#backoff.delayMs(key)));
+      throw new ImageError(reason, message, Math.min(SHOW_FAILURE_MS, this.#backoff.delayMs(key)));
     }
   }
 
@@ -195,6 +208,12 @@ export class ImagePuller {
 /** "850ms", "1.25s" */
 function goMillis(ms: number): string {
   return ms < 1000 ? `${Math.round(ms)}ms` : `${Number((ms / 1000).toFixed(3))}s`;
+}
+
+/** Runtimes name some failures by the first word of their message. Source: cri-api errors.go */
+function pullFailure(error: unknown): string {
+  const detail = error instanceof RuntimeError ? error.detail : "";
+  return ["RegistryUnavailable", "SignatureValidationFailed"].find((r) => detail.startsWith(r)) ?? "ErrImagePull";
 }
 
 interface Pull {

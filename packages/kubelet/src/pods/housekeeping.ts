@@ -70,7 +70,7 @@ export async function runHousekeeping(options: HousekeepingOptions, signal: Abor
 /** What the burstable pods ask for together: their common share of the processors. */
 function burstableRequests(pods: PodSet): number {
   const active = pods.list().filter((w) => w.holdsResources && qosClass(w.pod) === "Burstable");
-  return active.reduce((sum, { pod }) => sum + (podRequests(pod).get("cpu") ?? 0), 0);
+  return active.reduce((sum, { allocatedPod }) => sum + (podRequests(allocatedPod).get("cpu") ?? 0), 0);
 }
 
 async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot): Promise<void> {
