@@ -62,11 +62,11 @@ export interface SandboxCase {
 
 export class ContractKit {
   readonly open: () => Promise<Runtime>;
-  readonly #cgroupParent: string;
+  readonly cgroupParent: string;
 
   constructor(open: () => Promise<Runtime>, options: ContractOptions) {
     this.open = open;
-    this.#cgroupParent = options.cgroupParent;
+    this.cgroupParent = options.cgroupParent;
   }
 
   /** Runs `body` with a sandbox of its own, which is gone afterwards. */
@@ -76,7 +76,7 @@ export class ContractKit {
   ): Promise<void> {
     const runtime = await this.open();
     const logs = await mkdtemp(join(tmpdir(), "knarr-logs-"));
-    const sandbox = change(sandboxConfig(`pod-${randomUUID().slice(0, 8)}`, logs, this.#cgroupParent));
+    const sandbox = change(sandboxConfig(`pod-${randomUUID().slice(0, 8)}`, logs, this.cgroupParent));
     const sandboxId = await runtime.runSandbox(sandbox, "");
     try {
       await body({ runtime, sandboxId, sandbox, logs });

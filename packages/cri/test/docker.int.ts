@@ -3,6 +3,8 @@ import { after, before } from "node:test";
 import { isolatedTest, removeCgroups } from "@knarr/testkit/isolated-test.ts";
 import { startDockerd, type TestDockerd } from "@knarr/testkit/start-dockerd.ts";
 import { openRuntime } from "../src/open-runtime.ts";
+import { ContractKit } from "./contract-kit.ts";
+import { dockerOwn } from "./docker-own.ts";
 import { runtimeContract } from "./runtime-contract.ts";
 
 if (await isolatedTest(import.meta)) {
@@ -25,4 +27,5 @@ if (await isolatedTest(import.meta)) {
   });
 
   runtimeContract(open, { cgroupParent });
+  dockerOwn(new ContractKit(open, { cgroupParent }), () => dockerd);
 }

@@ -6,6 +6,7 @@ import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Runtime } from "../src/runtime.ts";
 import { isRuntimeNotFound, RuntimeError } from "../src/runtime-error.ts";
+import { imageContract } from "./contract-images.ts";
 import { ContractKit, type ContractOptions, containerConfig, exited, IMAGE, start, until } from "./contract-kit.ts";
 import { logContract } from "./contract-logs.ts";
 import { podContract } from "./contract-pods.ts";
@@ -17,6 +18,7 @@ export function runtimeContract(open: () => Promise<Runtime>, options: ContractO
   podContract(kit);
   logContract(kit);
   streamContract(kit);
+  imageContract(kit);
 }
 
 function lifeContract(kit: ContractKit): void {

@@ -2,7 +2,7 @@
  * A real Docker Engine for tests with its own folders, socket and pid file; it touches no bridge and no firewall. Run it
  * inside an isolated test (isolated-test.ts): its containerd, shims, pods and mounts end with that test's namespaces.
  */
-import { chmod, mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,6 +44,8 @@ async function writeConfig({ directory, socket, configPath }: EngineFiles): Prom
     "ip-forward": false,
     "live-restore": true,
     "oom-score-adjust": 0,
+    // What a test breaks on purpose stays broken: no waiting for further attempts.
+    "max-download-attempts": 1,
     ...((await lacksSysResource()) ? restricted : {}),
   };
   await writeFile(configPath, JSON.stringify(config));
@@ -64,6 +66,7 @@ export async function startDockerd(options: StartContainerdOptions = {}): Promis
       args: ["--config-file", files.configPath],
       ready: async () => (await ask(files.socket, "GET", "/_ping").catch(() => undefined)) !== undefined,
     });
+  const containerdPid = join(directory, "exec", "containerd", "containerd.pid");
   let daemon = await start();
   const importImages = async (specs: readonly ImageSpec[]) => {
     for (const spec of specs) await ask(files.socket, "POST", "/images/load?quiet=1", renderImageArchive(spec));
@@ -83,19 +86,23 @@ export async function startDockerd(options: StartContainerdOptions = {}): Promis
     },
     importImages,
     writeNetwork,
-    kill: () => daemon.kill(),
+    kill: async () => {
+      await daemon.kill();
+      // Its containerd dies with it. Nobody reaps it in an isolated test, and a next engine would take it for alive.
+      await endContainerd(containerdPid);
+    },
     restart: async () => {
       daemon = await start();
     },
     stop: async () => {
       await daemon.stop();
-      await endContainerd(join(directory, "exec", "containerd", "containerd.pid"));
+      await endContainerd(containerdPid);
       await removeTree(directory);
     },
   };
 }
 
-/** The engine's own containerd outlives an engine that was killed. */
+/** Ends the engine's own containerd, if it is there, and forgets it. */
 async function endContainerd(pidFile: string): Promise<void> {
   const pid = Number(await readFile(pidFile, "utf8").catch(() => ""));
   if (!Number.isInteger(pid) || pid <= 1) return;
@@ -104,6 +111,7 @@ async function endContainerd(pidFile: string): Promise<void> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
+  await rm(pidFile, { force: true });
 }
 
 /** One request to an engine's socket. Rejects with its answer when that is not a success. */

@@ -3,7 +3,7 @@ import type Docker from "dockerode";
 import type { CallOptions, ImageService, PullOptions } from "../runtime.ts";
 import { isRuntimeNotFound, RuntimeError } from "../runtime-error.ts";
 import type { FilesystemUsage, Image, RegistryAuth } from "../types.ts";
-import { asRuntimeError, type DockerEngine } from "./docker-engine.ts";
+import type { DockerEngine } from "./docker-engine.ts";
 import type { EngineImage, EngineInfo } from "./engine-types.ts";
 import { PullReader } from "./pull-progress.ts";
 
@@ -127,6 +127,10 @@ export class DockerImages implements ImageService {
         { signal },
         this.#pullTimeoutMs,
       );
+    } catch (error) {
+      // Docker answers most refusals of a registry with one status; only its words tell them apart.
+      if (error instanceof RuntimeError && error.code === "Unknown") throw pullError(error.detail);
+      throw error;
     } finally {
       clearTimeout(timer);
     }
@@ -218,5 +222,5 @@ function pullError(text: string): RuntimeError {
   }
   if (/denied/i.test(text)) return new RuntimeError("PermissionDenied", text);
   if (/manifest unknown|not found/i.test(text)) return new RuntimeError("NotFound", text);
-  return asRuntimeError(new Error(text));
+  return new RuntimeError("Unknown", text);
 }

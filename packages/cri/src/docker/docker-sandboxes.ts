@@ -76,9 +76,8 @@ export class DockerSandboxes implements SandboxService {
       return id;
     } catch (error) {
       // The cleaning has a time of its own: the caller's may be what ended.
-      await this.removeSandbox(id).catch((cleaning: unknown) => {
-        throw new AggregateError([error, cleaning], String(error));
-      });
+      // What it can't clean stays listed as not ready, for the kubelet's own collection.
+      await this.removeSandbox(id).catch(() => undefined);
       throw error;
     }
   }
