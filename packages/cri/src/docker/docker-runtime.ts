@@ -97,10 +97,10 @@ export class DockerRuntime implements Runtime {
   }
 
   async status(options?: CallOptions): Promise<t.RuntimeStatus> {
-    const info = await this.#info(options);
-    // The engine may have been replaced by another version.
-    this.#traits = undefined;
-    const traits = await this.#engineTraits(options);
+    const [info, version] = await Promise.all([this.#info(options), this.#version(options)]);
+    // Asked anew: the engine may have been replaced by another version.
+    const traits = traitsOf(info, version.ApiVersion);
+    this.#traits = traits;
     const handlers = ["", ...Object.keys(info.Runtimes ?? {})];
     const features = { recursiveReadOnlyMounts: traits.recursiveReadOnly, userNamespaces: false };
     return {

@@ -36,8 +36,9 @@ export class LogKeeper {
     this.#followed.set(id, entry);
     entry.watcher = this.#watch(entry, dirname(source));
     this.#poll ??= setInterval(() => this.#wakeAll(), POLL_MS).unref();
-    // So that the file is there when the start returns.
-    await this.#run(entry, () => entry.follower.pump());
+    // So that the file is there when the start returns. A log that can't be written now (a full disk) stops no container:
+    // the poll tries again, and nothing is lost meanwhile.
+    await this.#run(entry, () => entry.follower.pump()).catch(() => undefined);
   }
 
   #watch(entry: Followed, directory: string): FSWatcher | undefined {
