@@ -91,6 +91,7 @@ export class EvictionManager {
       } catch (error) {
         // A runtime or a filesystem that does not answer now may do so at the next look.
         log.warn({ err: error }, "eviction: node not judged");
+        await clock.sleep(ACT_MS, signal).catch(() => undefined);
       }
       await clock.sleep(LOOK_MS, signal).catch(() => undefined);
     }

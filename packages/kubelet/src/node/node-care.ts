@@ -1,6 +1,7 @@
 /** Connects what keeps the node healthy, eviction and the collection of images, to the pods, the runtime and the disks. */
-import { statfs } from "node:fs/promises";
+import { access, statfs } from "node:fs/promises";
 import type { Runtime } from "@knarr/cri/runtime.ts";
+import { RuntimeError } from "@knarr/cri/runtime-error.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { Task } from "@knarr/daemon/run-group.ts";
@@ -126,6 +127,14 @@ async function spaceOf(imageFs: ImageFilesystem, config: Config): Promise<Filesy
   return { capacityBytes: disk.blocks * disk.bsize, availableBytes: disk.bavail * disk.bsize };
 }
 
+/** A runtime in another mount namespace may name a folder that is not there for us. */
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Where the runtime keeps its images; asked once a minute, for it costs the runtime a walk over its snapshots. */
 class ImageFilesystem {
   readonly #runtime: Runtime;
@@ -140,9 +149,15 @@ class ImageFilesystem {
 
   async path(): Promise<string | undefined> {
     if (this.#clock.monotonicMs() - this.#askedAt < IMAGE_FS_MS) return this.#path;
-    const [first] = await this.#runtime.imageFilesystems();
-    this.#path = first === undefined || first.mountpoint === "" ? undefined : first.mountpoint;
     this.#askedAt = this.#clock.monotonicMs();
+    try {
+      const [first] = await this.#runtime.imageFilesystems();
+      const path = first?.mountpoint ?? "";
+      this.#path = path !== "" && (await isThere(path)) ? path : undefined;
+    } catch (error) {
+      // A runtime that is away or does not tell: memory, pids and the node's own disk are judged all the same.
+      if (!(error instanceof RuntimeError)) throw error;
+    }
     return this.#path;
   }
 }
