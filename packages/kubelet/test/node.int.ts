@@ -97,7 +97,10 @@ if (await isolatedTest(import.meta)) {
     const stranger = await node.api.user("stranger");
     const asStranger = await ask("/pods", { cert: stranger.cert, key: stranger.key });
     assert.equal(asStranger.status, 403);
-    assert.match(asStranger.text, /^Forbidden \(user=stranger, verb=get, resource=nodes, subresource=\[pods proxy\]\)/);
+    assert.match(
+      asStranger.text,
+      /^Forbidden \(user=stranger, verb=get, resource=nodes, subresource\(s\)=\[pods proxy\]\)/,
+    );
     const { cert, key } = node.api.admin;
     assert.equal((await ask("/healthz", { cert, key })).text, "ok");
     assert.match((await ask("/metrics/resource", { cert, key })).text, /node_cpu_usage_seconds_total \d/);
