@@ -1,10 +1,11 @@
 /** How volumes are mounted into containers: read-only kinds, expressions, propagation, images, devices. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Container, PodSpec, Volume } from "@knarr/api/generated/types/core-v1.ts";
@@ -60,6 +61,29 @@ if (await isolatedTest(import.meta)) {
       await output("ro", pod("touch /v/x 2>&1 || cat /v/k", volumes)),
       "touch: /v/x: Read-only file system\nv",
     );
+  });
+
+  test("files of the API's objects belong to fsGroup for reading, and are not written again while nothing changes", async () => {
+    const spec = pod(WAIT, { configMap: { name: "cfg" } });
+    const { metadata } = await node.create("grp", { ...spec, securityContext: { fsGroup: 2000 } });
+    await node.ready("grp");
+    assert.equal(await node.exec("grp", "stat", "-L", "-c", "%a %g", "/v/k", "/v"), "644 2000\n2777 2000\n");
+    const data = join(node.kubelet.rootDir, "pods", metadata.uid ?? "", "volumes/kubernetes.io~configmap/v/..data");
+    const before = await readlink(data);
+    const key = { namespace: "default", name: "cfg" };
+    await node.client.patch(core.configmaps, key, { type: "merge", body: { data: { k2: "x" } } });
+    for (const deadline = Date.now() + 30_000; (await readlink(data)) === before; await sleep(50)) {
+      assert.ok(Date.now() < deadline, "the change never arrives");
+    }
+    const after = await readlink(data);
+    // The object changes, what the volume shows of it does not.
+    await node.client.patch(core.configmaps, key, {
+      type: "merge",
+      body: { metadata: { labels: { touched: "yes" } } },
+    });
+    await sleep(1000);
+    assert.equal(await readlink(data), after);
+    await node.remove("grp");
   });
 
   test("subPathExpr is expanded, and refused when a name has no value", async () => {

@@ -8,29 +8,32 @@ export function fsGroupOf(pod: Pod): number | undefined {
 }
 
 const SETGID = 0o2000;
+/** What the group gets. Source: kubernetes/pkg/volume/volume_linux.go: read-only kinds are for reading */
+const FILE_BITS = { read: 0o440, write: 0o660 } as const;
+const FOLDER_BITS = SETGID | 0o110;
 
 /**
- * Gives a volume and all in it to the pod's fsGroup, readable and writable by it, folders with setgid so that new files
- * are the group's too. With fsGroupChangePolicy OnRootMismatch only when the root folder is not so already.
+ * Gives a volume and all in it to the pod's fsGroup, folders with setgid so that new files are the group's too. With
+ * fsGroupChangePolicy OnRootMismatch only when the root folder is not so already.
  */
-export async function applyFsGroup(directory: string, pod: Pod): Promise<void> {
+export async function applyFsGroup(directory: string, pod: Pod, access: "read" | "write" = "write"): Promise<void> {
   const gid = fsGroupOf(pod);
   if (gid === undefined) return;
+  const bits = FILE_BITS[access];
   const root = await lstat(directory);
-  const right = root.gid === gid && (root.mode & SETGID) !== 0 && (root.mode & 0o060) === 0o060;
+  const right = root.gid === gid && (root.mode & (bits | FOLDER_BITS)) === (bits | FOLDER_BITS);
   if (right && pod.spec?.securityContext?.fsGroupChangePolicy === "OnRootMismatch") return;
-  await giveTree(directory, gid);
+  await giveTree(directory, gid, bits);
 }
 
-async function giveTree(path: string, gid: number): Promise<void> {
+async function giveTree(path: string, gid: number, bits: number): Promise<void> {
   const stat = await lstat(path);
   if (stat.isDirectory()) {
-    for (const name of await readdir(path)) await giveTree(join(path, name), gid);
+    for (const name of await readdir(path)) await giveTree(join(path, name), gid, bits);
   }
-  await lchown(path, stat.uid, gid);
+  if (stat.gid !== gid) await lchown(path, stat.uid, gid);
   if (stat.isSymbolicLink()) return;
-  // Files that nobody may write (tokens, 0600 or 0400) stay so for the group: it may read them.
-  const write = stat.isDirectory() || (stat.mode & 0o060) !== 0 ? 0o060 : 0o040;
-  const bits = stat.isDirectory() ? SETGID | 0o070 : write;
-  await chmod(path, (stat.mode & 0o7777) | bits);
+  const mode = (stat.mode & 0o7777) | bits | (stat.isDirectory() ? FOLDER_BITS : 0);
+  // A change of owner may have taken bits away, so the mode is set then even if it was right.
+  if (mode !== (stat.mode & 0o7777) || stat.gid !== gid) await chmod(path, mode);
 }

@@ -16,7 +16,7 @@ export const projectedVolume: VolumeKind = {
     for (const source of sources) payload.push(...(await sourcePayload(source, defaultMode, context)));
     await ensureTmpfs(directory, context.pod);
     await writeAtomically(directory, new Map(payload), fsGroupOf(context.pod));
-    await applyFsGroup(directory, context.pod);
+    await applyFsGroup(directory, context.pod, "read");
     return { path: directory, readOnly: true };
   },
 };

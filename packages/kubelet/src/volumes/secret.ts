@@ -15,7 +15,7 @@ export const secretVolume: VolumeKind = {
     const payload = secretPayload(secretName, object, { items, optional, defaultMode });
     await ensureTmpfs(directory, pod);
     await writeAtomically(directory, new Map(payload), fsGroupOf(pod));
-    await applyFsGroup(directory, pod);
+    await applyFsGroup(directory, pod, "read");
     return { path: directory, readOnly: true };
   },
 };
