@@ -21,7 +21,7 @@ const MEMORY = 4096;
 const COMBINED_PREFIX = "(combined from similar events): ";
 
 export class EventCorrelator {
-  readonly #similar = new LruMap<{ messages: Set<string>; lastMs: number }>(MEMORY);
+  readonly #similar = new LruMap<{ messages: string[]; lastMs: number }>(MEMORY);
   readonly #counts = new LruMap<{ count: number; name: string; firstTimestamp: string | undefined }>(MEMORY);
   readonly #buckets = new LruMap<{ tokens: number; atMs: number }>(MEMORY);
 
@@ -60,22 +60,22 @@ export class EventCorrelator {
   #aggregate(event: Event, nowMs: number): string | undefined {
     const group = groupOf(event);
     let record = this.#similar.get(group);
-    if (record === undefined || nowMs - record.lastMs > SIMILAR_WINDOW_MS)
-      record = { messages: new Set(), lastMs: nowMs };
-    record.messages.add(event.message ?? "");
+    if (record === undefined || nowMs - record.lastMs > SIMILAR_WINDOW_MS) record = { messages: [], lastMs: nowMs };
+    const message = event.message ?? "";
+    // Ten at most: a list is smaller than a set, and there are thousands of them.
+    if (!record.messages.includes(message)) record.messages.push(message);
     record.lastMs = nowMs;
     this.#similar.set(group, record);
-    if (record.messages.size < MAX_SIMILAR) return undefined;
+    if (record.messages.length < MAX_SIMILAR) return undefined;
     // Remembering one message less keeps the set small while the next different one still counts.
-    for (const message of record.messages) {
-      record.messages.delete(message);
-      break;
-    }
+    record.messages.shift();
     return group;
   }
 }
 
+/** A uid says it all; these keys are kept by the thousand. */
 function objectOf({ involvedObject: o }: Event): string {
+  if (o.uid !== undefined && o.uid !== "") return o.uid;
   return [o.kind, o.namespace, o.name, o.uid, o.apiVersion].join("\0");
 }
 

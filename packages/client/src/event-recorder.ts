@@ -35,7 +35,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #correlator = new EventCorrelator();
-  readonly #queue: Event[] = [];
+  readonly #queue: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #sequence = 0;
   #dropped = 0;
@@ -50,7 +50,8 @@ export class EventRecorder {
       this.#dropped++;
       return;
     }
-    this.#queue.push(this.#makeEvent(referenceTo(about), { type, reason, message }));
+    const atMs = this.#options.clock.now();
+    this.#queue.push({ involvedObject: referenceTo(about), text: { type, reason, message }, atMs });
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined;
     });
@@ -61,16 +62,14 @@ export class EventRecorder {
     while (this.#writing !== undefined) await this.#writing;
   }
 
-  #makeEvent(involvedObject: ObjectReference, text: { type: string; reason: string; message: string }): Event {
-    const { clock, component, host } = this.#options;
-    const timestamp = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, "Z");
-    // Unique within the process and very likely beyond it: nanoseconds as upstream, the digits below a ms counted.
-    const nanoseconds = BigInt(Math.floor(clock.now())) * 1_000_000n + BigInt(this.#sequence++ % 1_000_000);
+  #makeEvent({ involvedObject, text, atMs }: Waiting): Event {
+    const { component, host } = this.#options;
+    const timestamp = new Date(atMs).toISOString().replace(/\.\d+Z$/, "Z");
     return {
       apiVersion: "v1",
       kind: "Event",
       metadata: {
-        name: `${involvedObject.name ?? ""}.${nanoseconds.toString(16)}`,
+        name: this.#nameFor(involvedObject, atMs),
         namespace: involvedObject.namespace ?? "default",
       },
       involvedObject,
@@ -96,8 +95,8 @@ export class EventRecorder {
   }
 
   async #writeQueued(): Promise<void> {
-    for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
-      const plan = this.#correlator.plan(event, this.#options.clock.now());
+    for (let waiting = this.#queue.shift(); waiting !== undefined; waiting = this.#queue.shift()) {
+      const plan = this.#correlator.plan(this.#makeEvent(waiting), this.#options.clock.now());
       if (plan.kind !== "drop") await this.#write(plan);
     }
   }
@@ -144,11 +143,22 @@ export class EventRecorder {
     this.#correlator.renamed(key, fresh.metadata.name ?? "");
   }
 
-  #renamed(event: Event): Event["metadata"] {
-    const nanoseconds =
-      BigInt(Math.floor(this.#options.clock.now())) * 1_000_000n + BigInt(this.#sequence++ % 1_000_000);
-    return { namespace: event.metadata.namespace, name: `${event.involvedObject.name}.${nanoseconds.toString(16)}` };
+  #renamed({ metadata, involvedObject }: Event): Event["metadata"] {
+    return { namespace: metadata.namespace, name: this.#nameFor(involvedObject, this.#options.clock.now()) };
   }
+
+  /** Unique within the process and very likely beyond it: nanoseconds as upstream, the digits below a ms counted. */
+  #nameFor({ name = "" }: ObjectReference, atMs: number): string {
+    const nanoseconds = BigInt(Math.floor(atMs)) * 1_000_000n + BigInt(this.#sequence++ % 1_000_000);
+    return `${name}.${nanoseconds.toString(16)}`;
+  }
+}
+
+/** An event not made yet: thousands may wait. */
+interface Waiting {
+  readonly involvedObject: ObjectReference;
+  readonly text: { readonly type: string; readonly reason: string; readonly message: string };
+  readonly atMs: number;
 }
 
 /** A reference to an object as events and endpoints carry it. */

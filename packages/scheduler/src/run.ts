@@ -34,7 +34,7 @@ import { createMetrics, type SchedulerMetrics } from "./metrics.ts";
 import { Scheduler } from "./scheduler.ts";
 
 /** One event per binding: they keep up with bindings, and a burst of them may wait. */
-const EVENTS = { writers: 8, maxQueued: 5000 } as const;
+const EVENTS = { writers: 4, maxQueued: 5000 } as const;
 const USER_AGENT = "kube-scheduler/v1.36.0 knarr";
 
 /** What the HTTPS port shows of the scheduler, while there is one. */

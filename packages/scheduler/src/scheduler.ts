@@ -56,7 +56,7 @@ export interface SchedulerOptions {
 }
 
 /** Bindings under way at once: enough to hide the API's latency, few enough to leave it air. */
-const MAX_BINDINGS = 64;
+const MAX_BINDINGS = 32;
 /** How long the removal of all victims may take before the pod is tried anew. */
 const PREEMPT_TIMEOUT_MS = 30_000;
 /** A bound pod that no watch event has shown for so long is not believed any more. */

@@ -9,12 +9,15 @@ export interface HostPort {
   readonly port: number;
 }
 
+const NONE: readonly HostPort[] = [];
 const ANY_IP = "0.0.0.0";
 
 /** The host ports of containers and sidecars; hostNetwork pods have theirs set by defaulting. */
-export function hostPortsOf(pod: Pod): HostPort[] {
+export function hostPortsOf(pod: Pod): readonly HostPort[] {
   const sidecars = (pod.spec?.initContainers ?? []).filter((c) => c.restartPolicy === "Always");
-  return [...(pod.spec?.containers ?? []), ...sidecars].flatMap((container) =>
+  const containers = [...(pod.spec?.containers ?? []), ...sidecars];
+  if (!containers.some(({ ports }) => ports?.some((p) => (p.hostPort ?? 0) > 0))) return NONE;
+  return containers.flatMap((container) =>
     (container.ports ?? [])
       .filter((p) => (p.hostPort ?? 0) > 0)
       .map((p) => ({

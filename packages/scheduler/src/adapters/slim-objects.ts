@@ -4,20 +4,37 @@
  *
  * A field that a plugin is to read must be named here.
  */
-import type { Container, ContainerStatus, Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type {
+  Container,
+  ContainerStatus,
+  Node,
+  Pod,
+  PodCondition,
+  PodSpec,
+} from "@knarr/api/generated/types/core-v1.ts";
 
-/** Parts of templates by their JSON; emptied when there are too many to be templates. */
-const shared = new Map<string, unknown>();
-const MAX_SHARED = 5000;
+/**
+ * Parts of templates by their JSON, in two generations: what was not asked for while as many others came is forgotten.
+ * Large parts (the images of a node) have texts that would cost more than sharing saves.
+ */
+let young = new Map<string, unknown>();
+let old = new Map<string, unknown>();
+const GENERATION = 2000;
+const MAX_TEXT = 4000;
 
 function share<T>(value: T): T {
   if (value === undefined) return value;
   const key = JSON.stringify(value);
-  const known = shared.get(key);
-  if (known !== undefined) return known as T;
-  if (shared.size >= MAX_SHARED) shared.clear();
-  shared.set(key, value);
-  return value;
+  if (key.length > MAX_TEXT) return value;
+  const known = young.get(key) as T | undefined;
+  if (known !== undefined) return known;
+  const kept = (old.get(key) as T | undefined) ?? value;
+  if (young.size >= GENERATION) {
+    old = young;
+    young = new Map();
+  }
+  young.set(key, kept);
+  return kept;
 }
 
 export function slimPod(pod: Pod): Pod {
@@ -36,40 +53,49 @@ export function slimPod(pod: Pod): Pod {
       labels: share(labels),
       ownerReferences: share(ownerReferences?.filter(({ controller }) => controller === true)),
     },
-    spec: spec && {
-      nodeName: spec.nodeName,
-      schedulerName: spec.schedulerName,
-      priority: spec.priority,
-      preemptionPolicy: spec.preemptionPolicy,
-      nodeSelector: share(spec.nodeSelector),
-      affinity: share(spec.affinity),
-      tolerations: share(spec.tolerations),
-      topologySpreadConstraints: share(spec.topologySpreadConstraints),
-      overhead: share(spec.overhead),
-      resources: share(spec.resources),
-      resourceClaims: share(spec.resourceClaims),
-      schedulingGates: share(spec.schedulingGates),
-      containers: share(spec.containers.map(slimContainer)),
-      initContainers: share(spec.initContainers?.map(slimContainer)),
-      volumes: share(
-        spec.volumes?.filter(
-          ({ projected, configMap, secret, emptyDir, downwardAPI }) =>
-            (projected ?? configMap ?? secret ?? emptyDir ?? downwardAPI) === undefined,
-        ),
-      ),
-    },
-    status: status && {
-      phase: status.phase,
-      startTime: status.startTime,
-      nominatedNodeName: status.nominatedNodeName,
-      conditions: status.conditions?.filter(({ type }) => CONDITIONS.has(type)).map((condition) => share(condition)),
-      containerStatuses: share(status.containerStatuses?.map(slimStatus)),
-      initContainerStatuses: share(status.initContainerStatuses?.map(slimStatus)),
-    },
+    spec: spec && { ...share(templateOf(spec)), nodeName: spec.nodeName },
+    status:
+      status &&
+      share({
+        phase: status.phase,
+        startTime: status.startTime,
+        nominatedNodeName: status.nominatedNodeName,
+        conditions: status.conditions?.filter(isOfInterest),
+        containerStatuses: status.containerStatuses?.map(slimStatus),
+        initContainerStatuses: status.initContainerStatuses?.map(slimStatus),
+      }),
   };
 }
 
-const CONDITIONS = new Set(["PodScheduled", "DisruptionTarget", "PodResizePending"]);
+function templateOf(spec: PodSpec): PodSpec {
+  return {
+    nodeName: undefined,
+    schedulerName: spec.schedulerName,
+    priority: spec.priority,
+    preemptionPolicy: spec.preemptionPolicy,
+    nodeSelector: spec.nodeSelector,
+    affinity: spec.affinity,
+    tolerations: spec.tolerations,
+    topologySpreadConstraints: spec.topologySpreadConstraints,
+    overhead: spec.overhead,
+    resources: spec.resources,
+    resourceClaims: spec.resourceClaims,
+    schedulingGates: spec.schedulingGates,
+    containers: spec.containers.map(slimContainer),
+    initContainers: spec.initContainers?.map(slimContainer),
+    volumes: spec.volumes?.filter(
+      ({ projected, configMap, secret, emptyDir, downwardAPI }) =>
+        (projected ?? configMap ?? secret ?? emptyDir ?? downwardAPI) === undefined,
+    ),
+  };
+}
+
+const CONDITIONS = new Set(["DisruptionTarget", "PodResizePending"]);
+
+/** That a pod was scheduled says nothing new; why it was not is compared with what is to be written. */
+function isOfInterest({ type, status }: PodCondition): boolean {
+  return CONDITIONS.has(type) || (type === "PodScheduled" && status === "False");
+}
 
 function slimContainer({ name, image, resources, ports, restartPolicy }: Container): Container {
   return { name, image, resources, ports, restartPolicy };
@@ -87,11 +113,11 @@ export function slimNode(node: Node): Node {
     apiVersion: node.apiVersion,
     kind: node.kind,
     metadata: { name, uid, labels, annotations: share(annotations), resourceVersion, deletionTimestamp },
-    spec: spec && { unschedulable: spec.unschedulable, taints: share(spec.taints) },
+    spec: spec && share({ unschedulable: spec.unschedulable, taints: spec.taints }),
     status: status && {
       allocatable: share(status.allocatable),
       images: status.images?.map(share),
-      conditions: status.conditions?.map(({ type, status: state }) => share({ type, status: state })),
+      conditions: share(status.conditions?.map(({ type, status: state }) => ({ type, status: state }))),
     },
   };
 }

@@ -67,7 +67,8 @@ export type Outcome =
  */
 interface OldDecision {
   readonly kind: "old";
-  /** JSON of a Decision without what its head says, scores as raw and normalized by plugin. */
+  readonly uid: string;
+  /** JSON of a PackedDecision. */
   readonly packed: string;
   /** What the scores are of; one array for all decisions of a profile. */
   readonly plugins: readonly PluginWeight[];
@@ -76,9 +77,10 @@ interface PluginWeight {
   readonly plugin: string;
   readonly weight: number;
 }
-interface Kept {
+interface FullDecision {
+  readonly kind: "full";
   readonly head: DecisionHead;
-  outcome: Outcome | OldDecision;
+  readonly outcome: Outcome;
   readonly entries: number;
 }
 
@@ -92,9 +94,9 @@ const SHORT_NODES = 3;
 
 export class DecisionLog {
   readonly #limits: DecisionLimits;
-  readonly #byKey = new Map<string, Kept>();
+  readonly #byKey = new Map<string, FullDecision | OldDecision>();
   /** Those with full detail, oldest first. */
-  readonly #full = new Set<Kept>();
+  readonly #full = new Map<string, FullDecision>();
   #entries = 0;
 
   constructor(limits: DecisionLimits = DEFAULT_LIMITS) {
@@ -108,10 +110,10 @@ export class DecisionLog {
   record(head: DecisionHead, outcome: Outcome): void {
     const key = keyFor(head.namespace, head.pod);
     this.#remove(key);
-    const kept: Kept = { head, outcome, entries: entriesOf(outcome) };
-    this.#byKey.set(key, kept);
-    this.#full.add(kept);
-    this.#entries += kept.entries;
+    const full: FullDecision = { kind: "full", head, outcome, entries: entriesOf(outcome) };
+    this.#byKey.set(key, full);
+    this.#full.set(key, full);
+    this.#entries += full.entries;
     while (this.#entries > this.#limits.maxNodeEntries) this.#shorten();
     if (this.#byKey.size > this.#limits.maxPods) {
       const [oldest] = this.#byKey.keys();
@@ -122,30 +124,32 @@ export class DecisionLog {
   /** The pod is gone; a newer one of the same name keeps its decision. */
   forget(namespace: string, pod: string, uid: string): void {
     const key = keyFor(namespace, pod);
-    if (this.#byKey.get(key)?.head.uid === uid) this.#remove(key);
+    const kept = this.#byKey.get(key);
+    if (kept !== undefined && (kept.kind === "full" ? kept.head.uid : kept.uid) === uid) this.#remove(key);
   }
 
   get(namespace: string, pod: string): Decision | undefined {
     const kept = this.#byKey.get(keyFor(namespace, pod));
     if (kept === undefined) return undefined;
-    return readable(kept.head, kept.outcome);
+    return kept.kind === "old" ? unpacked(kept, namespace, pod) : readable(kept.head, kept.outcome);
   }
 
   #shorten(): void {
-    const [kept] = this.#full;
-    if (kept === undefined || kept.outcome.kind === "old") return;
-    this.#drop(kept);
-    kept.outcome = packed(kept.head, kept.outcome);
+    for (const [key, full] of this.#full) {
+      this.#drop(key, full);
+      this.#byKey.set(key, packed(full));
+      return;
+    }
   }
 
-  #drop(kept: Kept): void {
-    if (this.#full.delete(kept)) this.#entries -= kept.entries;
+  #drop(key: string, full: FullDecision): void {
+    this.#full.delete(key);
+    this.#entries -= full.entries;
   }
 
   #remove(key: string): void {
     const kept = this.#byKey.get(key);
-    if (kept === undefined) return;
-    this.#drop(kept);
+    if (kept?.kind === "full") this.#drop(key, kept);
     this.#byKey.delete(key);
   }
 }
@@ -163,7 +167,7 @@ function entriesOf(outcome: Outcome): number {
 }
 
 /** `limit` nodes at most. */
-function readable(head: DecisionHead, outcome: Outcome | OldDecision, limit = Number.POSITIVE_INFINITY): Decision {
+function readable(head: DecisionHead, outcome: Outcome, limit = Number.POSITIVE_INFINITY): Decision {
   const { namespace, pod, uid, profile, attempt } = head;
   const common = { namespace, pod, uid, profile, attempt, at: new Date(head.atMs).toISOString() };
   const nothing = { totalNodes: 0, evaluatedNodes: 0, feasibleNodes: 0, refusals: {}, nodes: [], truncated: false };
@@ -210,8 +214,6 @@ function readable(head: DecisionHead, outcome: Outcome | OldDecision, limit = Nu
         truncated: placed.feasible.length + placed.refusals.size > limit,
       };
     }
-    case "old":
-      return { ...common, ...unpacked(outcome) };
     default:
       return outcome satisfies never;
   }
@@ -221,36 +223,30 @@ const NO_PLUGINS: readonly PluginWeight[] = [];
 /** By names and weights: profiles have few. */
 const pluginLists = new Map<string, readonly PluginWeight[]>();
 
-function packed(head: DecisionHead, outcome: Outcome): OldDecision {
-  const shown = readable(head, outcome, SHORT_NODES);
-  const {
-    namespace: _namespace,
-    pod: _pod,
-    uid: _uid,
-    profile: _profile,
-    attempt: _attempt,
-    at: _at,
-    nodes,
-    ...rest
-  } = shown;
-  const scores = outcome.kind === "placed" ? outcome.placed.scores : [];
-  const verdicts = nodes.map(({ node, refusedBy, scores: own = [] }) => [
-    node,
-    refusedBy ?? own.flatMap(({ raw, normalized }) => [raw, normalized]),
-  ]);
-  return { kind: "old", packed: JSON.stringify([rest, verdicts]), plugins: pluginsOf(scores) };
+type PackedVerdict = readonly [string, readonly number[] | NonNullable<NodeVerdict["refusedBy"]>];
+/** Scores are numbers, raw and normalized in turn, in the order of the plugins. */
+type PackedDecision = readonly [Omit<Decision, "namespace" | "pod" | "uid" | "nodes">, readonly PackedVerdict[]];
+
+function packed({ head, outcome }: FullDecision): OldDecision {
+  const { namespace: _namespace, pod: _pod, uid, nodes, ...rest } = readable(head, outcome, SHORT_NODES);
+  const verdicts = nodes.map(
+    ({ node, refusedBy, scores = [] }): PackedVerdict => [
+      node,
+      refusedBy ?? scores.flatMap(({ raw, normalized }) => [raw, normalized]),
+    ],
+  );
+  const plugins = pluginsOf(outcome.kind === "placed" ? outcome.placed.scores : []);
+  return { kind: "old", uid, packed: JSON.stringify([rest, verdicts] satisfies PackedDecision), plugins };
 }
 
-type PackedVerdict = readonly [string, readonly number[] | NonNullable<NodeVerdict["refusedBy"]>];
-
-function unpacked({ packed: text, plugins }: OldDecision) {
-  const [rest, verdicts] = JSON.parse(text) as [Omit<Decision, keyof DecisionHead | "at" | "nodes">, PackedVerdict[]];
+function unpacked({ uid, packed: text, plugins }: OldDecision, namespace: string, pod: string): Decision {
+  const [rest, verdicts] = JSON.parse(text) as PackedDecision;
   const nodes = verdicts.map(([node, known]): NodeVerdict => {
     if ("plugin" in known) return { node, refusedBy: known };
     const scores = plugins.map((of, i) => scoreOf(of, known[2 * i] ?? 0, known[2 * i + 1] ?? 0));
     return { node, scores, total: scores.reduce((sum, { weighted }) => sum + weighted, 0) };
   });
-  return { ...rest, nodes };
+  return { ...rest, namespace, pod, uid, nodes };
 }
 
 function pluginsOf(scores: readonly PluginScores[]): readonly PluginWeight[] {

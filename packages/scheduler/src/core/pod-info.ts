@@ -41,6 +41,20 @@ export interface Requests {
   readonly scalars: ReadonlyMap<string, number>;
 }
 
+/** Pods of one template ask for the same: one object for all of them. Emptied when there are too many to be templates. */
+const interned = new Map<string, Requests>();
+const MAX_INTERNED = 1000;
+
+function intern(requests: Requests): Requests {
+  const { cpuMillis, memoryBytes, ephemeralBytes, scalars } = requests;
+  const key = `${cpuMillis} ${memoryBytes} ${ephemeralBytes} ${scalars.size === 0 ? "" : JSON.stringify([...scalars])}`;
+  const known = interned.get(key);
+  if (known !== undefined) return known;
+  if (interned.size >= MAX_INTERNED) interned.clear();
+  interned.set(key, requests);
+  return requests;
+}
+
 export function requestsFrom(amounts: ResourceAmounts): Requests {
   let scalars: Map<string, number> | undefined;
   for (const [name, amount] of amounts) {
@@ -83,7 +97,7 @@ export class PodInfo {
     this.namespace = pod.metadata.namespace ?? "";
     this.labels = pod.metadata.labels ?? {};
     this.priority = priorityOf(pod);
-    this.requests = requestsFrom(podRequests(pod));
+    this.requests = intern(requestsFrom(podRequests(pod)));
     const nonZero = podNonZeroRequests(pod);
     this.nonZeroCpuMillis = nonZero.cpuMillis;
     this.nonZeroMemoryBytes = nonZero.memoryBytes;
