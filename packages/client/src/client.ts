@@ -20,6 +20,7 @@ import { decodeJson, encodeJson } from "./codec.ts";
 import { ConnectionError } from "./connection-error.ts";
 import { openWebSocket } from "./open-websocket.ts";
 import type { RestConfig } from "./rest-config.ts";
+import type { RateLimit } from "./token-bucket.ts";
 import { type Query, type RawRequest, Transport } from "./transport.ts";
 import { metadataAccept, type WatchEvent, type WatchOptions, watchResource } from "./watch-resource.ts";
 
@@ -28,6 +29,8 @@ export interface ClientOptions {
   readonly userAgent?: string | undefined;
   /** Deadline of requests that name none; 60 s when absent. */
   readonly requestTimeoutMs?: number | undefined;
+  /** How many requests may be sent, watches among them; without a limit when absent. */
+  readonly rateLimit?: RateLimit | undefined;
   /** Called right before anything but a read is sent; what it throws ends the request unsent. */
   readonly beforeWrite?: (() => void) | undefined;
   /** Called with each Warning that an answer carries. */
@@ -101,8 +104,8 @@ export class Client {
     this.#clock = options.clock ?? systemClock;
     this.#timeoutMs = options.requestTimeoutMs;
     const userAgent = options.userAgent ?? config.userAgent ?? "knarr/v1.36.0";
-    const { beforeWrite, onWarning } = options;
-    this.#transport = new Transport(config, { clock: this.#clock, userAgent, beforeWrite, onWarning });
+    const { beforeWrite, onWarning, rateLimit } = options;
+    this.#transport = new Transport(config, { clock: this.#clock, userAgent, beforeWrite, onWarning, rateLimit });
   }
 
   get<T>(ref: ResourceRef<T>, key: ObjectKey, options: GetOptions = {}): Promise<T> {

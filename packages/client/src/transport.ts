@@ -12,6 +12,7 @@ import { Agent as HttpAgent, request as httpRequest } from "@knarr/daemon/node-h
 import { ConnectionError } from "./connection-error.ts";
 import { responseError } from "./response-error.ts";
 import type { RestConfig, TlsCredentials } from "./rest-config.ts";
+import { type RateLimit, TokenBucket } from "./token-bucket.ts";
 
 export interface RawRequest {
   readonly method: string;
@@ -47,6 +48,7 @@ export class Transport {
   readonly #userAgent: string;
   readonly #beforeWrite: (() => void) | undefined;
   readonly #onWarning: ((text: string) => void) | undefined;
+  readonly #bucket: TokenBucket | undefined;
   #agents: Agents | undefined;
   #credentials: TlsCredentials | undefined;
 
@@ -57,6 +59,7 @@ export class Transport {
       readonly userAgent: string;
       readonly beforeWrite?: (() => void) | undefined;
       readonly onWarning?: ((text: string) => void) | undefined;
+      readonly rateLimit?: RateLimit | undefined;
     },
   ) {
     this.config = config;
@@ -68,6 +71,7 @@ export class Transport {
     this.#userAgent = options.userAgent;
     this.#beforeWrite = options.beforeWrite;
     this.#onWarning = options.onWarning;
+    this.#bucket = options.rateLimit && new TokenBucket(options.rateLimit, options.clock);
   }
 
   /** The path and query that go into the request line. */
@@ -134,6 +138,7 @@ export class Transport {
 
   /** One exchange; a GET that hit a connection which the server was just closing is sent once more. */
   async #once(request: RawRequest, deadlineMs: number, stream: boolean): Promise<IncomingMessage> {
+    if (this.#bucket !== undefined) await this.#bucket.take(request.signal);
     const headers = await this.#headers(request.headers ?? {});
     const agents = await this.#currentAgents();
     const isRead = request.method === "GET" || request.method === "HEAD";

@@ -58,6 +58,7 @@ export function createMetrics() {
       "plugin",
       "profile",
     ]),
+    inflightEvents: gauge("inflight_events", "Events kept for pods that are being scheduled.", ["event"]),
     cacheSize: gauge("cache_size", "Nodes, pods and assumed pods in the cache.", ["type"]),
     goroutines: gauge("goroutines", "Bindings under way.", ["operation"]),
     preemptionAttempts: counter("preemption_attempts_total", "Searches for pods to preempt.", []),

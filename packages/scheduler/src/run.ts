@@ -25,10 +25,10 @@ import { apiWrites } from "./adapters/writes.ts";
 import { ADDRESS_ANNOTATION, advertisedAddress, CERTIFICATE_ANNOTATION } from "./advertise.ts";
 import type { Config } from "./config/config.ts";
 import { buildFramework } from "./config/profile.ts";
+import { renderConfig } from "./config/render-config.ts";
 import { DecisionLog } from "./core/decisions.ts";
 import { Nominations } from "./core/nominations.ts";
 import { schedulerNameOf } from "./core/pod-info.ts";
-import { QUEUE_DEFAULTS } from "./core/queue.ts";
 import { answerDecision, DECISIONS_PATH } from "./decision-handler.ts";
 import { createMetrics, type SchedulerMetrics } from "./metrics.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -104,6 +104,7 @@ async function schedule(config: Config, work: Work, isLeading: () => boolean): P
   const client = new Client(work.client.config, {
     clock,
     userAgent: USER_AGENT,
+    rateLimit: config.rateLimit,
     beforeWrite() {
       if (!isLeading()) throw new LeadershipLostError("leader election lost: nothing may be written any more");
     },
@@ -175,7 +176,7 @@ function makeScheduler(
     log,
     initialBackoffMs: config.initialBackoffMs,
     maxBackoffMs: config.maxBackoffMs,
-    maxUnschedulableMs: QUEUE_DEFAULTS.maxUnschedulableMs,
+    maxUnschedulableMs: config.maxUnschedulableMs,
     percentageOfNodesToScore: config.percentageOfNodesToScore,
     currentPod,
   });
@@ -207,7 +208,13 @@ async function serveHttps(
       readyz: { ping: () => undefined, "sched-handler-sync": () => (shown.isReady() ? undefined : "not synced") },
     },
     registry: shown.metrics.registry,
-    handlers: { [DECISIONS_PATH]: (request, response) => answerDecision(shown, request, response) },
+    handlers: {
+      [DECISIONS_PATH]: (request, response) => answerDecision(shown, request, response),
+      "/configz": (_request, response) => {
+        response.setHeader("content-type", "application/json");
+        response.end(JSON.stringify(renderConfig(config)));
+      },
+    },
     authorize: (request, path) => {
       if (path === "/metrics") shown.scheduler?.reportSizes();
       return authorization.authorize(request, path);

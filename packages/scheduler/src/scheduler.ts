@@ -18,7 +18,7 @@ import { renderFitError } from "./core/fit-error.ts";
 import { Code, type Framework, type PluginStatus, type PreemptionPlan } from "./core/framework.ts";
 import { nodeChange } from "./core/node-change.ts";
 import type { Nominations } from "./core/nominations.ts";
-import { isTerminal, podId, podInfoOf, schedulerNameOf } from "./core/pod-info.ts";
+import { isTerminal, type PodInfo, podId, podInfoOf, schedulerNameOf } from "./core/pod-info.ts";
 import { type QueuedPod, SchedulingQueue } from "./core/queue.ts";
 import { RefusalMemo } from "./core/refusal-memo.ts";
 import { CycleTimes } from "./cycle-times.ts";
@@ -262,10 +262,8 @@ export class Scheduler {
     signal: AbortSignal,
   ): Promise<PluginStatus | undefined> {
     const info = podInfoOf(pod);
-    for (const plugin of framework.permit) {
-      const status = await plugin.permit(state, info, nodeName, signal);
-      if (status !== undefined) return status;
-    }
+    const refused = await this.#permit(framework, info, { state, nodeName }, signal);
+    if (refused !== undefined) return refused;
     for (const plugin of framework.preBind) {
       if (plugin.needsPreBind?.(state, info) === false) continue;
       const status = await plugin.preBind(state, info, nodeName, signal);
@@ -276,6 +274,24 @@ export class Scheduler {
       if (status?.code !== Code.Skip) return status;
     }
     return { code: Code.Error, reasons: ["no bind plugin took the pod"], plugin: "" };
+  }
+
+  async #permit(
+    framework: Framework,
+    info: PodInfo,
+    { state, nodeName }: Pick<Placed, "state" | "nodeName">,
+    signal: AbortSignal,
+  ): Promise<PluginStatus | undefined> {
+    if (framework.permit.length === 0) return undefined;
+    const startedMs = this.#now();
+    let refusal: PluginStatus | undefined;
+    for (const plugin of framework.permit) {
+      refusal = await plugin.permit(state, info, nodeName, signal);
+      if (refusal !== undefined) break;
+    }
+    const result = refusal === undefined ? "Success" : "Unschedulable";
+    this.#options.metrics.permitWaitSeconds.observe({ result }, (this.#now() - startedMs) / 1000);
+    return refusal;
   }
 
   #onBound(
@@ -444,7 +460,6 @@ export class Scheduler {
   }
 
   async #idle(signal: AbortSignal): Promise<void> {
-    this.reportSizes();
     const { promise, resolve } = Promise.withResolvers<void>();
     const next = this.#queue.nextFlushMs();
     const cancel =
@@ -465,6 +480,9 @@ export class Scheduler {
     for (const queue of ["active", "backoff", "unschedulable", "gated"] as const) {
       metrics.pendingPods.set({ queue }, this.#queue.sizes[queue]);
     }
+    metrics.unschedulablePods.reset();
+    for (const { count, ...labels } of this.#queue.unschedulableCounts()) metrics.unschedulablePods.set(labels, count);
+    metrics.inflightEvents.set({ event: "all" }, this.#queue.inFlightEvents);
     const { nodes, pods, assumed } = this.#cache.sizes;
     metrics.cacheSize.set({ type: "nodes" }, nodes);
     metrics.cacheSize.set({ type: "pods" }, pods);

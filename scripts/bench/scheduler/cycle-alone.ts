@@ -8,7 +8,7 @@ import { type CycleObserver, runCycle } from "@knarr/scheduler/core/cycle.ts";
 import { type ListedKind, type Listers, listOf } from "@knarr/scheduler/core/listers.ts";
 import { Nominations } from "@knarr/scheduler/core/nominations.ts";
 import { podInfoOf } from "@knarr/scheduler/core/pod-info.ts";
-import { benchNode, type Workload } from "./workloads.ts";
+import { benchNode, churnedNode, type Workload } from "./workloads.ts";
 
 export interface CycleFigures {
   readonly workload: string;
@@ -111,10 +111,9 @@ function place(cache: SchedulerCache, { existing }: Workload, nodes: number): vo
 }
 
 function churn(cache: SchedulerCache, nodes: number, step: number): void {
-  const name = `extra-${Math.floor(step / 2)}`;
-  const node = benchNode(nodes + step);
-  if (step % 2 === 0) cache.setNode({ ...node, metadata: { ...node.metadata, name } });
-  else cache.removeNode(name);
+  const { node, isGone } = churnedNode(nodes, step);
+  if (isGone) cache.removeNode(node.metadata.name ?? "");
+  else cache.setNode(node);
 }
 
 function observer(sums: Map<string, number>): CycleObserver {

@@ -10,18 +10,19 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { core } from "@knarr/api/generated/resources.ts";
+import { core, scheduling } from "@knarr/api/generated/resources.ts";
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { Client } from "@knarr/client/client.ts";
 import { freePort } from "@knarr/testkit/child-daemon.ts";
 import { startApiserver } from "@knarr/testkit/start-apiserver.ts";
 import { startEtcd } from "@knarr/testkit/start-etcd.ts";
 import { processSeconds } from "../processor-time.ts";
-import { benchNode, type Workload } from "./workloads.ts";
+import { benchNode, churnedNode, type Workload } from "./workloads.ts";
 
 const MAIN = fileURLToPath(new URL("../../../packages/scheduler/src/main.ts", import.meta.url));
 const LANES = 32;
 const POLL_MS = 100;
+const CHURN_MS = 100;
 /** Without a binding for so long, the workload does not fit and the measurement is void. */
 const STUCK_MS = 60_000;
 /** How many bindings the yardstick posts. */
@@ -61,11 +62,17 @@ export async function measurePath(
     await inLanes(nodes, signal, (i) => createNode(admin, benchNode(i, workload.node)));
     say("binding without a scheduler");
     const bareBindingsPerSecond = await bareBindings(admin, nodes, signal);
+    await createExisting(admin, workload, nodes, signal);
     say(`creating ${pods} pods`);
-    await inLanes(pods, signal, (i) => admin.create(core.pods, workload.pod(i)));
+    await inLanes(pods, signal, (i) => admin.create(core.pods, forApi(workload.pod(i))));
     const { kubeconfig } = await api.user("system:kube-scheduler");
     say("scheduling");
-    const measured = await runScheduler({ kubeconfig, pods, signal });
+    const ended = new AbortController();
+    const churning = workload.churn === true ? churnNodes(admin, nodes, ended.signal) : Promise.resolve();
+    const measured = await runScheduler({ kubeconfig, pods, signal }).finally(async () => {
+      ended.abort();
+      await churning;
+    });
     return { workload: workload.name, nodes, pods, bareBindingsPerSecond, ...measured };
   } finally {
     admin.close();
@@ -92,6 +99,38 @@ async function createNode(admin: Client, node: Node): Promise<void> {
   const key = { namespace: "", name: node.metadata.name ?? "" };
   await admin.patch(core.nodes, key, { type: "merge", body: { spec: { taints: null } } });
   await admin.patch(core.nodes, key, { type: "merge", body: { status: node.status } }, { subresource: "status" });
+}
+
+const PRIORITY_CLASS = "bench-high";
+
+/** Priorities come from classes; without kubelets, victims that need no grace go at once. */
+function forApi(pod: Pod, nodeName?: string): Pod {
+  const { priority = 0, ...spec } = pod.spec ?? { containers: [] };
+  const named = priority > 0 ? { priorityClassName: PRIORITY_CLASS } : {};
+  return { ...pod, spec: { ...spec, ...named, nodeName, terminationGracePeriodSeconds: 0 } };
+}
+
+async function createExisting(admin: Client, workload: Workload, nodes: number, signal: AbortSignal): Promise<void> {
+  if (workload.existing === undefined) return;
+  const metadata = { name: PRIORITY_CLASS };
+  await admin.create(scheduling.priorityclasses, {
+    ...{ apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass", metadata, value: 10 },
+  });
+  const pods: Pod[] = [];
+  for (let pod = workload.existing(0, nodes); pod !== undefined; pod = workload.existing(pods.length, nodes)) {
+    pods.push(forApi(pod, `node-${pods.length % nodes}`));
+  }
+  await inLanes(pods.length, signal, (i) => admin.create(core.pods, pods[i] as Pod));
+}
+
+/** A node comes or goes every `CHURN_MS`, until the signal aborts. */
+async function churnNodes(admin: Client, nodes: number, ended: AbortSignal): Promise<void> {
+  for (let step = 0; !ended.aborted; step++) {
+    const { node, isGone } = churnedNode(nodes, step);
+    if (isGone) await admin.delete(core.nodes, { namespace: "", name: node.metadata.name ?? "" });
+    else await createNode(admin, node);
+    await new Promise((resolve) => setTimeout(resolve, CHURN_MS));
+  }
 }
 
 async function bareBindings(admin: Client, nodes: number, signal: AbortSignal): Promise<number> {

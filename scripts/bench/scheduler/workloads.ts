@@ -88,11 +88,18 @@ export const WORKLOADS: readonly Workload[] = [
     name: "preemption",
     // Every node is full of pods of low priority.
     existing: (i, nodes) =>
-      i >= nodes * 4 ? undefined : { ...pod(`low-${i}`, { app: "low" }, { priority: 0, containers: [large("900m")] }) },
+      i >= nodes * 4 ? undefined : pod(`low-${i}`, { app: "low" }, { priority: 0, containers: [large("900m")] }),
     pod: (i) => pod(`high-${i}`, { app: "high" }, { priority: 10, containers: [large("3")] }),
   },
   { name: "churn", churn: true, pod: (i) => pod(`churned-${i}`, { app: "churned" }) },
 ];
+
+/** A node of another name at every second step, gone again at the next. */
+export function churnedNode(nodes: number, step: number): { readonly node: Node; readonly isGone: boolean } {
+  const node = benchNode(nodes + step);
+  const name = `extra-${Math.floor(step / 2)}`;
+  return { node: { ...node, metadata: { ...node.metadata, name } }, isGone: step % 2 === 1 };
+}
 
 function large(cpu: string) {
   return { name: "pause", image: "registry.k8s.io/pause:3.10", resources: { requests: { cpu, memory: "500Mi" } } };

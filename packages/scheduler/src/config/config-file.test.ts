@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock } from "@knarr/daemon/clock.ts";
-import { UsageError } from "@knarr/daemon/flags.ts";
+import { parseFlags, UsageError } from "@knarr/daemon/flags.ts";
 import { frameworkOf, listersOf, NO_WRITES } from "../../test/lib/test-cluster.ts";
 import { Nominations } from "../core/nominations.ts";
+import { type Config, flags, ignoredFlags, loadConfig } from "./config.ts";
 import { checkConfigFile } from "./config-file.ts";
+import { renderConfig } from "./render-config.ts";
 
+const ELECTION = {
+  ...{ enabled: true, leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryPeriodMs: 2000 },
+  ...{ namespace: "kube-system", name: "kube-scheduler" },
+};
 const KIND = { apiVersion: "kubescheduler.config.k8s.io/v1", kind: "KubeSchedulerConfiguration" };
 
 const refused: { name: string; file: unknown; want: string }[] = [
@@ -165,4 +171,45 @@ test("buildFramework() refuses a profile that can't work", () => {
   ] as const) {
     assert.throws(() => build({ plugins }), want);
   }
+});
+
+const limits: { name: string; clientConnection: object; want: unknown }[] = [
+  { name: "nothing is said", clientConnection: {}, want: undefined },
+  { name: "it is below zero", clientConnection: { qps: -1, burst: 5 }, want: undefined },
+  { name: "a rate is given", clientConnection: { qps: 20.5 }, want: { qps: 20.5, burst: 100 } },
+  { name: "both are given", clientConnection: { qps: 20, burst: 40 }, want: { qps: 20, burst: 40 } },
+];
+for (const { name, clientConnection, want } of limits) {
+  test(`checkConfigFile() limits requests as told when ${name}`, () => {
+    assert.deepEqual(checkConfigFile({ ...KIND, clientConnection }, "f").rateLimit, want);
+  });
+}
+
+test("renderConfig() shows a configuration that checkConfigFile() reads as the same", () => {
+  const file = checkConfigFile(
+    { ...KIND, parallelism: 4, podMaxBackoffSeconds: 20, clientConnection: { qps: 5, burst: 7 } },
+    "f",
+  );
+  const values = { kubeconfig: "/k", podMaxInUnschedulablePodsDurationMs: 300_000 };
+  const config = { ...file, ...values, initialBackoffMs: 1000, maxBackoffMs: 20_000, leaderElection: ELECTION };
+  const shown = renderConfig(config as unknown as Config)["kubescheduler.config.k8s.io"];
+  const read = checkConfigFile(JSON.parse(JSON.stringify(shown)), "shown");
+  assert.deepEqual(
+    { ...read, leaderElection: undefined, kubeconfig: undefined },
+    { ...file, leaderElection: undefined },
+  );
+  assert.equal(read.kubeconfig, "/k");
+  assert.equal(read.leaderElection?.leaseDuration, "15s");
+});
+
+test("flags are read with upstream's that have no meaning here", () => {
+  const argv = [
+    "--kube-api-qps=50",
+    "--leader-elect-resource-lock=leases",
+    "--pod-max-in-unschedulable-pods-duration=1m",
+  ];
+  const program = { name: "kube-scheduler", description: "", flags, ignored: ignoredFlags };
+  const config = loadConfig(parseFlags(program, argv).values);
+  assert.equal(config.maxUnschedulableMs, 60_000);
+  assert.equal(config.rateLimit, undefined);
 });

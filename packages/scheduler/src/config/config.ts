@@ -34,6 +34,10 @@ export const flags = {
   leaderElectRetryPeriodMs: durationFlag({ help: "time between tries to acquire or renew", default: "2s" }),
   leaderElectResourceName: stringFlag({ help: "name of the Lease", default: "kube-scheduler" }),
   leaderElectResourceNamespace: stringFlag({ help: "namespace of the Lease", default: "kube-system" }),
+  podMaxInUnschedulablePodsDurationMs: durationFlag({
+    help: "how long a pod waits for an event that helps it before it is tried anew in any case",
+    default: "5m",
+  }),
 } as const;
 
 /** Upstream flags without a meaning here. */
@@ -44,6 +48,7 @@ export const ignoredFlags = [
   "--authentication-tolerate-lookup-failure",
   "--kube-api-qps",
   "--kube-api-burst",
+  "--kube-api-content-type",
   "--leader-elect-resource-lock",
   "--requestheader-client-ca-file",
 ];
@@ -63,6 +68,11 @@ export interface Config {
     readonly namespace: string;
     readonly name: string;
   };
+  /** Requests a second to the API server; undefined without a limit. */
+  readonly rateLimit: { readonly qps: number; readonly burst: number } | undefined;
+  /** Checked, and shown to people who ask; cycles run one after the other on one thread. */
+  readonly parallelism: number;
+  readonly maxUnschedulableMs: number;
   readonly initialBackoffMs: number;
   readonly maxBackoffMs: number;
   /** 0 adapts to the number of nodes. */
@@ -93,6 +103,9 @@ export function loadConfig(values: FlagValues<typeof flags>): Config {
       namespace: election.resourceNamespace ?? values.leaderElectResourceNamespace,
       name: election.resourceName ?? values.leaderElectResourceName,
     },
+    rateLimit: file.rateLimit,
+    parallelism: file.parallelism,
+    maxUnschedulableMs: values.podMaxInUnschedulablePodsDurationMs,
     initialBackoffMs: file.podInitialBackoffSeconds * 1000,
     maxBackoffMs: file.podMaxBackoffSeconds * 1000,
     percentageOfNodesToScore: file.percentageOfNodesToScore,

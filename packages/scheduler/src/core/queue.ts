@@ -17,9 +17,10 @@
  */
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { type ClusterEvent, kindOf } from "./cluster-event.ts";
+import { FlightLog } from "./flight-log.ts";
 import type { Framework, QueueOrder } from "./framework.ts";
 import { Heap } from "./heap.ts";
-import { podId, podInfoOf, priorityOf } from "./pod-info.ts";
+import { podId, podInfoOf, priorityOf, schedulerNameOf } from "./pod-info.ts";
 
 export const Place = {
   Active: "active",
@@ -76,8 +77,7 @@ export class SchedulingQueue {
   /** In the order in which they came. */
   readonly #unschedulable = new Map<string, QueuedPod>();
   readonly #byPlugin = new Map<string, Set<QueuedPod>>();
-  /** Events seen since each pod in flight was popped. */
-  readonly #inFlight = new Map<string, ClusterEvent[]>();
+  readonly #inFlight = new FlightLog();
   readonly #sizes: Record<Place, number> = { active: 0, backoff: 0, unschedulable: 0, gated: 0, "in flight": 0 };
 
   constructor(options: QueueOptions) {
@@ -87,6 +87,23 @@ export class SchedulingQueue {
 
   get sizes(): Readonly<Record<Place, number>> {
     return this.#sizes;
+  }
+
+  /** How many events are kept for pods in flight. */
+  get inFlightEvents(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Unschedulable pods by the plugin that refused them, and profile. */
+  *unschedulableCounts(): Iterable<{ plugin: string; profile: string; count: number }> {
+    for (const [plugin, entries] of this.#byPlugin) {
+      const counts = new Map<string, number>();
+      for (const { pod } of entries) {
+        const profile = schedulerNameOf(pod);
+        counts.set(profile, (counts.get(profile) ?? 0) + 1);
+      }
+      for (const [profile, count] of counts) yield { plugin, profile, count };
+    }
   }
 
   find(id: string): QueuedPod | undefined {
@@ -116,7 +133,7 @@ export class SchedulingQueue {
       return;
     }
     const event = { resource: "TargetPod", action: "Update", old, pod } as const;
-    if (entry.place === Place.InFlight) this.#inFlight.get(id)?.push(event);
+    if (entry.place === Place.InFlight) this.#inFlight.tell(id, event);
     else if (entry.place === Place.Active || entry.place === Place.Gated) this.#enqueue(entry, nowMs, "PodUpdate");
     else if (entry.place === Place.Unschedulable && this.#isWorthRetry(entry, event)) {
       this.#toBackoffOrActive(entry, nowMs, "PodUpdate");
@@ -136,7 +153,7 @@ export class SchedulingQueue {
     if (entry === undefined) return undefined;
     entry.attempts++;
     this.#move(entry, Place.InFlight, nowMs);
-    this.#inFlight.set(entry.id, []);
+    this.#inFlight.begin(entry.id);
     return entry;
   }
 
@@ -149,9 +166,8 @@ export class SchedulingQueue {
   failed(pod: Pod, refusedBy: ReadonlySet<string>, nowMs: number): void {
     const id = podId(pod);
     const entry = this.#entries.get(id);
-    const events = this.#inFlight.get(id);
+    const events = this.#inFlight.end(id);
     if (entry === undefined || events === undefined) return; // deleted meanwhile
-    this.#inFlight.delete(id);
     entry.refusedBy = refusedBy;
     entry.failures++;
     entry.queuedAtMs = nowMs;
@@ -163,7 +179,7 @@ export class SchedulingQueue {
 
   /** Something changed in the cluster: moves the pods it may help; returns how many. */
   onEvent(event: ClusterEvent, nowMs: number): number {
-    for (const events of this.#inFlight.values()) events.push(event);
+    this.#inFlight.tellAll(event);
     if (this.#unschedulable.size === 0) return 0;
     const moving = new Set<QueuedPod>();
     for (const [plugin, entries] of this.#byPlugin) {
@@ -298,7 +314,7 @@ export class SchedulingQueue {
     this.#leave(entry);
     entry.moves++;
     this.#entries.delete(entry.id);
-    this.#inFlight.delete(entry.id);
+    this.#inFlight.end(entry.id);
   }
 
   #push(heap: Heap<HeapItem>, item: HeapItem): void {
