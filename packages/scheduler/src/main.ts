@@ -6,7 +6,7 @@
  */
 import { dropParser, limitProcess } from "@knarr/daemon/lean-process.ts";
 
-limitProcess({ semiSpaceMiB: 2, heapGrowingPercent: 20 });
+limitProcess({ semiSpaceMiB: 2, heapGrowingPercent: 20, shrinkAfterMs: 500 });
 
 const { runDaemon } = await import("@knarr/daemon/run-daemon.ts");
 const { flags, ignoredFlags, loadConfig } = await import("./config/config.ts");
