@@ -71,9 +71,9 @@ test("WorkQueue.addRateLimited() waits 5 ms doubling to 1000 s until forget()", 
   assert.equal(queue.failures("a"), 0);
 });
 
-test("WorkQueue.addRateLimited() spaces out the retries of all keys together after a burst of 100", async () => {
+test("WorkQueue.addRateLimited() spaces out the retries of all keys together where it has a rate for them", async () => {
   const clock = new FakeClock();
-  const queue = new WorkQueue({ clock });
+  const queue = new WorkQueue({ clock, retryRate: { perSecond: 10, burst: 100 } });
   for (let i = 0; i < 150; i++) queue.addRateLimited(`key-${i}`);
   await clock.advance(5);
   assert.equal(queue.length, 100);

@@ -6,8 +6,8 @@
  * 2. Marks are kept: an `add` while it waits is the same work, an `add` while it is worked on makes it wait again after
  *    `done`. So a reconcile that starts after the add sees what the add was about.
  * 3. It is handed out in the order in which it began to wait.
- * 4. `addAfter` keeps the earliest time; `addRateLimited` waits 5 ms, 10 ms, ... 1000 s per key until `forget`, and as long
- *    as all keys' retries after errors need to stay below 10 per second together, after a burst of 100.
+ * 4. `addAfter` keeps the earliest time; `addRateLimited` waits 5 ms, 10 ms, ... 1000 s per key until `forget`, and with a
+ *    `retryRate` as long as all keys' retries after errors need to stay below it together.
  * 5. After `shutDown` nothing is added; what waits is still handed out, what is delayed is dropped, then `get` answers
  *    undefined.
  *
@@ -16,6 +16,10 @@
  *               +------ done ---- [working, marked]
  *
  * Source: k8s.io/client-go/util/workqueue, DefaultTypedControllerRateLimiter
+ *
+ * Differs from upstream: the overall rate (there 10 per second after a burst of 100) holds only where a queue asks for it. After an
+ * outage every key waits for its turn in it: the day of trouble took 42 s without and had not ended after 140 s with it, and the API
+ * server's flow control says when it is too much.
  */
 import { Backoff } from "@knarr/daemon/backoff.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
@@ -28,18 +32,15 @@ export interface WorkQueueOptions {
   readonly observer?: QueueObserver | undefined;
   readonly baseDelayMs?: number | undefined;
   readonly maxDelayMs?: number | undefined;
-  /** Of all keys' retries together. */
+  /** Of all keys' retries together; none when absent. */
   readonly retryRate?: TokenBucketOptions | undefined;
 }
-
-/** Source: as above. */
-const RETRY_RATE: TokenBucketOptions = { perSecond: 10, burst: 100 };
 
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #observer: QueueObserver | undefined;
   readonly #backoff: Backoff;
-  readonly #retries: TokenBucket;
+  readonly #retries: TokenBucket | undefined;
   /** Insertion order is the order of waiting. */
   readonly #waiting = new Set<string>();
   readonly #working = new Set<string>();
@@ -56,7 +57,7 @@ export class WorkQueue {
       maxMs: options.maxDelayMs ?? 1_000_000,
       factor: 2,
     });
-    this.#retries = new TokenBucket(options.retryRate ?? RETRY_RATE);
+    this.#retries = options.retryRate === undefined ? undefined : new TokenBucket(options.retryRate);
   }
 
   /** How many keys wait to be handed out. */
@@ -103,12 +104,11 @@ export class WorkQueue {
   /**
    * Adds after the key's back-off, or when the rate of all retries allows, counting one more failure.
    *
-   * Differs from upstream: a conflict waits for its own back-off only, because it says that the cache was behind and not that
-   * the server is in trouble; a hundred rollouts at once have hundreds of them (8.9 s so, 12.0 s with the rate).
+   * A conflict waits for its own back-off only: it says that the cache was behind, not that the server is in trouble.
    */
   addRateLimited(key: string, why: "error" | "conflict" = "error"): void {
     this.#observer?.retried();
-    const overallMs = why === "conflict" ? 0 : this.#retries.reserve(this.#clock.monotonicMs());
+    const overallMs = why === "conflict" ? 0 : (this.#retries?.reserve(this.#clock.monotonicMs()) ?? 0);
     this.addAfter(key, Math.max(this.#backoff.next(key), overallMs));
   }
 
