@@ -211,7 +211,10 @@ if (await isolatedTest(import.meta)) {
       "is refused",
       (p) => statusOf(p, "main").state?.waiting?.reason === "CreateContainerConfigError",
     );
-    assert.match(statusOf(pod, "main").state?.waiting?.message ?? "", /outside of its volume/);
+    assert.match(
+      statusOf(pod, "main").state?.waiting?.message ?? "",
+      /^failed to prepare subPath for volumeMount "v" of container "main"$/,
+    );
     await node.remove("escape");
   });
 
