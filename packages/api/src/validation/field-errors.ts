@@ -3,6 +3,7 @@
  * everything that is wrong, and never throw.
  * Source: k8s.io/apimachinery/pkg/util/validation/field
  */
+import { stringifyJson } from "@knarr/apimachinery/json.ts";
 import type { FieldError } from "@knarr/apimachinery/status-error.ts";
 
 function quote(text: string): string {
@@ -13,7 +14,7 @@ function quote(text: string): string {
 function render(value: unknown): string {
   if (value === undefined || value === null) return "null";
   if (typeof value === "string") return quote(value);
-  if (typeof value === "object") return JSON.stringify(value).replace(/[<>&]/g, escapeHtml);
+  if (typeof value === "object") return stringifyJson(value).replace(/[<>&]/g, escapeHtml);
   return String(value);
 }
 

@@ -108,11 +108,14 @@ function resolved(schema: Schema, schemas: Schemas): Schema {
   return { ...target, ...(schema.description === undefined ? {} : { description: schema.description }) };
 }
 
+/** Types of their own in the schemas that kubectl shows as what they are. */
+const TEXTS = new Set(["Time", "MicroTime"]);
+
 function typeText(schema: Schema, schemas: Schemas): string {
   const ref = schema.$ref ?? schema.allOf?.[0]?.$ref;
   if (ref !== undefined) {
     const name = ref.split(".").at(-1) ?? "";
-    return resolved(schema, schemas).properties === undefined && !["FieldsV1"].includes(name) ? name : name;
+    return TEXTS.has(name) ? "string" : name;
   }
   if (schema.type === "array") return `[]${typeText(schema.items ?? {}, schemas)}`;
   if (typeof schema.additionalProperties === "object")
@@ -138,18 +141,27 @@ function explainText(root: Schema, path: readonly string[], schemas: Schemas, re
   }
   const found = inner(schema, schemas);
   const title =
-    field === undefined ? "" : `FIELD: ${field.name} <${typeText(field.schema, schemas)}>\n${enumText(found)}\n\n`;
-  const description = wrapped(
-    (field?.schema.description ?? found.description ?? "<empty>").trim() || "<empty>",
-    "    ",
-  );
-  const own = field === undefined ? found.description : resolved(field.schema, schemas).description;
-  const fields = found.properties === undefined ? "" : `FIELDS:\n${fieldsText(found, schemas, recursive, 1, [])}\n`;
-  return `${title}DESCRIPTION:\n${own === undefined ? "    <empty>\n" : description}${fields === "" ? "" : "    "}\n${fields}`;
+    field === undefined ? "" : `FIELD: ${field.name} <${typeText(field.schema, schemas)}>\n${enumText(found)}\n`;
+  const texts = descriptionsOf(field?.schema ?? root, schemas);
+  const described = texts.map((text) => wrapped(text, "    ")).join("");
+  const description = texts.length === 0 ? "    <empty>\n" : `${described}    \n`;
+  const fields = found.properties === undefined ? "\n" : `FIELDS:\n${fieldsText(found, schemas, recursive, 1, [])}\n`;
+  return `${title}DESCRIPTION:\n${description}${fields}`;
+}
+
+/** The field's own, then those of what it refers to or holds, as far as there are any. */
+function descriptionsOf(schema: Schema, schemas: Schemas): string[] {
+  const own = schema.description?.trim() ?? "";
+  const ref = schema.$ref ?? schema.allOf?.[0]?.$ref;
+  const next =
+    ref !== undefined
+      ? schemas[ref.replace("#/components/schemas/", "")]
+      : (schema.items ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined));
+  return [...(own === "" ? [] : [own]), ...(next === undefined ? [] : descriptionsOf(next, schemas))];
 }
 
 function enumText(schema: Schema): string {
-  return schema.enum === undefined ? "" : `\nENUM:\n${schema.enum.map((value) => `    ${value}\n`).join("")}`.trimEnd();
+  return schema.enum === undefined ? "\n" : `ENUM:\n${schema.enum.map((value) => `    ${value}\n`).join("")}`;
 }
 
 function fieldsText(
@@ -171,7 +183,8 @@ function fieldsText(
         return line + fieldsText(next, schemas, true, depth + 1, [...seen, next]);
       }
       const described = property.description ?? resolved(property, schemas).description ?? "<no description>";
-      return `${line}${wrapped(described, "    ")}\n`;
+      const values = property.enum === undefined ? "" : `${indent}enum: ${property.enum.join(", ")}\n`;
+      return `${line}${values}${wrapped(described, "    ")}\n`;
     })
     .join("");
 }

@@ -1,12 +1,11 @@
 /** Asks the cluster for a certificate: a CertificateSigningRequest, and the wait until somebody approves and signs it. */
-import "reflect-metadata";
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, webcrypto } from "node:crypto";
 import { certificates } from "@knarr/api/generated/resources.ts";
 import type { CertificateSigningRequest } from "@knarr/api/generated/types/certificates-v1.ts";
 import { isAlreadyExists, isNotFound } from "@knarr/apimachinery/status-error.ts";
 import type { Client } from "@knarr/client/client.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
-import { type GeneralName, Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from "@peculiar/x509";
+import type { GeneralName } from "@peculiar/x509";
 import type { Template } from "./plan-rotation.ts";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
@@ -19,6 +18,9 @@ export function newKey(): string {
 
 /** PKCS#10, PEM. */
 export async function makeRequest(keyPem: string, template: Template): Promise<string> {
+  // Read when needed: most kubelets are given their certificates, or ask for one in months.
+  await import("reflect-metadata");
+  const { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } = await import("@peculiar/x509");
   const crypto = webcrypto as Crypto;
   const der = (type: "pkcs8" | "spki") =>
     type === "pkcs8"

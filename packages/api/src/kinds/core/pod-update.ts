@@ -1,4 +1,5 @@
 /** What may change in a pod that exists. Source: core/validation ValidatePodUpdate and its kin */
+import { stringifyJson } from "@knarr/apimachinery/json.ts";
 import { isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
 import { deepEqual } from "../../deep-equal.ts";
 import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from "../../generated/types/core-v1.ts";
@@ -95,16 +96,15 @@ function narrowsAffinity(spec: PodSpec, old: PodSpec): boolean {
 }
 
 /** Top-level fields of the spec that differ, for people to read. */
+/** Large integers are bigints, which JSON.stringify() refuses. */
+const textOf = (value: unknown) => (value === undefined ? "nil" : stringifyJson(value));
+
 function differences(spec: PodSpec, old: PodSpec): string {
   const left = old as unknown as Record<string, unknown>;
   const right = spec as unknown as Record<string, unknown>;
   const keys = [...new Set([...Object.keys(left), ...Object.keys(right)])].sort();
   const changed = keys.filter((key) => !deepEqual(left[key], right[key]));
-  return changed
-    .map(
-      (key) => `-\t${key}: ${JSON.stringify(left[key]) ?? "nil"}\n+\t${key}: ${JSON.stringify(right[key]) ?? "nil"}\n`,
-    )
-    .join("");
+  return changed.map((key) => `-\t${key}: ${textOf(left[key])}\n+\t${key}: ${textOf(right[key])}\n`).join("");
 }
 
 /**

@@ -3,6 +3,7 @@
  * tolerations. Lists that are too long are not looked into: their length is the one error.
  * Source: k8s.io/kubernetes/pkg/apis/resource/validation
  */
+import { stringifyJson } from "@knarr/apimachinery/json.ts";
 import {
   isDns1123Label,
   isDns1123Subdomain,
@@ -57,7 +58,7 @@ export function validateUnique<T>(
   validateEach(errors, path, items, rule.max, (at, item) => {
     rule.check(at, item);
     const key = rule.key(item);
-    const text = JSON.stringify(key) ?? "";
+    const text = stringifyJson(key) ?? "";
     if (seen.has(text)) errors.duplicate(at, key);
     seen.add(text);
   });
@@ -127,7 +128,7 @@ export function validateConfiguration(errors: FieldErrors, path: string, { opaqu
 /** JSON of any content, but an object. */
 export function validateRaw(errors: FieldErrors, path: string, value: unknown): void {
   if (value === undefined || value === null) return errors.required(path);
-  if (utf8Length(JSON.stringify(value)) > MAX_RAW_BYTES) errors.tooLong(path, MAX_RAW_BYTES);
+  if (utf8Length(stringifyJson(value)) > MAX_RAW_BYTES) errors.tooLong(path, MAX_RAW_BYTES);
   else if (typeof value !== "object" || Array.isArray(value)) {
     errors.invalid(path, "<value omitted>", "must be a valid JSON object");
   }
