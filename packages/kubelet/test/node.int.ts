@@ -105,7 +105,7 @@ if (await isolatedTest(import.meta)) {
     assert.equal((await ask("/healthz", { cert, key })).text, "ok");
     assert.match((await ask("/metrics/resource", { cert, key })).text, /node_cpu_usage_seconds_total \d/);
     assert.equal(JSON.parse((await ask("/stats/summary", { cert, key })).text).node.nodeName, NODE);
-    assert.equal(JSON.parse((await ask("/configz", { cert, key })).text).kubeletconfig.nodeName, NODE);
+    assert.equal(JSON.parse((await ask("/configz", { cert, key })).text).kubeletconfig.maxPods, 110);
     const client = new Client(node.api.admin);
     const token = await client.createSubresource<{ status: { token: string } }>(
       core.serviceaccounts,

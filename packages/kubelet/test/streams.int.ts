@@ -251,7 +251,7 @@ if (await isolatedTest(import.meta)) {
     const { text } = await logs("talker", "?follow=true&timestamps=true", 300);
     assert.match(text, /^\d{4}-\d\d-\d\dT\S+Z first\n/);
     assert.equal((await logs("talker", "?previous=true")).status, 400);
-    assert.equal((await logs("nobody", "")).status, 400);
+    assert.equal((await logs("nobody", "")).status, 404);
     assert.equal((await logs("talker", "?tailLines=-1")).status, 422);
   });
 }

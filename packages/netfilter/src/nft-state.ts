@@ -35,6 +35,29 @@ export function isEmptyChange(change: NftChange): boolean {
   return !rebuild && pieces === 0 && [...elements.values()].every((e) => e.deleted.length + e.added.size === 0);
 }
 
+/**
+ * The change as one transaction, or as several where chains come or go with elements that lead to them. A packet that is on
+ * its way during a commit finds new elements with the old generation's rules (the kernel reads the generation once for the
+ * rules and at every look-up for the elements), and a chain made in that commit has none there: the packet would pass it
+ * untranslated. So chains are made before elements lead to them, and deleted after none do.
+ * Source: nft_do_chain() in net/netfilter/nf_tables_core.c, nft_genmask_cur() in its set look-ups
+ */
+export function changeSteps(change: NftChange): NftChange[] {
+  const nothing = {
+    rebuild: false,
+    addedSets: new Map(),
+    deletedSets: [],
+    writtenChains: new Map(),
+    deletedChains: [],
+  };
+  const { addedSets, writtenChains, deletedChains, deletedSets, elements } = change;
+  if (change.rebuild || elements.size === 0) return [change];
+  const first = { ...nothing, addedSets, writtenChains, elements: new Map() };
+  const second = { ...nothing, elements };
+  const third = { ...nothing, deletedChains, deletedSets, elements: new Map() };
+  return [first, second, third].filter((step) => !isEmptyChange(step));
+}
+
 /** How many elements a change adds or deletes. */
 export function countElements(change: NftChange): number {
   let count = 0;

@@ -1,10 +1,18 @@
 /**
- * Keeps one family's nftables table equal to the model. A change is one transaction of the elements that differ; a full
+ * Keeps one family's nftables table equal to the model. A change is one transaction of the elements that differ (and one
+ * before and after it where chains come and go); a full
  * sync reads the table and repairs what differs, so that a restart writes (almost) nothing and keeps what clients stick to.
  */
 import type { IpFamily } from "@knarr/netfilter/ip.ts";
 import { countNftRules } from "@knarr/netfilter/nft-rule.ts";
-import { countElements, diffNft, isEmptyChange, type NftChange, renderNftScript } from "@knarr/netfilter/nft-state.ts";
+import {
+  changeSteps,
+  countElements,
+  diffNft,
+  isEmptyChange,
+  type NftChange,
+  renderNftScript,
+} from "@knarr/netfilter/nft-state.ts";
 import { NftTool } from "@knarr/netfilter/nft-tool.ts";
 import { TABLE } from "../core/nft/layout.ts";
 import { NftModel } from "../core/nft/nft-model.ts";
@@ -36,7 +44,9 @@ export class NftBackend implements Backend {
     const { change: difference, ports, changedPorts } = this.#model.update(views, options, request.changed);
     const change = full ? await this.#compare(signal) : difference;
     if (!isEmptyChange(change)) {
-      await this.#tool.apply(renderNftScript({ family: this.family, name: TABLE }, change), signal);
+      for (const step of changeSteps(change)) {
+        await this.#tool.apply(renderNftScript({ family: this.family, name: TABLE }, step), signal);
+      }
       if (change.writtenChains.size + change.deletedChains.length > 0) {
         // Reading all takes longer than writing, so the rules are learnt when the kernel is compared anyway, later on.
         const learns = request.full && wasInStep;

@@ -138,7 +138,10 @@ export function countedChainContent(name: string, options: PlanOptions): NftChai
   const map = endpointMap(entry as Entry, protocol as Protocol);
   const action = { kind: "translate", key: staticSets[map].key, map, choices: Number(count) } as const;
   const translate = when([], { ...action, protocol: protocol as Protocol });
-  return { rules: [...masqueradeRules(entry as Entry, options), translate] };
+  // A packet that was led here while the Service lost endpoints may draw one that is gone: the first is there if any is.
+  const first = when([], { ...action, choices: 1, protocol: protocol as Protocol });
+  const rules = [...masqueradeRules(entry as Entry, options), translate];
+  return { rules: Number(count) > 1 ? [...rules, first] : rules };
 }
 
 /** What `no-endpoint-ips` leads to when nothing could ever answer. */
