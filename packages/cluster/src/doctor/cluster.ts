@@ -24,7 +24,7 @@ const components: Check = {
     const found: Finding[] = [];
     if (!status.supervised) {
       const cause = "what ends is not started again";
-      found.push(failure("supervisor", "does not run", { cause, fix: "knarr up --data-dir ".concat(dataDir) }));
+      found.push(failure("supervisor", "does not run", { cause, fix: `knarr up --data-dir ${dataDir}` }));
     }
     const { logs } = clusterPaths(dataDir);
     for (const component of status.components) found.push(...(await judgeComponent(component, logs)));
