@@ -8,24 +8,28 @@ import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
 import { cpus } from "node:os";
 
+const MINUTE = 60_000;
+
 const classes = {
   // Unit tests are pure and share nothing; integration tests bring their own ports and folders; e2e share one cluster.
   unit: {
     globs: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts"],
     concurrency: cpus().length,
     timeoutMs: 60_000,
+    budgetMs: 10 * MINUTE,
   },
-  int: { globs: ["packages/*/test/**/*.int.ts"], concurrency: 1, timeoutMs: 300_000 },
+  int: { globs: ["packages/*/test/**/*.int.ts"], concurrency: 1, timeoutMs: 300_000, budgetMs: 50 * MINUTE },
   // On a kernel of their own, under software emulation: `scripts/install-deps --vm` brings what they need.
-  vm: { globs: ["packages/*/test/**/*.vm.ts"], concurrency: 1, timeoutMs: 900_000 },
+  vm: { globs: ["packages/*/test/**/*.vm.ts"], concurrency: 1, timeoutMs: 900_000, budgetMs: 60 * MINUTE },
   e2e: {
     globs: ["test/e2e/**/*.e2e.ts"],
     concurrency: 1,
     timeoutMs: 900_000,
+    budgetMs: 25 * MINUTE,
     setup: "test/e2e/lib/global-setup.ts",
   },
   // docker compose up on an engine of the test's own, which takes minutes to build its image.
-  compose: { globs: ["test/compose/**/*.compose.ts"], concurrency: 1, timeoutMs: 1_800_000 },
+  compose: { globs: ["test/compose/**/*.compose.ts"], concurrency: 1, timeoutMs: 1_800_000, budgetMs: 120 * MINUTE },
 } as const;
 
 const [className = "", ...filters] = process.argv.slice(2);
@@ -62,7 +66,14 @@ let tap = "";
 child.stderr.on("data", (chunk: Buffer) => {
   tap += chunk.toString();
 });
+// A test's own time limit doesn't end a file whose process goes on; the runner names what still runs when interrupted.
+const watchdog = setTimeout(() => {
+  process.stderr.write(`run-tests: the ${className} tests did not end in ${selected.budgetMs / MINUTE} minutes\n`);
+  child.kill("SIGINT");
+  setTimeout(() => child.kill("SIGKILL"), 10_000).unref();
+}, selected.budgetMs);
 child.on("close", (code, signal) => {
+  clearTimeout(watchdog);
   const count = (name: string) => Number(new RegExp(`^# ${name} (\\d+)$`, "m").exec(tap)?.[1] ?? 0);
   const skips = [...tap.matchAll(/^\s*ok \d+ - (.*?) # SKIP ?(.*)$/gm)].filter((m) => !m[2]?.startsWith("optional:"));
   if (code !== 0) process.exit(code ?? (signal === null ? 1 : 128));

@@ -1,7 +1,7 @@
 /**
  * The client's side of a SPDY/3.1 connection, as far as container streams need it: it opens streams, writes to them, half
  * closes them and reads them. Streams opened by the server are refused; flow control is not used, as Kubernetes' own
- * servers don't.
+ * servers don't: a stream that nobody reads holds up the connection.
  */
 import type { Duplex } from "node:stream";
 import { constants, createDeflate, type Deflate } from "node:zlib";
@@ -14,6 +14,8 @@ export class SpdyClient {
   readonly #parser = new FrameParser();
   readonly #deflate: Deflate;
   readonly #streams = new Map<number, SpdyStream>();
+  /** Streams whose reader is behind; while there is one, nothing is read from the connection. */
+  readonly #full = new Set<SpdyStream>();
   #nextId = 1;
   #opening: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -39,16 +41,21 @@ export class SpdyClient {
       const block = await this.#compress(headerBlock(headers));
       const id = this.#nextId;
       this.#nextId += 2;
-      const stream = new SpdyStream(
+      const stream: SpdyStream = new SpdyStream(
         id,
         (frame, done) => {
           if (this.#closed) done(new Error("the connection is closed"));
           else this.#socket.write(frame, done);
         },
-        () => this.#socket.resume(),
+        () => this.#drained(stream),
       );
       this.#streams.set(id, stream);
-      stream.once("close", () => this.#streams.delete(id));
+      // A stream that is read to its end, or given up, never asks for more, and the others must not wait for that.
+      stream.once("end", () => this.#drained(stream));
+      stream.once("close", () => {
+        this.#streams.delete(id);
+        this.#drained(stream);
+      });
       this.#socket.write(synStream(id, block));
       return stream;
     });
@@ -84,8 +91,12 @@ export class SpdyClient {
   #handle(frame: Frame): void {
     if (frame.kind === "data") {
       const stream = this.#streams.get(frame.streamId);
-      if (frame.data.length > 0 && stream?.push(frame.data) === false) this.#socket.pause();
-      if (frame.fin) stream?.push(null);
+      if (stream === undefined) return;
+      if (frame.data.length > 0 && !stream.push(frame.data)) {
+        this.#full.add(stream);
+        this.#socket.pause();
+      }
+      if (frame.fin) stream.push(null);
       return;
     }
     const id = frame.payload.length >= 4 ? frame.payload.readUInt32BE(0) & 0x7fff_ffff : 0;
@@ -106,6 +117,10 @@ export class SpdyClient {
         // Settings, windows, headers: nothing that container streams depend on.
         break;
     }
+  }
+
+  #drained(stream: SpdyStream): void {
+    if (this.#full.delete(stream) && this.#full.size === 0) this.#socket.resume();
   }
 
   #end(): void {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { duplexPair, type Readable } from "node:stream";
 import test from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { constants, deflateSync } from "node:zlib";
 import { SPDY_DICTIONARY } from "./dictionary.ts";
-import { controlFrame, FrameType, headerBlock, parseHeaderBlock } from "./frames.ts";
+import { controlFrame, dataFrame, FrameType, headerBlock, parseHeaderBlock } from "./frames.ts";
 import { SpdyClient } from "./spdy-client.ts";
 import { SpdyServer } from "./spdy-server.ts";
 
@@ -66,6 +67,25 @@ test("SpdyServer ends its streams when the connection breaks, even while nobody 
   await server.closed;
   assert.equal((await text(served)).length <= 1_000_000, true);
 });
+
+for (const how of ["read to its end", "destroyed"]) {
+  test(`SpdyClient goes on with the other streams when a full one was ${how}`, { timeout: 10_000 }, async () => {
+    const [near, far] = duplexPair();
+    far.resume();
+    const client = new SpdyClient(near, Buffer.alloc(0));
+    const [one, two] = [await client.openStream({}), await client.openStream({})];
+    const verdict = text(two);
+    await turn();
+    // One piece fills the first stream and ends it; nothing will ever ask it for more.
+    far.write(Buffer.concat([dataFrame(1, Buffer.alloc(200_000, "x")), dataFrame(1, Buffer.alloc(0), true)]));
+    far.write(dataFrame(3, Buffer.from("verdict"), true));
+    await turn();
+    if (how === "destroyed") one.destroy();
+    else assert.equal((await text(one)).length, 200_000);
+    assert.equal(await verdict, "verdict");
+    client.destroy();
+  });
+}
 
 for (const { name, frame } of [
   { name: "headers that are no zlib stream", frame: syn(1, Buffer.from("not compressed")) },
