@@ -13,6 +13,8 @@ import { must, type RunOptions, run } from "../e2e/lib/run.ts";
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 const COMPOSE = "/usr/local/lib/knarr/bin/docker-compose";
 const BASE = "knarr-test-base";
+/** It stops every container first, and each of them has the 30 s that docker-compose.yml gives it. */
+const ENGINE_GRACE_MS = 90_000;
 
 /** Capabilities that containers get instead of `privileged`, which fails where root itself lacks one of them. */
 const CAPABILITIES = [
@@ -71,12 +73,12 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
     compose: (args, options) =>
       must(COMPOSE, [...files, ...args], { env, cwd: project, timeoutMs: 300_000, ...options }),
     async restart() {
-      await daemon.stop();
+      await daemon.stop(ENGINE_GRACE_MS);
       daemon = await start();
     },
     async stop() {
       await engine.compose(["down", "-v", "-t", "5"]);
-      await daemon.stop();
+      await daemon.stop(ENGINE_GRACE_MS);
       // The engine leaves its host network's namespace mounted.
       await run("umount", ["-l", join(folder, "exec/netns/default")]);
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });

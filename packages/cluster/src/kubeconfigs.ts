@@ -1,5 +1,5 @@
 /** Kubeconfig files with the credentials inside, as kubeadm writes them. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { stringify } from "yaml";
 import type { KeyFiles } from "./pki.ts";
@@ -12,6 +12,7 @@ export interface KubeconfigSpec {
   readonly credentials: KeyFiles;
 }
 
+/** Whole or not at all, since daemons that run watch it; what says the same already is left alone. */
 export async function writeKubeconfig(path: string, spec: KubeconfigSpec): Promise<void> {
   const base64 = async (file: string) => (await readFile(file)).toString("base64");
   const context = `${spec.user}@${spec.clusterName}`;
@@ -36,6 +37,18 @@ export async function writeKubeconfig(path: string, spec: KubeconfigSpec): Promi
       },
     ],
   };
+  const text = stringify(config);
+  if ((await readIfThere(path)) === text) return; // its owner stays, too
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, stringify(config), { mode: 0o600 });
+  await writeFile(`${path}.new`, text, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
 }

@@ -49,6 +49,24 @@ test("ensureCertificate() makes a certificate that the authority vouches for, wi
   assert.equal(leaf.checkIP("127.0.0.1"), "127.0.0.1");
 });
 
+test("ensureCertificate() starts again when an interrupted run left halves that don't belong together", async () => {
+  const torn = files("torn");
+  await ensureCertificate(spec, torn, authority, nowMs);
+  const key = await readFile(torn.key, "utf8");
+  const cert = await readFile(torn.cert, "utf8");
+  const left: [cert: string, key: string][] = [
+    [cert, await readFile(files("ca").key, "utf8")],
+    [cert.slice(0, cert.length / 2), key],
+    [cert, ""],
+  ];
+  for (const [certLeft, keyLeft] of left) {
+    await writeFile(torn.cert, certLeft);
+    await writeFile(torn.key, keyLeft);
+    assert.equal(await ensureCertificate(spec, torn, authority, nowMs), true);
+    assert.equal(await ensureCertificate(spec, torn, authority, nowMs), false);
+  }
+});
+
 test("ensureCertificate() puts the groups into the subject when organizations are given", async () => {
   const node = { commonName: "system:node:node-1", organizations: ["system:nodes"], usages: ["client"] } as const;
   await ensureCertificate(node, files("node"), authority, nowMs);

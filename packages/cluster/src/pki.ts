@@ -4,8 +4,8 @@
  * Source: kubernetes.io/docs/setup/best-practices/certificates
  */
 import "reflect-metadata";
-import { randomBytes, webcrypto } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createPrivateKey, X509Certificate as NodeCertificate, randomBytes, webcrypto } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { dirname } from "node:path";
 import {
@@ -58,7 +58,13 @@ async function readIfThere(path: string): Promise<string | undefined> {
 
 async function writeSecret(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, text, { mode: 0o600 });
+  await writeWhole(path, text, 0o600);
+}
+
+/** Daemons watch these files, and a run may be interrupted at any point: they are there whole or not at all. */
+async function writeWhole(path: string, text: string, mode = 0o644): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode });
+  await rename(`${path}.new`, path);
 }
 
 async function privateKeyPem(key: CryptoKey): Promise<string> {
@@ -114,7 +120,7 @@ export async function ensureAuthority(commonName: string, files: KeyFiles, nowMs
     crypto,
   );
   await writeSecret(files.key, await privateKeyPem(keys.privateKey));
-  await writeFile(files.cert, `${certificate.toString("pem")}\n`);
+  await writeWhole(files.cert, `${certificate.toString("pem")}\n`);
   return { certificate, keys };
 }
 
@@ -128,6 +134,15 @@ async function isGood(pem: string, spec: LeafSpec, authority: Authority, nowMs: 
   return certificate.verify({ publicKey: authority.certificate.publicKey, date: new Date(nowMs) }, crypto);
 }
 
+/** False too for what an interrupted run left: half a file, or a new key beside the old certificate. */
+function belongTogether(cert: string, key: string): boolean {
+  try {
+    return new NodeCertificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false; // neither of them is of use when it can't be read
+  }
+}
+
 /** Returns whether the certificate was made anew. */
 export async function ensureCertificate(
   spec: LeafSpec,
@@ -136,7 +151,9 @@ export async function ensureCertificate(
   nowMs: number,
 ): Promise<boolean> {
   const [cert, key] = await Promise.all([readIfThere(files.cert), readIfThere(files.key)]);
-  if (cert !== undefined && key !== undefined && (await isGood(cert, spec, authority, nowMs))) return false;
+  if (cert !== undefined && key !== undefined && belongTogether(cert, key)) {
+    if (await isGood(cert, spec, authority, nowMs)) return false;
+  }
   const keys = (await crypto.subtle.generateKey(ECDSA, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
   const usages = { server: ExtendedKeyUsage.serverAuth, client: ExtendedKeyUsage.clientAuth } as const;
   const certificate = await X509CertificateGenerator.create(
@@ -165,7 +182,7 @@ export async function ensureCertificate(
     crypto,
   );
   await writeSecret(files.key, await privateKeyPem(keys.privateKey));
-  await writeFile(files.cert, `${certificate.toString("pem")}\n`);
+  await writeWhole(files.cert, `${certificate.toString("pem")}\n`);
   return true;
 }
 
@@ -180,7 +197,7 @@ export async function ensureServiceAccountKeys(keyFile: string, publicFile: stri
   };
   const keys = (await crypto.subtle.generateKey(rsa, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
   await writeSecret(keyFile, await privateKeyPem(keys.privateKey));
-  await writeFile(
+  await writeWhole(
     publicFile,
     `${PemConverter.encode(await crypto.subtle.exportKey("spki", keys.publicKey), "PUBLIC KEY")}\n`,
   );

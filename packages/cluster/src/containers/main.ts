@@ -17,7 +17,13 @@ if (ip === undefined) throw new Error("this container has no IPv4 address");
 const components = new ContainerComponents(log);
 switch (role) {
   case "setup":
-    await runSetup(ip, process.env.KNARR_API_PORT ?? "6443");
+    try {
+      await runSetup(ip, process.env.KNARR_API_PORT ?? "6443");
+    } catch (error) {
+      // Compose says only that setup failed; `docker compose logs setup` has this line.
+      process.stderr.write(`knarr setup: ${(error as Error).message}\n`);
+      process.exit(1);
+    }
     process.exit(0);
     break;
   case "etcd":

@@ -2,7 +2,8 @@
 import { Resolver } from "node:dns/promises";
 import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { systemClock } from "@knarr/daemon/clock.ts";
 import type { NodeConfig } from "../cluster-config.ts";
 import { cgroupOf, planNode } from "../components.ts";
 import { waitUntilHealthy } from "../health.ts";
@@ -17,13 +18,18 @@ import { projectRoot } from "../project-root.ts";
 import { runCommand, tryCommand } from "../run-command.ts";
 import { findTools } from "../tools.ts";
 import { APISERVER_URL, containerCluster, DATA_DIR, nodeNameFrom } from "./config.ts";
-import type { ContainerComponents } from "./run-components.ts";
+import { type ContainerComponents, RUN_DIR } from "./run-components.ts";
 
 /** Archives that the image brings: the examples' applications. */
 const IMAGES_DIR = "/opt/knarr/images";
+/** Goes with the container, not with the volume. */
+const NAME_FILE = join(RUN_DIR, "node-name");
+/** How long the engine may take until it knows the container's name; then the host name has to do. */
+const NAME_TIMEOUT_MS = 20_000;
+const NAME_RETRY_MS = 500;
 
 export async function runNode(ip: string, components: ContainerComponents, signal: AbortSignal): Promise<void> {
-  const name = process.env.KNARR_NODE_NAME ?? nodeNameFrom(await engineNamesOf(ip)) ?? hostname();
+  const name = await ownName(ip, signal);
   const config = containerCluster(ip);
   const paths = clusterPaths(DATA_DIR);
   const files = paths.node(name);
@@ -55,6 +61,34 @@ export async function runNode(ip: string, components: ContainerComponents, signa
   for (const daemon of daemons) await components.start(daemon);
   for (const archive of await exampleImages()) await importImage(archive, importing);
   process.stdout.write(`${name} (${ip}) runs\n`);
+}
+
+/**
+ * The name that the engine gave this container, for as long as the container lives: an engine that was just started again
+ * may start containers before it can tell their names, and a node must not join under another one then.
+ */
+async function ownName(ip: string, signal: AbortSignal): Promise<string> {
+  const given = process.env.KNARR_NODE_NAME ?? (await readOr(NAME_FILE, "")).trim();
+  if (given !== "") return given;
+  const deadlineMs = systemClock.monotonicMs() + NAME_TIMEOUT_MS;
+  let found: string | undefined;
+  do {
+    found = nodeNameFrom(await engineNamesOf(ip));
+    if (found === undefined) await systemClock.sleep(NAME_RETRY_MS, signal);
+  } while (found === undefined && systemClock.monotonicMs() < deadlineMs);
+  const name = found ?? hostname();
+  await mkdir(dirname(NAME_FILE), { recursive: true });
+  await writeFile(NAME_FILE, `${name}\n`);
+  return name;
+}
+
+async function readOr(path: string, absent: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return absent;
+    throw error;
+  }
 }
 
 /** What the engine's DNS calls this container; /etc/hosts, which has the container's id, is not asked. */

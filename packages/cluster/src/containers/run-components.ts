@@ -11,7 +11,7 @@ import { ComponentProcess } from "../supervisor/component-process.ts";
  * In the container's own layer, not on the volume: what a container that was replaced left of its processes is gone with
  * it. Not a tmpfs either: the engine forgets its mode when the container is started again (moby 20.10).
  */
-const RUN_DIR = join(tmpdir(), "knarr");
+export const RUN_DIR = join(tmpdir(), "knarr");
 
 export class ContainerComponents {
   readonly #processes: ComponentProcess[] = [];

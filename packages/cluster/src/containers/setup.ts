@@ -1,5 +1,5 @@
 /** The first container: certificates, keys and kubeconfigs of the cluster, once for all the others. Ends when done. */
-import { chown, copyFile, mkdir, readdir, stat } from "node:fs/promises";
+import { chown, copyFile, mkdir, readdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { OWN_USERS } from "../addons.ts";
 import { writeKubeconfig } from "../kubeconfigs.ts";
@@ -49,11 +49,9 @@ export async function runSetup(ip: string, apiserverPort: string): Promise<void>
   process.stdout.write("the cluster's credentials are ready\n");
 }
 
-/** The administrator's, with the address that compose publishes; owned by whoever owns the folder on the host. */
+/** The administrator's, with the address that compose publishes. */
 async function writeHostKubeconfig(clusterName: string, port: string): Promise<void> {
   const paths = clusterPaths(DATA_DIR);
-  const owner = await stat(KUBECONFIG_DIR).catch(() => undefined); // not mounted: nobody wants it
-  if (owner === undefined) return;
   const file = join(DATA_DIR, "host.conf");
   await writeKubeconfig(file, {
     clusterName,
@@ -62,12 +60,45 @@ async function writeHostKubeconfig(clusterName: string, port: string): Promise<v
     caFile: paths.certOf("ca").cert,
     credentials: paths.certOf("users/admin"),
   });
-  const target = join(KUBECONFIG_DIR, "config");
-  await copyFile(file, target);
-  await chown(target, owner.uid, owner.gid);
+  await handOut(file, KUBECONFIG_DIR);
 }
 
-async function giveTo(uid: number, folder: string): Promise<void> {
+/**
+ * Copies the file into a folder as "config", owned by whoever owns the folder, whole or not at all.
+ * @returns false when there is no such folder: nothing is mounted there, so nobody wants it
+ */
+export async function handOut(file: string, folder: string): Promise<boolean> {
+  const target = join(folder, "config");
+  try {
+    const { uid, gid } = await stat(folder);
+    await copyFile(file, `${target}.new`);
+    await chown(`${target}.new`, uid, gid);
+    await rename(`${target}.new`, target);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" && !(await exists(folder))) return false;
+    throw new Error(
+      `the kubeconfig can't be written to the folder .knarr beside docker-compose.yml (${code}): ` +
+        "it must be a folder in which the engine may write; is it on a read-only or network disk, or is there something " +
+        "called .knarr/config that is not a file?",
+      { cause: error },
+    );
+  }
+}
+
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** etcd may be at work in there: what it takes away meanwhile needs no owner. */
+export async function giveTo(uid: number, folder: string): Promise<void> {
   await chown(folder, uid, uid);
-  for (const entry of await readdir(folder, { recursive: true })) await chown(join(folder, entry), uid, uid);
+  for (const entry of await readdir(folder, { recursive: true })) {
+    await chown(join(folder, entry), uid, uid).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+  }
 }
