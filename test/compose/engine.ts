@@ -28,7 +28,10 @@ export interface Engine {
   readonly kubeconfig: string;
   docker(...args: string[]): Promise<string>;
   compose(args: readonly string[], options?: RunOptions): Promise<string>;
+  /** Stopped as a machine's shutdown stops it, and started again. */
   restart(): Promise<void>;
+  /** Killed, which leaves its containers running without it, and started again. */
+  crash(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -74,6 +77,10 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
       must(COMPOSE, [...files, ...args], { env, cwd: project, timeoutMs: 300_000, ...options }),
     async restart() {
       await daemon.stop(ENGINE_GRACE_MS);
+      daemon = await start();
+    },
+    async crash() {
+      await daemon.kill();
       daemon = await start();
     },
     async stop() {
