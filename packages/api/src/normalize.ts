@@ -12,8 +12,10 @@ type Fields = Record<string, unknown>;
 /** Whether Go's omitempty drops the value of a non-pointer field. */
 function isGoEmpty(value: unknown): boolean {
   if (value === false || value === 0 || value === "" || value === 0n) return true;
+  if (typeof value !== "object" || value === null) return false;
   if (Array.isArray(value)) return value.length === 0;
-  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
+  for (const key in value) if (Object.hasOwn(value, key)) return false;
+  return true;
 }
 
 /**
@@ -118,8 +120,10 @@ function normalizeMap(map: Fields, type: TypeSchema): void {
   for (const key of Object.keys(map)) {
     const value = map[key];
     if (plain && value !== null) continue;
+    const normal = normalizeItem(value, type);
+    if (normal === value) continue;
     Object.defineProperty(map, key, {
-      value: normalizeItem(value, type),
+      value: normal,
       enumerable: true,
       configurable: true,
       writable: true,
@@ -132,25 +136,45 @@ function isPlain(type: TypeSchema): boolean {
   return type.kind !== "struct" && type.kind !== "list" && type.kind !== "map" && type.kind !== "quantity";
 }
 
+/** What becomes of a field's value. */
+interface FieldPlan {
+  /** Go's omitempty drops what is empty. */
+  readonly drops: boolean;
+  /** Values are looked into; undefined where they stay as they are. */
+  readonly inner: TypeSchema | undefined;
+}
+
+const fieldPlans = new WeakMap<StructSchema, ReadonlyMap<string, FieldPlan>>();
+
+/** Made once for each struct: every object goes through here several times for each write. */
+function plansOf(struct: StructSchema): ReadonlyMap<string, FieldPlan> {
+  const known = fieldPlans.get(struct);
+  if (known !== undefined) return known;
+  const plans = new Map<string, FieldPlan>();
+  for (const [name, field] of struct.fields) {
+    const { type } = field;
+    // Go drops empty scalars, lists and maps; structs stay.
+    const drops = field.omitEmpty && !field.pointer && !isOpaqueStruct(type) && type.kind !== "struct";
+    plans.set(name, { drops, inner: isPlain(type) ? undefined : type });
+  }
+  fieldPlans.set(struct, plans);
+  return plans;
+}
+
 /** Mutates. Idempotent. Unknown fields are left alone. */
 export function normalizeStruct(object: Fields, struct: StructSchema): void {
+  const plans = plansOf(struct);
   for (const key of Object.keys(object)) {
-    const field = struct.fields.get(key);
-    if (field === undefined) continue;
+    const plan = plans.get(key);
+    if (plan === undefined) continue;
     const value = object[key];
-    const isNull = value === null || value === undefined;
-    if (isNull || (field.omitEmpty && !field.pointer && !isOpaqueStruct(field.type) && isDroppable(value, field))) {
-      delete object[key];
-    } else {
-      object[key] = normalizeValue(value, field.type);
+    if (value === null || value === undefined || (plan.drops && isGoEmpty(value))) delete object[key];
+    else if (plan.inner !== undefined) {
+      const normal = normalizeValue(value, plan.inner);
+      if (normal !== value) object[key] = normal;
     }
   }
   for (const [name, type] of alwaysWritten(struct)) {
     if (object[name] === undefined) object[name] = zeroValue(type);
   }
-}
-
-/** Go drops empty scalars, lists and maps; structs stay. */
-function isDroppable(value: unknown, field: FieldSchema): boolean {
-  return field.type.kind !== "struct" && isGoEmpty(value);
 }

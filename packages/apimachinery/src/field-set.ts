@@ -47,13 +47,28 @@ export function unionSets(a: FieldSet, b: FieldSet): FieldSet {
 /** Member by member: what lies below a member of `b` stays. */
 export function differenceOfSets(a: FieldSet, b: FieldSet): FieldSet {
   if (isEmptySet(b) || isEmptySet(a)) return a;
-  const children = new Map<string, FieldSet>();
-  for (const [element, child] of a.children) {
-    const other = b.children.get(element);
-    const rest = other === undefined ? child : differenceOfSets(child, other);
-    if (!isEmptySet(rest)) children.set(element, rest);
+  const children = withoutChildren(a, b, differenceOfSets);
+  return children === a.children && !(a.member && b.member) ? a : make(a.member && !b.member, children);
+}
+
+/** What `differ` leaves of each child of `a` that `b` has too; `a`'s own map when that is all of them. */
+function withoutChildren(
+  a: FieldSet,
+  b: FieldSet,
+  differ: (a: FieldSet, b: FieldSet) => FieldSet,
+): ReadonlyMap<string, FieldSet> {
+  let children: Map<string, FieldSet> | undefined;
+  const [few, many] = a.children.size < b.children.size ? [a, b] : [b, a];
+  for (const element of few.children.keys()) {
+    if (!many.children.has(element)) continue;
+    const child = a.children.get(element) ?? EMPTY_SET;
+    const rest = differ(child, b.children.get(element) ?? EMPTY_SET);
+    if (rest === child) continue;
+    children ??= new Map(a.children);
+    if (isEmptySet(rest)) children.delete(element);
+    else children.set(element, rest);
   }
-  return make(a.member && !b.member, children);
+  return children ?? a.children;
 }
 
 export function intersectionOfSets(a: FieldSet, b: FieldSet): FieldSet {
@@ -69,13 +84,8 @@ export function intersectionOfSets(a: FieldSet, b: FieldSet): FieldSet {
 /** `a` without the members of `b` and without anything below them. */
 export function recursiveDifference(a: FieldSet, b: FieldSet): FieldSet {
   if (b.member) return EMPTY_SET;
-  const children = new Map<string, FieldSet>();
-  for (const [element, child] of a.children) {
-    const other = b.children.get(element);
-    const rest = other === undefined ? child : recursiveDifference(child, other);
-    if (!isEmptySet(rest)) children.set(element, rest);
-  }
-  return make(a.member, children);
+  const children = withoutChildren(a, b, recursiveDifference);
+  return children === a.children ? a : make(a.member, children);
 }
 
 export function setsEqual(a: FieldSet, b: FieldSet): boolean {
@@ -121,10 +131,8 @@ function sortElements(elements: string[]): string[] {
 }
 
 function compareElements(a: string, b: string): number {
-  const rank = (element: string) => "fkvi".indexOf(element[0] ?? "");
-  const difference = rank(a) - rank(b);
-  if (difference !== 0) return difference;
-  if (a.startsWith("f:")) return compareUtf8(a, b);
+  if (a[0] !== b[0]) return "fkvi".indexOf(a[0] ?? "") - "fkvi".indexOf(b[0] ?? "");
+  if (a[0] === "f") return compareUtf8(a, b);
   return compareJson(jsonOf(a), jsonOf(b)) || compareUtf8(a, b);
 }
 
@@ -185,14 +193,24 @@ function decodeNode(fields: unknown, depth: number): FieldSet {
     throw new TypeError("fieldsV1 must be nested objects");
   }
   const children = new Map<string, FieldSet>();
-  let member = Object.keys(fields).length === 0;
-  for (const [element, inner] of Object.entries(fields)) {
+  const elements = Object.keys(fields);
+  if (elements.length === 0) return LEAF;
+  let member = false;
+  for (const element of elements) {
+    const inner = (fields as JsonObject)[element];
     if (element === ".") member = true;
-    else if (/^[fkvi]:/.test(element)) children.set(element, decodeNode(inner, depth + 1));
+    else if (isElement(element)) children.set(element, decodeNode(inner, depth + 1));
     // Kinds of elements that a later version may know are dropped, as upstream does.
     else if (element[1] !== ":") throw new TypeError(`missing colon: ${element}`);
   }
   return make(member, children);
+}
+
+/** Whether it begins as the elements that we know: "f:", "k:", "v:" or "i:". */
+function isElement(text: string): boolean {
+  if (text[1] !== ":") return false;
+  const kind = text[0];
+  return kind === "f" || kind === "k" || kind === "v" || kind === "i";
 }
 
 /** `.spec.containers[name="a"].image`, as conflicts are reported. */

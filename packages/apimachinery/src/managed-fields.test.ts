@@ -20,7 +20,7 @@ import { type ApplyOptions, sameOwners, serverSideApply, trackUpdate } from "./m
 import type { KubeObject } from "./object.ts";
 import type { FieldSchema, StructSchema, TypeSchema } from "./schema.ts";
 import { StatusError } from "./status-error.ts";
-import { compareValues, mergeApplied } from "./typed-merge.ts";
+import { compareValues, mergeApplied, Slot } from "./typed-merge.ts";
 
 const field = (type: TypeSchema, more: Partial<FieldSchema> = {}): FieldSchema => ({
   type,
@@ -232,7 +232,7 @@ test("trackUpdate() starts anew when the client empties managedFields", () => {
 });
 
 test("mergeApplied() puts applied items in their order and leaves the others where they stood", () => {
-  const slot = { type: { kind: "struct", struct: spec }, field: undefined } as const;
+  const slot = new Slot({ kind: "struct", struct: spec });
   const merged = mergeApplied(slot, { tags: ["a", "b", "c", "d"] }, { tags: ["d", "x", "b"] });
   assert.deepEqual(merged, { tags: ["a", "c", "d", "x", "b"] });
 });
@@ -253,7 +253,7 @@ const merges: [live: string, applied: string, want: string][] = [
 ];
 for (const [live, applied, want] of merges) {
   test(`mergeApplied() makes ${want} when ${applied || "nothing"} is applied to ${live || "nothing"}`, () => {
-    const slot = { type: { kind: "struct", struct: spec }, field: undefined } as const;
+    const slot = new Slot({ kind: "struct", struct: spec });
     assert.deepEqual(mergeApplied(slot, { tags: [...live] }, { tags: [...applied] }), { tags: [...want] });
   });
 }
@@ -550,7 +550,7 @@ test("nobody owns what is not there after any sequence of applies and updates", 
           : update(live, { ...sent, metadata: { ...live?.metadata, name: "t" } }, manager);
         live.metadata.uid = "u";
       }
-      const slot = { type: { kind: "struct", struct: schema }, field: undefined } as const;
+      const slot = new Slot({ kind: "struct", struct: schema });
       const { added } = compareValues(slot, {}, live);
       for (const entry of live?.metadata.managedFields ?? []) {
         for (const path of pathsOf(decodeFieldsV1(entry.fieldsV1))) {

@@ -36,7 +36,7 @@ import {
   fieldSetOf,
   mergeApplied,
   removePaths,
-  type Slot,
+  Slot,
   withNamedFields,
 } from "./typed-merge.ts";
 
@@ -91,8 +91,17 @@ function entryOf(options: TrackOptions, operation: Operation, manager = options.
   };
 }
 
+const kindSlots = new WeakMap<StructSchema, Slot>();
+const UNKNOWN_KIND = new Slot(undefined);
+
 function slotOf(schema: StructSchema | undefined): Slot {
-  return { type: schema === undefined ? undefined : { kind: "struct", struct: schema }, field: undefined };
+  if (schema === undefined) return UNKNOWN_KIND;
+  let slot = kindSlots.get(schema);
+  if (slot === undefined) {
+    slot = new Slot({ kind: "struct", struct: schema });
+    kindSlots.set(schema, slot);
+  }
+  return slot;
 }
 
 function withoutManagedFields(object: KubeObject): KubeObject {
@@ -101,8 +110,15 @@ function withoutManagedFields(object: KubeObject): KubeObject {
   return { ...object, metadata };
 }
 
+const resetSets = new WeakMap<object, FieldSet>();
+
 function resetSet({ resetFields }: TrackOptions): FieldSet {
-  return setOfPaths(resetFields.map((path) => path.map((name) => `f:${name}`)));
+  let set = resetSets.get(resetFields);
+  if (set === undefined) {
+    set = setOfPaths(resetFields.map((path) => path.map((name) => `f:${name}`)));
+    resetSets.set(resetFields, set);
+  }
+  return set;
 }
 
 /** A comparison without what this write may not touch: the writer neither gains it, nor does anybody lose it. */
@@ -164,7 +180,8 @@ function afterUpdate(
   const { added, modified, removed } = compare(slotOf(options.schema), before, after, resetSet(options));
   const changed = unionSets(added, modified);
   // What somebody now changed or removed is no longer anybody else's.
-  const others = owners.map((owner) => withoutSet(owner, unionSets(changed, removed)));
+  const lost = unionSets(changed, removed);
+  const others = owners.map((owner) => withoutSet(owner, lost));
   const gained = differenceOfSets(differenceOfSets(changed, removed), SERVER_FIELDS);
   if (isEmptySet(gained)) return others;
   const entry = { ...entryOf(options, "Update", manager), time: options.now };

@@ -39,6 +39,8 @@ interface Findings {
   readonly opaque: string[];
 }
 
+const NO_FINDINGS: DecodeFindings = { strictErrors: [] };
+
 /** Upstream stops counting here. Source: sigs.k8s.io/json, saveStrictError */
 const MAX_STRICT_ERRORS = 100;
 
@@ -48,6 +50,9 @@ const MAX_STRICT_ERRORS = 100;
  * and repeated is unknown only.
  */
 export function checkTypes(value: unknown, schema: StructSchema, text: string | undefined): DecodeFindings {
+  if (conforms(value, { kind: "struct", struct: schema }) && (text === undefined || hasNoDuplicates(text, value))) {
+    return NO_FINDINGS;
+  }
   const findings: Findings = { unknown: [], opaque: [] };
   if (!isJsonObject(value)) {
     throw new DecodeError(`json: cannot unmarshal ${jsonTypeOf(value)} into Go value of type v1.${schema.name}`);
@@ -64,6 +69,62 @@ export function checkTypes(value: unknown, schema: StructSchema, text: string | 
     ...repeated.map((path) => `duplicate field ${quoteGo(path)}`),
   ];
   return { strictErrors: errors.slice(0, MAX_STRICT_ERRORS) };
+}
+
+/**
+ * Whether there is nothing to complain of, which is true of almost every document: quicker than keeping account of where one is. Of the
+ * types that read their own JSON the complaint is thrown at once, as it names no field.
+ */
+function conforms(value: unknown, type: TypeSchema): boolean {
+  switch (type.kind) {
+    case "struct": {
+      if (!isJsonObject(value)) return false;
+      const { fields } = type.struct;
+      for (const key of Object.keys(value)) {
+        const field = fields.get(key);
+        if (field === undefined) return false;
+        const inner = value[key];
+        if (inner !== null && !conforms(inner, field.type)) return false;
+      }
+      return true;
+    }
+    case "list":
+      if (!Array.isArray(value)) return false;
+      for (const item of value) if (item !== null && !conforms(item, type.items)) return false;
+      return true;
+    case "map":
+      if (!isJsonObject(value)) return false;
+      for (const key of Object.keys(value)) {
+        if (value[key] !== null && !conforms(value[key], type.values)) return false;
+      }
+      return true;
+    case "raw":
+    case "any":
+      return true;
+    case "fieldsV1":
+      return isJsonObject(value);
+    default:
+      return scalarConforms(value, type.kind);
+  }
+}
+
+function scalarConforms(value: unknown, kind: CheckedKind): boolean {
+  switch (kind) {
+    case "string":
+      return typeof value === "string";
+    case "boolean":
+      return typeof value === "boolean";
+    case "int32":
+    case "int64":
+      return integerComplaint(value, kind) === undefined;
+    case "double":
+      return typeof value === "number" || typeof value === "bigint";
+    case "bytes":
+      return typeof value === "string" && isBase64(value);
+    default:
+      checkSelfDecoding(value, kind);
+      return true;
+  }
 }
 
 /** As many keys in the text as in what was parsed from it: much cheaper than looking for their names. */
@@ -237,6 +298,8 @@ function checkText(value: unknown, kind: "time" | "microTime" | "duration"): voi
 /** What the value is, when it is no integer of the size: "string", "number 1.5". */
 function integerComplaint(value: unknown, kind: "int32" | "int64"): string | undefined {
   if (typeof value !== "number" && typeof value !== "bigint") return jsonTypeOf(value);
+  // Most by far are small, and need no big integers to tell.
+  if (typeof value === "number" && (value | 0) === value) return undefined;
   const [low, high] = INT_LIMITS[kind];
   const isWhole = typeof value === "bigint" || Number.isInteger(value);
   return isWhole && BigInt(value) >= low && BigInt(value) <= high ? undefined : `number ${value}`;

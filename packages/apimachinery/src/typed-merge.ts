@@ -11,6 +11,7 @@ import {
   isJsonObject,
   type JsonObject,
   jsonEquals,
+  type StructSchema,
   setKey,
   type TypeSchema,
 } from "./schema.ts";
@@ -18,51 +19,90 @@ import {
 /** How a value is owned: as a whole, field by field, or item by item. */
 type Shape =
   | { readonly kind: "leaf" }
-  | { readonly kind: "fields"; readonly child: (key: string) => Slot }
+  | { readonly kind: "fields"; readonly child: (key: string) => NamedSlot }
   | { readonly kind: "set" }
-  | { readonly kind: "keyed"; readonly keys: readonly string[]; readonly items: TypeSchema };
+  | { readonly kind: "keyed"; readonly keys: readonly string[]; readonly items: Slot };
 
-/** A type in its place: the field that holds it says how lists and maps are owned. */
-export interface Slot {
+/**
+ * A type in its place: the field that holds it says how lists and maps are owned. Made once for each field of a struct: every write of
+ * every object looks at all of them.
+ */
+export class Slot {
   readonly type: TypeSchema | undefined;
-  readonly field: FieldSchema | undefined;
+  #field: FieldSchema | undefined;
+  #shape: Shape | undefined;
+
+  constructor(type: TypeSchema | undefined, field?: FieldSchema) {
+    this.type = type;
+    this.#field = field;
+  }
+
+  /** Of values that have the JSON type that `type` asks for; others are leaves. */
+  get shape(): Shape {
+    this.#shape ??= shapeOfType(this.type, this.#field);
+    return this.#shape;
+  }
 }
 
-const UNTYPED: Slot = { type: undefined, field: undefined };
+/** A part of a struct or map with its path element. */
+interface NamedSlot {
+  readonly element: string;
+  readonly slot: Slot;
+}
+
+const UNTYPED = new Slot(undefined);
 const LEAF_SHAPE: Shape = { kind: "leaf" };
 const SET_SHAPE: Shape = { kind: "set" };
-/** Values that no table describes are owned field by field, lists as a whole. */
-const UNTYPED_SHAPE: Shape = { kind: "fields", child: () => UNTYPED };
 
-function shapeOf({ type, field }: Slot, value: unknown): Shape {
+function shapeOfType(type: TypeSchema | undefined, field: FieldSchema | undefined): Shape {
   switch (type?.kind) {
+    // Values that no table describes are owned field by field, lists as a whole.
     case undefined:
     case "raw":
     case "any":
     case "fieldsV1":
-      return isJsonObject(value) ? UNTYPED_SHAPE : LEAF_SHAPE;
+      return { kind: "fields", child: (key) => ({ element: `f:${key}`, slot: UNTYPED }) };
     case "struct": {
-      if (field?.mapType === "atomic" || type.struct.atomic || !isJsonObject(value)) return LEAF_SHAPE;
-      const { fields } = type.struct;
-      return { kind: "fields", child: (key) => slotOfField(fields.get(key)) };
+      if (field?.mapType === "atomic" || type.struct.atomic) return LEAF_SHAPE;
+      const { struct } = type;
+      return { kind: "fields", child: (key) => fieldOf(struct, key) };
     }
     case "map": {
-      if (field?.mapType === "atomic" || !isJsonObject(value)) return LEAF_SHAPE;
-      const slot: Slot = { type: type.values, field: undefined };
-      return { kind: "fields", child: () => slot };
+      if (field?.mapType === "atomic") return LEAF_SHAPE;
+      const slot = new Slot(type.values);
+      return { kind: "fields", child: (key) => ({ element: `f:${key}`, slot }) };
     }
     case "list":
-      if (!Array.isArray(value)) return LEAF_SHAPE;
       if (field?.listType === "set") return SET_SHAPE;
       if (field?.listType !== "map" || field.listMapKeys === undefined) return LEAF_SHAPE;
-      return { kind: "keyed", keys: field.listMapKeys, items: type.items };
+      return { kind: "keyed", keys: field.listMapKeys, items: new Slot(type.items) };
     default:
       return LEAF_SHAPE;
   }
 }
 
-function slotOfField(field: FieldSchema | undefined): Slot {
-  return field === undefined ? UNTYPED : { type: field.type, field };
+function shapeOf({ shape }: Slot, value: unknown): Shape {
+  if (shape.kind === "leaf") return shape;
+  const fits = shape.kind === "fields" ? isJsonObject(value) : Array.isArray(value);
+  return fits ? shape : LEAF_SHAPE;
+}
+
+const namedFields = new WeakMap<StructSchema, Map<string, NamedSlot>>();
+
+function fieldOf(struct: StructSchema, key: string): NamedSlot {
+  let known = namedFields.get(struct);
+  if (known === undefined) {
+    known = new Map();
+    namedFields.set(struct, known);
+  }
+  const named = known.get(key);
+  if (named !== undefined) return named;
+  const field = struct.fields.get(key);
+  // Names that clients make up are not kept.
+  if (field === undefined) return { element: `f:${key}`, slot: UNTYPED };
+  const made = { element: `f:${key}`, slot: new Slot(field.type, field) };
+  known.set(key, made);
+  return made;
 }
 
 /** Whether a key is a field of a struct; keys of maps are owned by themselves even when something below them is. */
@@ -72,14 +112,14 @@ function isNamedField({ type }: Slot, key: string): boolean {
 
 /** The slot behind a path element, by type alone. */
 function slotAt({ type }: Slot, element: string): Slot {
-  if (type?.kind === "struct") return slotOfField(type.struct.fields.get(element.slice(2)));
-  if (type?.kind === "map") return { type: type.values, field: undefined };
-  return type?.kind === "list" ? { type: type.items, field: undefined } : UNTYPED;
+  if (type?.kind === "struct") return fieldOf(type.struct, element.slice(2)).slot;
+  if (type?.kind === "map") return new Slot(type.values);
+  return type?.kind === "list" ? new Slot(type.items) : UNTYPED;
 }
 
 /** `k:{"containerPort":80,"protocol":"TCP"}`: keys sorted, absent keys taken from their defaults. */
-function keyElement(item: unknown, keys: readonly string[], items: TypeSchema): string {
-  const fields = items.kind === "struct" ? items.struct.fields : undefined;
+function keyElement(item: unknown, keys: readonly string[], { type }: Slot): string {
+  const fields = type?.kind === "struct" ? type.struct.fields : undefined;
   const key: JsonObject = {};
   for (const name of keys) {
     const value = isJsonObject(item) ? (item[name] ?? fields?.get(name)?.default) : undefined;
@@ -98,34 +138,20 @@ interface Child {
   readonly repeated?: unknown[];
 }
 
-interface Parts {
-  readonly shape: Shape;
-  readonly children: ReadonlyMap<string, Child>;
-}
+type ListShape = Extract<Shape, { kind: "set" | "keyed" }>;
 
-/** The parts of a value that are owned by themselves, or undefined for a leaf. */
-function partsOf(slot: Slot, value: unknown): Parts | undefined {
-  const shape = shapeOf(slot, value);
-  if (shape.kind === "leaf") return undefined;
+/** The items of a list that are owned by themselves. */
+function itemsOf(shape: ListShape, list: readonly unknown[]): ReadonlyMap<string, Child> {
   const children = new Map<string, Child>();
-  if (shape.kind === "fields") {
-    const object = value as JsonObject;
-    for (const key of Object.keys(object)) {
-      const inner = object[key];
-      const element = `f:${key}`;
-      if (inner !== undefined) children.set(element, { element, value: inner, slot: shape.child(key) });
-    }
-    return { shape, children };
-  }
-  const itemSlot: Slot = shape.kind === "set" ? UNTYPED : { type: shape.items, field: undefined };
-  for (const item of value as unknown[]) {
+  const slot = shape.kind === "set" ? UNTYPED : shape.items;
+  for (const item of list) {
     const element = shape.kind === "set" ? valueElement(item) : keyElement(item, shape.keys, shape.items);
     const known = children.get(element);
-    const child: Child = { element, value: item, slot: itemSlot };
+    const child: Child = { element, value: item, slot };
     if (known === undefined) children.set(element, child);
     else children.set(element, { ...known, repeated: [...(known.repeated ?? [known.value]), item] });
   }
-  return { shape, children };
+  return children;
 }
 
 /**
@@ -133,15 +159,27 @@ function partsOf(slot: Slot, value: unknown): Parts | undefined {
  * list of items owns nothing, as upstream.
  */
 export function fieldSetOf(slot: Slot, value: unknown): FieldSet {
-  const parts = partsOf(slot, value);
-  if (parts === undefined) return LEAF;
+  const shape = shapeOf(slot, value);
+  if (shape.kind === "leaf") return LEAF;
   const children = new Map<string, FieldSet>();
-  for (const { element, value: inner, slot: innerSlot, repeated } of parts.children.values()) {
-    const isLeaf = parts.shape.kind === "set" || repeated !== undefined;
-    const below = isLeaf ? EMPTY_SET : fieldSetOf(innerSlot, inner);
-    const isOwn = parts.shape.kind !== "fields" || !isNamedField(slot, element.slice(2)) || isEmptyMap(inner);
-    const set: FieldSet = { member: below.member || isOwn, children: below.children };
+  const put = (element: string, set: FieldSet) => {
     if (!isEmptySet(set)) children.set(element, set);
+  };
+  if (shape.kind === "fields") {
+    const object = value as JsonObject;
+    for (const key of Object.keys(object)) {
+      const inner = object[key];
+      if (inner === undefined) continue;
+      const { element, slot: innerSlot } = shape.child(key);
+      const below = fieldSetOf(innerSlot, inner);
+      const isOwn = !isNamedField(slot, key) || isEmptyMap(inner);
+      put(element, { member: below.member || isOwn, children: below.children });
+    }
+    return { member: false, children };
+  }
+  for (const { element, value: item, slot: itemSlot, repeated } of itemsOf(shape, value as unknown[]).values()) {
+    const isLeaf = shape.kind === "set" || repeated !== undefined;
+    put(element, { member: true, children: (isLeaf ? EMPTY_SET : fieldSetOf(itemSlot, item)).children });
   }
   return { member: false, children };
 }
@@ -172,38 +210,111 @@ export interface Comparison {
 const SAME: Comparison = { added: EMPTY_SET, modified: EMPTY_SET, removed: EMPTY_SET };
 
 /** Everything below and including a value that only one side has. */
-function wholeSet(parts: Parts | undefined): FieldSet {
-  if (parts === undefined) return LEAF;
+function wholeSet(slot: Slot, value: unknown): FieldSet {
+  const shape = shapeOf(slot, value);
+  if (shape.kind === "leaf") return LEAF;
   const children = new Map<string, FieldSet>();
-  for (const child of parts.children.values()) children.set(child.element, wholeChild(parts.shape, child));
-  return { member: true, children };
+  if (shape.kind === "fields") {
+    const object = value as JsonObject;
+    for (const key of Object.keys(object)) {
+      const inner = object[key];
+      if (inner === undefined) continue;
+      const child = shape.child(key);
+      children.set(child.element, wholeSet(child.slot, inner));
+    }
+  } else {
+    for (const child of itemsOf(shape, value as unknown[]).values()) {
+      children.set(child.element, wholeItem(shape, child));
+    }
+  }
+  return children.size === 0 ? LEAF : { member: true, children };
 }
 
-function wholeChild(shape: Shape, { slot, value, repeated }: Child): FieldSet {
-  return shape.kind === "set" || repeated !== undefined ? LEAF : wholeSet(partsOf(slot, value));
+function wholeItem(shape: ListShape, { slot, value, repeated }: Child): FieldSet {
+  return shape.kind === "set" || repeated !== undefined ? LEAF : wholeSet(slot, value);
+}
+
+/** What differs below a value, gathered part by part; nothing is made for what is the same. */
+class Differences {
+  #added: Map<string, FieldSet> | undefined;
+  #modified: Map<string, FieldSet> | undefined;
+  #removed: Map<string, FieldSet> | undefined;
+
+  add(element: string, set: FieldSet): void {
+    if (isEmptySet(set)) return;
+    this.#added ??= new Map();
+    this.#added.set(element, set);
+  }
+
+  remove(element: string, set: FieldSet): void {
+    if (isEmptySet(set)) return;
+    this.#removed ??= new Map();
+    this.#removed.set(element, set);
+  }
+
+  /** Of a part that both sides have. */
+  put(element: string, inner: Comparison): void {
+    if (inner === SAME) return;
+    this.add(element, inner.added);
+    this.remove(element, inner.removed);
+    if (isEmptySet(inner.modified)) return;
+    this.#modified ??= new Map();
+    this.#modified.set(element, inner.modified);
+  }
+
+  result(): Comparison {
+    const [added, modified, removed] = [this.#added, this.#modified, this.#removed];
+    if (added === undefined && modified === undefined && removed === undefined) return SAME;
+    return { added: nodeOf(added), modified: nodeOf(modified), removed: nodeOf(removed) };
+  }
+}
+
+function nodeOf(children: ReadonlyMap<string, FieldSet> | undefined): FieldSet {
+  return children === undefined ? EMPTY_SET : { member: false, children };
 }
 
 export function compareValues(slot: Slot, before: unknown, after: unknown): Comparison {
+  if (before === after) return SAME;
+  const shape = shapeOf(slot, after);
+  if (shape.kind === "fields" && isJsonObject(before)) return compareFields(shape.child, before, after as JsonObject);
   if (jsonEquals(before, after)) return SAME;
-  const old = partsOf(slot, before);
-  const now = partsOf(slot, after);
-  if (old === undefined || now === undefined) return { ...SAME, modified: LEAF };
-  const result = { added: new Map<string, FieldSet>(), modified: new Map(), removed: new Map<string, FieldSet>() };
-  const put = (into: Map<string, FieldSet>, element: string, set: FieldSet) => {
-    if (!isEmptySet(set)) into.set(element, set);
-  };
-  for (const child of now.children.values()) {
-    const other = old.children.get(child.element);
-    const inner = other === undefined ? undefined : compareChildren(other, child);
-    put(result.added, child.element, inner?.added ?? wholeChild(now.shape, child));
-    put(result.modified, child.element, inner?.modified ?? EMPTY_SET);
-    put(result.removed, child.element, inner?.removed ?? EMPTY_SET);
+  if (shape.kind === "leaf" || shape.kind === "fields" || !Array.isArray(before)) return { ...SAME, modified: LEAF };
+  return compareItems(shape, before, after as unknown[]);
+}
+
+function compareFields(child: (key: string) => NamedSlot, before: JsonObject, after: JsonObject): Comparison {
+  const differences = new Differences();
+  for (const key of Object.keys(after)) {
+    const now = after[key];
+    if (now === undefined) continue;
+    const old = hasKey(before, key) ? before[key] : undefined;
+    if (old === now) continue;
+    const { element, slot } = child(key);
+    if (old === undefined) differences.add(element, wholeSet(slot, now));
+    else differences.put(element, compareValues(slot, old, now));
   }
-  for (const child of old.children.values()) {
-    if (!now.children.has(child.element)) put(result.removed, child.element, wholeChild(old.shape, child));
+  for (const key of Object.keys(before)) {
+    const old = before[key];
+    if (old === undefined || (hasKey(after, key) && after[key] !== undefined)) continue;
+    const { element, slot } = child(key);
+    differences.remove(element, wholeSet(slot, old));
   }
-  const node = (children: Map<string, FieldSet>): FieldSet => ({ member: false, children });
-  return { added: node(result.added), modified: node(result.modified), removed: node(result.removed) };
+  return differences.result();
+}
+
+function compareItems(shape: ListShape, before: readonly unknown[], after: readonly unknown[]): Comparison {
+  const differences = new Differences();
+  const old = itemsOf(shape, before);
+  const now = itemsOf(shape, after);
+  for (const child of now.values()) {
+    const other = old.get(child.element);
+    if (other === undefined) differences.add(child.element, wholeItem(shape, child));
+    else differences.put(child.element, compareChildren(other, child));
+  }
+  for (const child of old.values()) {
+    if (!now.has(child.element)) differences.remove(child.element, wholeItem(shape, child));
+  }
+  return differences.result();
 }
 
 function compareChildren(old: Child, now: Child): Comparison {
@@ -212,8 +323,8 @@ function compareChildren(old: Child, now: Child): Comparison {
   if (old.repeated !== undefined && now.repeated !== undefined) {
     return jsonEquals(old.repeated, now.repeated) ? SAME : { ...SAME, modified: LEAF };
   }
-  if (old.repeated !== undefined) return { ...SAME, added: wholeSet(partsOf(now.slot, now.value)), removed: LEAF };
-  return { ...SAME, added: LEAF, removed: wholeSet(partsOf(old.slot, old.value)) };
+  if (old.repeated !== undefined) return { ...SAME, added: wholeSet(now.slot, now.value), removed: LEAF };
+  return { ...SAME, added: LEAF, removed: wholeSet(old.slot, old.value) };
 }
 
 /** `live` with everything that `applied` sets. Neither is changed; parts of both may be shared with the result. */
@@ -225,14 +336,14 @@ export function mergeApplied(slot: Slot, live: unknown, applied: unknown): unkno
     case "fields": {
       const result: JsonObject = isJsonObject(live) ? { ...live } : {};
       for (const [key, value] of Object.entries(applied as JsonObject)) {
-        setKey(result, key, mergeApplied(shape.child(key), hasKey(result, key) ? result[key] : undefined, value));
+        setKey(result, key, mergeApplied(shape.child(key).slot, hasKey(result, key) ? result[key] : undefined, value));
       }
       return result;
     }
     case "set":
       return interleave(Array.isArray(live) ? live : [], applied as unknown[], valueElement, (_old, item) => item);
     case "keyed": {
-      const items: Slot = { type: shape.items, field: undefined };
+      const { items } = shape;
       const identity = (item: unknown) => keyElement(item, shape.keys, shape.items);
       return interleave(Array.isArray(live) ? live : [], applied as unknown[], identity, (old, item) =>
         mergeApplied(items, old, item),
@@ -296,7 +407,7 @@ export function removePaths(slot: Slot, value: unknown, set: FieldSet): unknown 
     case "set":
       return orNothing((value as unknown[]).filter((item) => !set.children.get(valueElement(item))?.member));
     case "keyed": {
-      const items: Slot = { type: shape.items, field: undefined };
+      const { items } = shape;
       return orNothing(
         (value as unknown[]).flatMap((item) => {
           const child = set.children.get(keyElement(item, shape.keys, shape.items));
@@ -315,13 +426,13 @@ function orNothing(items: unknown[]): unknown {
   return items.length === 0 ? undefined : items;
 }
 
-function removeFields(childSlot: (key: string) => Slot, value: JsonObject, set: FieldSet): unknown {
+function removeFields(childOf: (key: string) => NamedSlot, value: JsonObject, set: FieldSet): unknown {
   const result: JsonObject = {};
   let isTouched = false;
   for (const [key, inner] of Object.entries(value)) {
     const child = set.children.get(`f:${key}`);
     if (child?.member) continue;
-    const rest = child === undefined ? inner : removePaths(childSlot(key), inner, child);
+    const rest = child === undefined ? inner : removePaths(childOf(key).slot, inner, child);
     // What lost all its parts is gone; its parent stays, even when it is empty now. As upstream, where it is null.
     isTouched = true;
     if (rest !== undefined) setKey(result, key, rest);
@@ -338,7 +449,7 @@ export function configurationErrors(slot: Slot, value: unknown, path = ""): stri
   if (shape.kind === "leaf") return [];
   if (shape.kind === "fields") {
     return Object.entries(value as JsonObject).flatMap(([key, inner]) =>
-      configurationErrors(shape.child(key), inner, `${path}.${key}`),
+      configurationErrors(shape.child(key).slot, inner, `${path}.${key}`),
     );
   }
   const seen = new Set<string>();
@@ -353,6 +464,6 @@ export function configurationErrors(slot: Slot, value: unknown, path = ""): stri
     if (seen.has(element)) return [`${path}: duplicate entries for key ${shown}`];
     seen.add(element);
     if (shape.kind === "set") return [];
-    return configurationErrors({ type: shape.items, field: undefined }, item, `${path}${shown}`);
+    return configurationErrors(shape.items, item, `${path}${shown}`);
   });
 }

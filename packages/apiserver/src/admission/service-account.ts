@@ -189,5 +189,12 @@ function tokenVolume(name: string): Volume {
 
 /** Five characters as upstream appends to generated names. */
 export function randomSuffix(): string {
-  return Array.from({ length: 5 }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
+  // One number for all five: the source of randomness is asked once.
+  let rest = randomInt(ALPHABET.length ** 5);
+  let suffix = "";
+  for (let i = 0; i < 5; i++) {
+    suffix += ALPHABET[rest % ALPHABET.length];
+    rest = Math.floor(rest / ALPHABET.length);
+  }
+  return suffix;
 }

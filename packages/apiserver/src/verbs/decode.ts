@@ -64,7 +64,7 @@ function decode(gvk: Gvk, body: Buffer, contentType: string, validation: FieldVa
       `${gvk.kind} in version "${gvk.version}" cannot be handled as a ${gvk.kind}: ${strictErrorText(complaints)}`,
     );
   }
-  return finish(document, gvk, validation === "Warn" ? complaints : []);
+  return finish(document, gvk, { warnings: validation === "Warn" ? complaints : [], isPure: findings.length === 0 });
 }
 
 /** A patched document as an object of the resource. `patchText` stands in the error. */
@@ -86,7 +86,7 @@ export function decodePatched(
   const object = identified(document, gvk);
   const complaints = check(object, gvk, undefined, invalid);
   if (validation === "Strict" && complaints.length > 0) throw invalid(strictErrorText(complaints));
-  return finish(object, gvk, validation === "Warn" ? complaints : []);
+  return finish(object, gvk, { warnings: validation === "Warn" ? complaints : [], isPure: complaints.length === 0 });
 }
 
 /** The configuration of a server-side apply: YAML, of which JSON is a part. */
@@ -251,10 +251,15 @@ function check(
   }
 }
 
-function finish(document: JsonObject, gvk: Gvk, warnings: readonly string[]): Decoded {
+/** `isPure`: the check found no unknown field. */
+function finish(
+  document: JsonObject,
+  gvk: Gvk,
+  { warnings, isPure }: { readonly warnings: readonly string[]; readonly isPure: boolean },
+): Decoded {
   const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
   if (schema !== undefined) {
-    pruneUnknown(document, schema);
+    if (!isPure) pruneUnknown(document, schema);
     normalizeStruct(document, schema);
   }
   return { object: document as unknown as KubeObject, warnings };
