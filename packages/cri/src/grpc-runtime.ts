@@ -172,6 +172,12 @@ export class GrpcRuntime implements Runtime {
     return wire.containerStatusOf(response.status);
   }
 
+  async containerPid(id: string, options?: CallOptions): Promise<number | undefined> {
+    const request = { containerId: id, verbose: true };
+    const { info } = await this.#call<{ info: t.StringMap }>("containerStatus", request, options);
+    return wire.pidOf(info);
+  }
+
   async updateContainerResources(id: string, linux: t.LinuxContainerResources, options?: CallOptions): Promise<void> {
     await this.#call("updateContainerResources", { containerId: id, linux }, options);
   }

@@ -65,6 +65,8 @@ export interface ContainerService {
   listContainers(filter?: ContainerFilter, options?: CallOptions): Promise<RuntimeContainer[]>;
   /** Throws NotFound. */
   containerStatus(id: string, options?: CallOptions): Promise<ContainerStatus>;
+  /** The process that a running container began with; undefined when it is not told. Absent where nobody needs it. */
+  containerPid?(id: string, options?: CallOptions): Promise<number | undefined>;
   updateContainerResources(id: string, linux: LinuxContainerResources, options?: CallOptions): Promise<void>;
   /**
    * Writes the running container's state as an archive; `timeoutSeconds` 0 leaves the deadline to the runtime. Absent in

@@ -248,6 +248,8 @@ export interface ContainerStatus {
   readonly user:
     | { readonly uid: number; readonly gid: number; readonly supplementalGroups: readonly number[] }
     | undefined;
+  /** "SIGTERM": what the runtime stops the container with, where it tells (CRI 1.33 and later). */
+  readonly stopSignal: string | undefined;
 }
 
 export interface Image {

@@ -128,7 +128,11 @@ export interface WireContainerStatus extends Omit<WireContainer, "podSandboxId">
   logPath: string;
   resources: { linux: WireLinuxResources | null } | null;
   user: { linux: { uid: string; gid: string; supplementalGroups: string[] } | null } | null;
+  stopSignal: string;
 }
+
+/** The value of runtimes that do not tell. */
+const UNKNOWN_SIGNAL = "RUNTIME_DEFAULT";
 
 export function containerStatusOf(wire: WireContainerStatus): ContainerStatus {
   const user = wire.user?.linux ?? undefined;
@@ -155,7 +159,15 @@ export function containerStatusOf(wire: WireContainerStatus): ContainerStatus {
       user === undefined
         ? undefined
         : { uid: Number(user.uid), gid: Number(user.gid), supplementalGroups: user.supplementalGroups.map(Number) },
+    stopSignal: wire.stopSignal === UNKNOWN_SIGNAL ? undefined : wire.stopSignal,
   };
+}
+
+/** containerd and CRI-O put the process into the JSON that they call "info". */
+export function pidOf(info: StringMap): number | undefined {
+  if (info.info === undefined) return undefined;
+  const { pid } = JSON.parse(info.info) as { pid?: unknown };
+  return typeof pid === "number" && pid > 0 ? pid : undefined;
 }
 
 function linuxResourcesOf(wire: WireLinuxResources | undefined): LinuxContainerResources | undefined {

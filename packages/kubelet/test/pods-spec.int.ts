@@ -70,27 +70,38 @@ if (await isolatedTest(import.meta)) {
     assert.equal(await node.kubectl("exec", "all", "-c", "trigger", "--", "cat", "/s/runs"), "run\nrun\n");
     const counts = ["init", "other", "trigger"].map((name) => statusOf(again, name).restartCount);
     assert.deepEqual(counts, [1, 1, 1]);
-    assert.equal(statusOf(again, "trigger").lastState?.terminated?.exitCode, 88);
+    const { exitCode, reason } = statusOf(again, "trigger").lastState?.terminated ?? {};
+    assert.deepEqual([exitCode, reason], [137, "RestartingAllContainers"]);
+    assert.equal(condition(again, "AllContainersRestarting")?.status, "False");
     await node.remove("all");
   });
 
   test("sidecars end after the containers, last declared first; their preStop hooks run at once", async () => {
-    const note = (name: string) => onHost(shell(name, `trap 'echo ${name} >> /host/order; exit 0' TERM; ${WAIT_LOOP}`));
+    const note = (name: string, signal = "TERM") =>
+      onHost(shell(name, `trap 'echo ${name} >> /host/order; exit 0' ${signal}; ${WAIT_LOOP}`));
     const sidecar = (name: string): Container => ({
-      ...note(name),
+      ...note(name, "USR1"),
       restartPolicy: "Always",
-      lifecycle: { preStop: { exec: { command: ["sh", "-c", `echo hook-${name} >> /host/order`] } } },
+      lifecycle: {
+        stopSignal: "SIGUSR1",
+        preStop: { exec: { command: ["sh", "-c", `echo hook-${name} >> /host/order`] } },
+      },
     });
     const main = { ...note("main"), lifecycle: { preStop: { sleep: { seconds: 1 } } } };
     await node.create(
       "ordered",
       withHost({
+        os: { name: "linux" },
         terminationGracePeriodSeconds: 30,
         initContainers: [sidecar("one"), sidecar("two")],
         containers: [main],
       }),
     );
-    await node.ready("ordered");
+    const ordered = await node.ready("ordered");
+    assert.deepEqual(
+      ordered.status?.initContainerStatuses?.map((s) => s.stopSignal),
+      ["SIGUSR1", "SIGUSR1"],
+    );
     await node.remove("ordered");
     const lines = (await readFile(join(shared, "order"), "utf8")).trim().split("\n");
     assert.deepEqual(lines.slice(0, 2).toSorted(), ["hook-one", "hook-two"]);

@@ -87,7 +87,15 @@ export function containerStatusOf(
       cpusetMems: host.CpusetMems,
     },
     user: undefined,
+    stopSignal: stopSignalOf(inspected.Config.StopSignal ?? ""),
   };
+}
+
+/** As CRI names signals; undefined for one that the image gives as a number. */
+function stopSignalOf(text: string): string | undefined {
+  if (text === "") return "SIGTERM";
+  if (/^\d+$/.test(text)) return undefined;
+  return text.startsWith("SIG") ? text : `SIG${text}`;
 }
 
 type Life = Pick<ContainerStatus, "state" | "startedAt" | "finishedAt" | "exitCode" | "reason">;

@@ -49,6 +49,8 @@ export interface InspectedContainer {
     readonly Tty: boolean;
     readonly OpenStdin: boolean;
     readonly StdinOnce?: boolean;
+    /** Absent for the default, SIGTERM. */
+    readonly StopSignal?: string;
     readonly Labels: EngineLabels | null;
   };
 }

@@ -12,6 +12,8 @@ import type {
   ResourceRequirements,
 } from "@knarr/api/generated/types/core-v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed-pod.ts";
+import type { ContainerKind } from "./pod-actions.ts";
+import { isRecursivelyReadOnly } from "./read-only-mounts.ts";
 import { isSidecar, restartsAfter } from "./restart-policy.ts";
 
 export interface WaitingReason {
@@ -36,6 +38,10 @@ export interface ContainerStatusInput {
   readonly terminationMessages: ReadonlyMap<string, string>;
   /** Nothing will run any more: what was running and is not found has ended in an unknown way. */
   readonly podIsOver: boolean;
+  /** Every container is being taken away, to start the pod again from its first init container. */
+  readonly restartsAll?: boolean;
+  /** Whether the runtime mounts read-only to every depth; undefined where it does not say. */
+  readonly recursiveReadOnly?: boolean | undefined;
   /** The resources in force in a running container, by its id; undefined when it is not known to differ. */
   readonly actuated?: ((containerId: string) => ResourceRequirements | undefined) | undefined;
 }
@@ -49,24 +55,24 @@ export function containerStatuses(
   input: ContainerStatusInput,
   containers: readonly Container[],
   previous: readonly ContainerStatus[] | undefined,
-  isInit: boolean,
+  kind: ContainerKind,
 ): ContainerStatus[] {
   const statuses = containers.map((container) => {
     const before = previous?.find((s) => s.name === container.name);
-    return containerStatus(input, container, before, isInit);
+    return containerStatus(input, container, before, kind);
   });
-  return isInit ? statuses : statuses.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return kind === "init" ? statuses : statuses.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function containerStatus(
   input: ContainerStatusInput,
   container: Container,
   before: ContainerStatus | undefined,
-  isInit: boolean,
+  kind: ContainerKind,
 ): ContainerStatus {
   const all = input.observed.containers.filter((c) => c.name === container.name);
   const latest = all[0];
-  if (latest === undefined) return withoutContainer(input, container, before);
+  if (latest === undefined) return withoutContainer(input, container, before, kind);
   const { state, restartCount } = stateOf(input, latest, before);
   const lastEnded = all.slice(1).find((c) => c.state === "exited");
   const status: ContainerStatus = {
@@ -80,11 +86,12 @@ function containerStatus(
     ready: false,
     started: false,
     ...resourcesOf(container, latest.state === "running" ? input.actuated?.(latest.id) : undefined),
-    ...volumeMountsOf(container),
+    ...volumeMountsOf(input, container),
     ...userOf(latest),
+    ...stopSignalOf(container, latest),
   };
   overrideWaiting(input, container, latest, status);
-  return withReadiness(input, container, latest, status, { isInit, before });
+  return withReadiness(input, container, latest, status, { kind, before });
 }
 
 /** What was reported of a container that the runtime does not have any more, or of the one before it. */
@@ -113,7 +120,7 @@ function stateOf(
       return { state: { waiting: waitingOf(input, latest.name) }, restartCount };
     case "unknown":
       if (before?.state?.running !== undefined)
-        return { state: lost(before, "deleted"), restartCount: restartCount + 1 };
+        return { state: lost("terminated", input.restartsAll), restartCount: restartCount + 1 };
       if (before?.state?.terminated !== undefined) return { state: before.state, restartCount };
       return { state: { waiting: waitingOf(input, latest.name) }, restartCount };
     default:
@@ -135,17 +142,22 @@ function terminated(input: ContainerStatusInput, container: ObservedContainer): 
   };
 }
 
+const LOST = {
+  terminated: "The container could not be located when the pod was terminated",
+  deleted: "The container could not be located when the pod was deleted.  The container used to be Running",
+} as const;
+
 /** The state of a container that was running when last seen and that the runtime does not know any more. */
-function lost(before: ContainerStatus, when: "terminated" | "deleted"): ContainerState {
-  return {
-    terminated: {
-      exitCode: 137,
-      reason: "ContainerStatusUnknown",
-      message: `The container could not be located when the pod was ${when}`,
-      ...(before.containerID === undefined ? {} : { containerID: before.containerID }),
-    },
-  };
+function lost(when: keyof typeof LOST, restartsAll = false): ContainerState {
+  const reason = restartsAll ? RESTARTING_ALL.reason : "ContainerStatusUnknown";
+  return { terminated: { exitCode: 137, reason, message: LOST[when] } };
 }
+
+/** Source: pkg/kubelet/kubelet_pods.go, KEP-5532 */
+const RESTARTING_ALL = {
+  reason: "RestartingAllContainers",
+  message: "The container is removed because RestartAllContainers in place",
+} as const;
 
 function waitingOf(input: ContainerStatusInput, name: string): { reason: string; message?: string } {
   const why = input.waiting.get(name);
@@ -158,6 +170,7 @@ function withoutContainer(
   input: ContainerStatusInput,
   container: Container,
   before: ContainerStatus | undefined,
+  kind: ContainerKind,
 ): ContainerStatus {
   const base: ContainerStatus = {
     name: container.name,
@@ -167,21 +180,45 @@ function withoutContainer(
     lastState: before?.lastState ?? {},
     ready: false,
     started: false,
-    ...volumeMountsOf(container),
+    ...volumeMountsOf(input, container),
   };
+  if (input.restartsAll === true && before?.state !== undefined && before.state.waiting === undefined) {
+    return {
+      ...base,
+      restartCount: base.restartCount + 1,
+      lastState: { terminated: { exitCode: 137, ...RESTARTING_ALL } },
+      state: { waiting: { ...RESTARTING_ALL } },
+    };
+  }
   const kept = { image: before?.image ?? base.image, imageID: before?.imageID ?? "", containerID: before?.containerID };
   // What ended and was collected since keeps the state that was reported.
   if (before?.state?.terminated !== undefined) return { ...base, ...kept, state: before.state, ready: before.ready };
   if (before?.state?.running !== undefined) {
-    if (input.podIsOver) return { ...base, ...kept, state: lost(before, "terminated") };
+    if (input.podIsOver) return { ...base, ...kept, state: lost("terminated") };
     return {
       ...base,
-      restartCount: before.restartCount + 1,
-      lastState: lost(before, "deleted"),
+      // A pod that is being deleted does not start it again.
+      restartCount: before.restartCount + (input.pod.metadata.deletionTimestamp === undefined ? 1 : 0),
+      lastState: lost("deleted"),
       state: { waiting: waitingOf(input, container.name) },
     };
   }
+  if (kind === "init" && !isSidecar(container) && hasOwnContainer(input)) {
+    return { ...base, state: { terminated: { exitCode: 0, ...INFERRED_END } }, ready: true };
+  }
   return { ...base, state: { waiting: waitingOf(input, container.name) } };
+}
+
+/** An init container that nobody knows of any more must have ended well, or the pod's own would not have been made. */
+const INFERRED_END = {
+  reason: "Completed",
+  message:
+    "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally",
+} as const;
+
+function hasOwnContainer({ pod, observed }: ContainerStatusInput): boolean {
+  const own = pod.spec?.containers ?? [];
+  return observed.containers.some(({ name }) => own.some((c) => c.name === name));
 }
 
 /** A container that ended and is to run again waits, with the reason why its start failed or was put off. */
@@ -204,9 +241,11 @@ function withReadiness(
   container: Container,
   latest: ObservedContainer,
   status: ContainerStatus,
-  { isInit, before }: { readonly isInit: boolean; readonly before: ContainerStatus | undefined },
+  { kind, before }: { readonly kind: ContainerKind; readonly before: ContainerStatus | undefined },
 ): ContainerStatus {
-  if (isInit && !isSidecar(container)) {
+  // Nobody waits for a debugging container: it has no probes, and upstream never calls one ready.
+  if (kind === "ephemeral") return status;
+  if (kind === "init" && !isSidecar(container)) {
     const done = status.state?.terminated?.exitCode === 0;
     return { ...status, ready: done, started: latest.state === "running" };
   }
@@ -228,16 +267,25 @@ function resourcesOf(container: Container, actuated: ResourceRequirements | unde
   };
 }
 
-function volumeMountsOf(container: Container): Partial<ContainerStatus> {
+function volumeMountsOf(input: ContainerStatusInput, container: Container): Partial<ContainerStatus> {
   const mounts = container.volumeMounts ?? [];
   if (mounts.length === 0) return {};
+  const supported = input.recursiveReadOnly === true;
   return {
     volumeMounts: mounts.map((m) => ({
       name: m.name,
       mountPath: m.mountPath,
-      ...(m.readOnly === true ? { readOnly: true, recursiveReadOnly: "Disabled" } : {}),
+      ...(m.readOnly === true
+        ? { readOnly: true, recursiveReadOnly: isRecursivelyReadOnly(m, supported) ? "Enabled" : "Disabled" }
+        : {}),
     })),
   };
+}
+
+/** The runtime's own word; where it has none, the kubelet sees to it that the one asked for is sent. */
+function stopSignalOf(container: Container, latest: ObservedContainer): Partial<ContainerStatus> {
+  const stopSignal = latest.stopSignal ?? container.lifecycle?.stopSignal;
+  return stopSignal === undefined ? {} : { stopSignal };
 }
 
 function userOf(latest: ObservedContainer): Partial<ContainerStatus> {

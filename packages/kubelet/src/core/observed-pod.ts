@@ -47,6 +47,8 @@ export interface ObservedContainer {
   readonly restartCount: number;
   readonly resources: LinuxContainerResources | undefined;
   readonly user: ContainerStatus["user"];
+  /** undefined where the runtime does not tell. */
+  readonly stopSignal: string | undefined;
   readonly mounts: readonly Mount[];
   readonly logPath: string;
   readonly annotations: Readonly<Record<string, string>>;
@@ -103,6 +105,7 @@ function observeContainer(item: RuntimeContainer, status: ContainerStatus): Obse
     restartCount: Number(status.annotations[Annotations.restartCount] ?? status.attempt),
     resources: status.resources,
     user: status.user,
+    stopSignal: status.stopSignal,
     mounts: status.mounts,
     logPath: status.logPath,
     annotations: status.annotations,

@@ -13,7 +13,7 @@ import type { Container, Pod, ResourceRequirements } from "@knarr/api/generated/
 import { containerHash } from "./container-hash.ts";
 import { latestOf, type ObservedContainer, type ObservedPod } from "./observed-pod.ts";
 import { judgeResize } from "./resize.ts";
-import { isSidecar, restartsAfter, restartsAll, restartsOnFailure, shouldRun } from "./restart-policy.ts";
+import { isSidecar, restartsAfter, restartsOnFailure, restartTrigger, shouldRun } from "./restart-policy.ts";
 
 export type ProbeOutcome = "unknown" | "success" | "failure";
 
@@ -137,7 +137,7 @@ function planInSandbox(pod: Pod, observed: ObservedPod, probes: ContainerView, s
     containers: observed.containers.filter((c) => c.sandboxId === sandboxId),
   };
   const base = { createSandbox: false, attempt: 0, sandboxId, resize: [] };
-  const trigger = findTrigger(pod, inSandbox);
+  const trigger = restartTrigger(pod, inSandbox, sandboxId);
   if (trigger !== undefined) return { ...base, killPod: false, start: [], ...planReset(pod, inSandbox, trigger) };
   const init = planInit(pod, observed, inSandbox, probes);
   const ephemeral = ephemeralStarts(pod, observed);
@@ -166,18 +166,16 @@ function planInSandbox(pod: Pod, observed: ObservedPod, probes: ContainerView, s
   };
 }
 
-function findTrigger(pod: Pod, inSandbox: ObservedPod): string | undefined {
-  const { initContainers = [], containers = [] } = pod.spec ?? { containers: [] };
-  return [...initContainers, ...containers].find((c) => restartsAll(c, latestOf(inSandbox, c.name)))?.name;
-}
-
 /** First whatever runs is ended, and then, seen and reported as ended, taken away. Ephemeral containers stay. */
 function planReset(pod: Pod, inSandbox: ObservedPod, trigger: string): Pick<PodPlan, "kill" | "reset"> {
   const ephemeral = new Set((pod.spec?.ephemeralContainers ?? []).map((c) => c.name));
   const all = inSandbox.containers.filter((c) => !ephemeral.has(c.name));
   const message = `Container ${trigger} exited with a code that restarts all containers`;
   const kill = all.filter((c) => c.state !== "exited").map((c) => killOf(c, "restartAll", message));
-  return kill.length > 0 ? { kill } : { kill, reset: { trigger, ids: all.map((c) => c.id) } };
+  if (kill.length > 0) return { kill };
+  // The trigger goes last: until then the pod is known to be starting again, also by a kubelet that starts meanwhile.
+  const ids = all.toSorted((a, b) => Number(a.name === trigger) - Number(b.name === trigger)).map((c) => c.id);
+  return { kill, reset: { trigger, ids } };
 }
 
 interface Verdict {

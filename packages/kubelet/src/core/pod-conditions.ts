@@ -3,7 +3,7 @@ import type { ContainerStatus, Pod, PodCondition } from "@knarr/api/generated/ty
 import type { ObservedPod } from "./observed-pod.ts";
 import { isFinalPhase, type PodPhase } from "./pod-phase.ts";
 import type { ResizeState } from "./resize.ts";
-import { isSidecar } from "./restart-policy.ts";
+import { isSidecar, mayRestartAll, restartTrigger } from "./restart-policy.ts";
 
 /** Conditions that a pod has only while they are true. */
 export const RESIZE_CONDITIONS = ["PodResizePending", "PodResizeInProgress"] as const;
@@ -110,6 +110,21 @@ function readyToStart(input: ConditionInput): Verdict {
   return { status: usable ? "True" : "False" };
 }
 
+/** Only pods that have such a rule bear the condition. Source: KEP-5532, pkg/kubelet/status/generate.go */
+function allRestarting(input: ConditionInput): Record<string, Verdict> {
+  if (!mayRestartAll(input.pod)) return {};
+  const final = finalVerdict(input.phase);
+  if (final !== undefined) return { AllContainersRestarting: final };
+  if (!isRestartingAll(input.pod, input.observed)) return { AllContainersRestarting: { status: "False" } };
+  const message = "container exited with restart policy rule";
+  return { AllContainersRestarting: { status: "True", reason: "RestartAllContainersStarted", message } };
+}
+
+/** Whether a container's end has all of them taken away, and they are not gone yet. */
+export function isRestartingAll(pod: Pod, observed: ObservedPod): boolean {
+  return restartTrigger(pod, observed, observed.sandboxes[0]?.id) !== undefined;
+}
+
 function resizeVerdicts({ resize, phase }: ConditionInput): Record<string, Verdict> {
   if (isFinalPhase(phase)) return {};
   const { pending, inProgress } = resize ?? {};
@@ -133,6 +148,7 @@ export function podConditions(input: ConditionInput): PodCondition[] {
     Ready: ready(input, containers),
     ContainersReady: containers,
     PodScheduled: { status: "True" },
+    ...allRestarting(input),
     ...resizeVerdicts(input),
   };
   return Object.entries(verdicts).map(([type, verdict]) => {

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { WaitingReason } from "./container-status.ts";
 import { emptyObservedPod, type ObservedPod } from "./observed-pod.ts";
 import { computePodStatus, type PodStatusInput } from "./pod-status.ts";
+import { nextRestartCount } from "./restart-count.ts";
 import { planStatusPatch } from "./status-patch.ts";
 import { container, exited, observed, pod, ran, sandbox } from "./testing.ts";
 
@@ -244,4 +245,112 @@ test("computePodStatus() does not take a container for ready before its probes w
   assert.equal(conditionOf(adopted, "Ready")?.status, "True");
   const another = status(thePod, observed([ran("main", { id: "main-1" })]), { previous: { containerStatuses: was } });
   assert.equal(conditionOf(another, "Ready")?.status, "False");
+});
+
+const RULES = [{ action: "RestartAllContainers", exitCodes: { operator: "In", values: [88] } }];
+const restarting = pod({
+  initContainers: [container("init")],
+  containers: [container("main"), container("trigger", { restartPolicyRules: RULES })],
+});
+
+test("computePodStatus() tells that all containers restart, and counts each of them once", () => {
+  const steps = [exited("init", 0), ran("main"), exited("trigger", 88)];
+  const during = status(restarting, observed(steps));
+  const told = { type: "AllContainersRestarting", status: "True", reason: "RestartAllContainersStarted" };
+  const { lastTransitionTime: _, ...condition } = conditionOf(during, "AllContainersRestarting") ?? {};
+  assert.deepEqual(condition, {
+    ...told,
+    message: "container exited with restart policy rule",
+    observedGeneration: 1,
+  });
+  assert.equal(during.phase, "Running");
+  // Cut short: one is gone, the trigger is still there.
+  const half = status(restarting, observed(steps.slice(1)), { previous: during });
+  const gone = status(restarting, observed([]), { previous: half });
+  const later = status(restarting, observed([]), { previous: gone });
+  for (const s of [gone, later]) {
+    assert.equal(conditionOf(s, "AllContainersRestarting")?.status, "False");
+    for (const one of [...(s.initContainerStatuses ?? []), ...(s.containerStatuses ?? [])]) {
+      const last = one.lastState?.terminated;
+      assert.deepEqual([one.restartCount, last?.reason, last?.exitCode], [1, "RestartingAllContainers", 137], one.name);
+    }
+  }
+  assert.equal(gone.containerStatuses?.[0]?.state?.waiting?.reason, "RestartingAllContainers");
+  assert.equal(nextRestartCount(later, observed([]), "main"), 1);
+});
+
+test("computePodStatus() has no condition AllContainersRestarting without such a rule, and ends it with the pod", () => {
+  assert.equal(conditionOf(status(pod(), observed([ran("main")])), "AllContainersRestarting"), undefined);
+  const over = status(restarting, observed([]), { previous: { phase: "Failed" } });
+  assert.equal(conditionOf(over, "AllContainersRestarting")?.reason, "PodFailed");
+});
+
+test("computePodStatus() counts a container that vanished once, and not at all in a pod that is deleted", () => {
+  const ranBefore = status(pod(), observed([ran("main")]));
+  const lost = status(pod(), observed([]), { previous: ranBefore });
+  const { restartCount, lastState } = lost.containerStatuses?.[0] ?? {};
+  assert.deepEqual([restartCount, lastState?.terminated?.reason], [1, "ContainerStatusUnknown"]);
+  assert.equal(nextRestartCount(lost, observed([]), "main"), 1);
+  const deleted = pod({}, { deletionTimestamp: "2026-01-01T00:00:00Z" });
+  assert.equal(status(deleted, observed([]), { previous: ranBefore }).containerStatuses?.[0]?.restartCount, 0);
+});
+
+test("computePodStatus() takes an init container that nobody knows of any more for done", () => {
+  const thePod = pod({ initContainers: [container("init"), container("side", { restartPolicy: "Always" })] });
+  const s = status(thePod, observed([ran("main")]));
+  const [init, side] = s.initContainerStatuses ?? [];
+  assert.deepEqual([init?.state?.terminated?.reason, init?.ready], ["Completed", true]);
+  assert.equal(side?.state?.waiting?.reason, "PodInitializing");
+});
+
+test("computePodStatus() never calls an ephemeral container ready", () => {
+  const thePod = pod({ ephemeralContainers: [{ name: "debug", image: "img:1" }] });
+  const s = status(thePod, observed([ran("main"), ran("debug")]));
+  const debug = s.ephemeralContainerStatuses?.[0];
+  assert.deepEqual([debug?.ready, debug?.state?.running !== undefined], [false, true]);
+});
+
+const signals = [
+  { told: "SIGUSR1", asked: "SIGUSR1", want: "SIGUSR1" },
+  { told: "SIGTERM", asked: undefined, want: "SIGTERM" },
+  { told: undefined, asked: "SIGUSR1", want: "SIGUSR1" },
+  { told: undefined, asked: undefined, want: undefined },
+];
+for (const { told, asked, want } of signals) {
+  test(`computePodStatus() shows the stop signal ${want} for ${asked} where the runtime tells ${told}`, () => {
+    const thePod = pod({
+      containers: [container("main", asked === undefined ? {} : { lifecycle: { stopSignal: asked } })],
+    });
+    const s = status(thePod, observed([ran("main", { stopSignal: told })]));
+    assert.equal(s.containerStatuses?.[0]?.stopSignal, want);
+  });
+}
+
+const readOnly = [
+  { asked: undefined, supported: true, want: "Disabled" },
+  { asked: "Enabled", supported: true, want: "Enabled" },
+  { asked: "IfPossible", supported: true, want: "Enabled" },
+  { asked: "IfPossible", supported: undefined, want: "Disabled" },
+  { asked: "Enabled", supported: undefined, want: "Disabled" },
+];
+for (const { asked, supported, want } of readOnly) {
+  test(`computePodStatus() says ${want} of a mount that asks for ${asked} where support is ${supported}`, () => {
+    const mount = {
+      name: "v",
+      mountPath: "/v",
+      readOnly: true,
+      ...(asked === undefined ? {} : { recursiveReadOnly: asked }),
+    };
+    const thePod = pod({ containers: [container("main", { volumeMounts: [mount] })] });
+    const s = status(thePod, observed([ran("main")]), { recursiveReadOnly: supported });
+    const want1 = { name: "v", mountPath: "/v", readOnly: true, recursiveReadOnly: want };
+    assert.deepEqual(s.containerStatuses?.[0]?.volumeMounts, [want1]);
+  });
+}
+
+test("computePodStatus() keeps a reason for as long as the phase that it was told with", () => {
+  const previous = { phase: "Running", reason: "NodeLost", message: "the node is lost" };
+  assert.equal(status(pod(), observed([ran("main")]), { previous }).reason, "NodeLost");
+  const ended = status(pod({ restartPolicy: "Never" }), observed([exited("main", 0)]), { previous });
+  assert.deepEqual([ended.phase, ended.reason], ["Succeeded", undefined]);
 });

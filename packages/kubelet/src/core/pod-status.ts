@@ -1,7 +1,8 @@
 /** The status of a pod as the API shows it, computed from what the runtime says and what was reported before. Pure. */
 import type { ContainerStatus, PodCondition, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
 import { apiTime, type ContainerStatusInput, containerStatuses } from "./container-status.ts";
-import { podConditions } from "./pod-conditions.ts";
+import { isRestartingAll, podConditions } from "./pod-conditions.ts";
+import { podLevelResources } from "./pod-level-resources.ts";
 import { isFinalPhase, type PodPhase, podPhase } from "./pod-phase.ts";
 import { qosClass } from "./qos.ts";
 import type { ResizeState } from "./resize.ts";
@@ -24,13 +25,15 @@ interface Verdict {
 export function computePodStatus(input: PodStatusInput): PodStatus {
   const { pod, observed, previous } = input;
   const spec = pod.spec;
-  const initStatuses = containerStatuses(input, spec?.initContainers ?? [], previous.initContainerStatuses, true);
-  const statuses = containerStatuses(input, spec?.containers ?? [], previous.containerStatuses, false);
+  const wasRestarting = previous.conditions?.some((c) => c.type === "AllContainersRestarting" && c.status === "True");
+  const own = { ...input, restartsAll: wasRestarting === true || isRestartingAll(pod, observed) };
+  const initStatuses = containerStatuses(own, spec?.initContainers ?? [], previous.initContainerStatuses, "init");
+  const statuses = containerStatuses(own, spec?.containers ?? [], previous.containerStatuses, "container");
   const ephemerals = containerStatuses(
     input,
     spec?.ephemeralContainers ?? [],
     previous.ephemeralContainerStatuses,
-    false,
+    "ephemeral",
   );
   const phase = phaseOf(input, initStatuses, statuses);
   const now = apiTime(input.now) ?? "";
@@ -47,7 +50,8 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
   const ips = spec?.hostNetwork === true ? input.hostIps : observed.ips;
   const podIps = ips.length > 0 ? ips : (previous.podIPs ?? []).map((entry) => entry.ip);
   // Why the pod failed is told together with its being Failed, not while its containers are still stopping.
-  const { reason, message } = isFinalPhase(phase) && input.verdict !== undefined ? input.verdict : previous;
+  const { reason, message } =
+    isFinalPhase(phase) && input.verdict !== undefined ? input.verdict : kept(previous, phase);
   return {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     phase,
@@ -63,15 +67,13 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
     containerStatuses: statuses,
     ...(ephemerals.length === 0 ? {} : { ephemeralContainerStatuses: ephemerals }),
     qosClass: previous.qosClass ?? qosClass(pod),
-    ...podLevelResources(input),
+    ...podLevelResources(pod),
   };
 }
 
-/** Of a pod with resources of its own: what it was allocated, which is what its cgroup has. */
-function podLevelResources({ pod }: PodStatusInput): Partial<PodStatus> {
-  const resources = pod.spec?.resources;
-  if (resources === undefined) return {};
-  return { ...(resources.requests === undefined ? {} : { allocatedResources: resources.requests }), resources };
+/** Reason and message belong to the phase that they were told with. */
+function kept(previous: PodStatus, phase: PodPhase): Pick<PodStatus, "reason" | "message"> {
+  return previous.phase === undefined || previous.phase === phase ? previous : {};
 }
 
 /** Sent with the final phase, not while containers are still stopping. Source: KEP-3329 */

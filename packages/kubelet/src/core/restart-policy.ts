@@ -1,6 +1,6 @@
 /** Whether a container that ended is to run again. Pure. Source: KEP-753 (sidecars), KEP-5307 (container restart rules). */
 import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
-import type { ObservedContainer } from "./observed-pod.ts";
+import { latestOf, type ObservedContainer, type ObservedPod } from "./observed-pod.ts";
 
 /** Init containers with restartPolicy Always run beside the pod's containers for its whole life. */
 export function isSidecar(container: Container): boolean {
@@ -17,9 +17,22 @@ function ruleAction(container: Container, exitCode: number): "Restart" | "Restar
   return rule?.action as ReturnType<typeof ruleAction>;
 }
 
-/** Whether a container's end has the whole pod start again in its sandbox, init containers and all. Source: KEP-5532 */
-export function restartsAll(container: Container, latest: ObservedContainer | undefined): boolean {
-  return latest?.state === "exited" && ruleAction(container, latest.exitCode) === "RestartAllContainers";
+function stepsOf(pod: Pod): Container[] {
+  return [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+}
+
+/** Whether an end of one of its containers may start the whole pod again. */
+export function mayRestartAll(pod: Pod): boolean {
+  return stepsOf(pod).some((c) => c.restartPolicyRules?.some((r) => r.action === "RestartAllContainers"));
+}
+
+/** The container whose end has the whole pod start again in its sandbox, init containers and all. Source: KEP-5532 */
+export function restartTrigger(pod: Pod, observed: ObservedPod, sandboxId: string | undefined): string | undefined {
+  return stepsOf(pod).find((container) => {
+    const latest = latestOf(observed, container.name);
+    if (latest?.state !== "exited" || latest.sandboxId !== sandboxId) return false;
+    return ruleAction(container, latest.exitCode) === "RestartAllContainers";
+  })?.name;
 }
 
 /** For a container that exited with `exitCode`; rules first, then its own policy, then the pod's. */

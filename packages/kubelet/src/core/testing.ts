@@ -49,6 +49,7 @@ export function ran(name: string, more: Partial<ObservedContainer> = {}): Observ
     restartCount: 0,
     resources: undefined,
     user: undefined,
+    stopSignal: undefined,
     mounts: [],
     logPath: "",
     annotations: {},

@@ -130,8 +130,13 @@ async function killOne(context: PodContext, { pod, observed, signal }: ApplyInpu
       : kill.reason === "startupProbe"
         ? spec?.startupProbe
         : undefined;
+  // Source: KEP-5532: a pod that starts again as a whole is ended at once, and no preStop hook runs.
+  const ofReason = kill.reason === "restartAll" ? 0 : undefined;
   const graceSeconds =
-    probe?.terminationGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+    ofReason ??
+    probe?.terminationGracePeriodSeconds ??
+    pod.spec?.terminationGracePeriodSeconds ??
+    DEFAULT_GRACE_SECONDS;
   await killContainer(context, pod, target, observed.ips, { graceSeconds, message: kill.message, signal });
 }
 

@@ -4,6 +4,7 @@ import type { Container, Pod, VolumeMount } from "@knarr/api/generated/types/cor
 import type { Device, Mount } from "@knarr/cri/types.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
 import { expandSubPath } from "../core/expand.ts";
+import { isRecursivelyReadOnly, refuseRecursiveReadOnly } from "../core/read-only-mounts.ts";
 import { podDirectory } from "../volumes/pod-volumes.ts";
 import { checkSubPath, mountSubPath, SubPathError } from "../volumes/sub-path.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
@@ -72,7 +73,7 @@ async function volumeMount(context: PodContext, input: MountInput, mount: Volume
   const hostPath =
     subPath === "" ? volume.path : await prepareSubPath(context, input, { mount, volume, subPath, target });
   const propagation = PROPAGATION[(mount.mountPropagation ?? "None") as keyof typeof PROPAGATION];
-  const recursive = await isRecursivelyReadOnly(context, pod, mount);
+  const recursive = await mountsRecursivelyReadOnly(context, pod, mount);
   return {
     containerPath,
     hostPath,
@@ -129,19 +130,12 @@ function imageMount(
   };
 }
 
-/** Source: KEP-3857; the words are those of kubernetes/pkg/kubelet/kubelet_pods.go (resolveRecursiveReadOnly) */
-async function isRecursivelyReadOnly(context: PodContext, pod: Pod, mount: VolumeMount): Promise<boolean> {
-  const wanted = mount.recursiveReadOnly ?? "Disabled";
-  if (wanted === "Disabled") return false;
-  const refuse = (why: string) =>
-    new ContainerConfigError(`volume "${mount.name}" requested recursive read-only mode, but it is ${why}`);
-  if (mount.readOnly !== true) throw refuse("not read-only");
-  if ((mount.mountPropagation ?? "None") !== "None") {
-    throw refuse(`not compatible with propagation "${mount.mountPropagation}"`);
-  }
+async function mountsRecursivelyReadOnly(context: PodContext, pod: Pod, mount: VolumeMount): Promise<boolean> {
+  if ((mount.recursiveReadOnly ?? "Disabled") === "Disabled") return false;
   const className = pod.spec?.runtimeClassName ?? "";
   const handler = className === "" ? "" : await context.objects.runtimeHandler(className);
   const supported = context.node().handlers.get(handler)?.recursiveReadOnlyMounts === true;
-  if (wanted === "Enabled" && !supported) throw refuse("not supported by the runtime");
-  return supported;
+  const why = refuseRecursiveReadOnly(mount, supported);
+  if (why !== undefined) throw new ContainerConfigError(why);
+  return isRecursivelyReadOnly(mount, supported);
 }

@@ -5,6 +5,7 @@ import { isSidecar } from "../core/restart-policy.ts";
 import { runHook } from "./lifecycle-hook.ts";
 import type { PodContext } from "./pod-context.ts";
 import { kindOf } from "./pod-events.ts";
+import { stopBySignal } from "./stop-by-signal.ts";
 
 /** A container gets this long even when its preStop hook used up the grace. Source: upstream's minimum. */
 const MIN_STOP_SECONDS = 2;
@@ -54,7 +55,8 @@ export async function killContainer(
   if (options.turn !== undefined) await waitForTurn(context, options.turn, left() * 1000, options.signal);
   // Differs from upstream: a grace of one second, asked for by name, is one second and not two.
   const seconds = options.graceSeconds === 1 ? 1 : Math.max(MIN_STOP_SECONDS, left());
-  await runtime.stopContainer(target.id, seconds, { signal: options.signal });
+  const ended = await stopBySignal(context, { target, wanted: spec?.lifecycle?.stopSignal, seconds }, options.signal);
+  await runtime.stopContainer(target.id, ended === "kill" ? 0 : seconds, { signal: options.signal });
 }
 
 async function waitForTurn(

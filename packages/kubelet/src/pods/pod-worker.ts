@@ -404,6 +404,7 @@ export class PodWorker {
       hostIps: node().hostIps,
       verdict: this.#verdict,
       actuated: (id) => this.#resources.actuated(id),
+      recursiveReadOnly: node().handlers.get(observed.sandboxes[0]?.runtimeHandler ?? "")?.recursiveReadOnlyMounts,
       resize: this.#resize,
     });
     status.set(this.#pod, computed);
