@@ -18,7 +18,7 @@ const classes = {
     timeoutMs: 60_000,
     budgetMs: 10 * MINUTE,
   },
-  int: { globs: ["packages/*/test/**/*.int.ts"], concurrency: 1, timeoutMs: 300_000, budgetMs: 50 * MINUTE },
+  int: { globs: ["packages/*/test/**/*.int.ts"], concurrency: 1, timeoutMs: 600_000, budgetMs: 50 * MINUTE },
   // On a kernel of their own, under software emulation: `scripts/install-deps --vm` brings what they need.
   vm: { globs: ["packages/*/test/**/*.vm.ts"], concurrency: 1, timeoutMs: 900_000, budgetMs: 60 * MINUTE },
   e2e: {

@@ -106,7 +106,7 @@ describe("an API server under slow and late readers", () => {
   }
 
   test("watchers that never read are dropped, cost bounded memory and no other watcher an event", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const WRITES = 120;
     await client.create(core.configmaps, large("noise", 10));

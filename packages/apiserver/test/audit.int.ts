@@ -78,7 +78,7 @@ const log = async (): Promise<Json[]> =>
     .map((line) => JSON.parse(line));
 
 async function eventsOf(auditId: string, count: number): Promise<Json[]> {
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 1200; i++) {
     const found = (await log()).filter(({ auditID }) => auditID === auditId);
     if (found.length >= count) return found;
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -140,7 +140,11 @@ test("a watch is recorded when it starts and when it ends, an impersonated user 
 });
 
 test("the webhook gets the same events in batches", async () => {
-  for (let i = 0; i < 200 && !delivered.some(({ items }) => items.some((item: Json) => item.auditID === "id-7")); i++) {
+  for (
+    let i = 0;
+    i < 1200 && !delivered.some(({ items }) => items.some((item: Json) => item.auditID === "id-7"));
+    i++
+  ) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const [list] = delivered;

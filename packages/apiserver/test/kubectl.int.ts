@@ -241,7 +241,7 @@ for (const [index, binary] of binaries.entries()) {
       if (step.notIn !== undefined && binary.endsWith(step.notIn)) continue;
       const args = step.args.split(" ").map(fill);
       const env = { ...process.env, ...step.env, KUBECONFIG: h.api.kubeconfig };
-      const outcome = await run(binary, args, { env, timeout: 30_000 }).then(
+      const outcome = await run(binary, args, { env, timeout: 120_000 }).then(
         ({ stdout }) => ({ ok: true, stdout, stderr: "" }),
         (error: { stdout: string; stderr: string }) => ({ ok: false, stdout: error.stdout, stderr: error.stderr }),
       );

@@ -148,7 +148,7 @@ describe("storage under faults", () => {
       signal: stopping.signal,
     });
     const story: string[] = [];
-    const asking = setInterval(() => watch.requestProgress(), 50);
+    const asking = setInterval(() => watch.requestProgress(), 50).unref();
     for await (const batch of watch) {
       for (const event of batch.events) {
         const type = event.type === "delete" ? "DELETED" : event.isCreate ? "ADDED" : "MODIFIED";
@@ -175,10 +175,10 @@ describe("storage under faults", () => {
   }
 
   for (const [index, fault] of faults.entries()) {
-    test(`watch() shows every event once and in order when ${fault.name}`, { timeout: 90_000 }, async () => {
+    test(`watch() shows every event once and in order when ${fault.name}`, { timeout: 240_000 }, async () => {
       const namespace = `f${index}`;
       const start = Number((await pods.list({ namespace })).resourceVersion);
-      const options = { namespace, resourceVersion: String(start), signal: AbortSignal.timeout(80_000) };
+      const options = { namespace, resourceVersion: String(start), signal: AbortSignal.timeout(230_000) };
       const readers = [new WatchReader(await pods.watch(options)), new WatchReader(await pods.watch(options))];
       const stopping = new AbortController();
       const writing = writeUntil(stopping.signal, namespace);
@@ -190,7 +190,7 @@ describe("storage under faults", () => {
       const end = await direct.currentRevision();
       const want = await history(start + 1, end, namespace);
       for (const reader of readers) {
-        await until("the reader has everything", () => reader.story.length >= want.length, 30_000);
+        await until("the reader has everything", () => reader.story.length >= want.length);
         assert.deepEqual(reader.story, want);
         await reader.close();
       }
@@ -204,13 +204,12 @@ describe("storage under faults", () => {
     });
   }
 
-  test("get() is never older than an acknowledged write while connections are cut", { timeout: 60_000 }, async () => {
+  test("get() is never older than an acknowledged write while connections are cut", { timeout: 240_000 }, async () => {
     const key = pod("fresh", "fresh");
     const storeKey = `${prefix}fresh/fresh`;
     let revision = ((await direct.create(storeKey, podBytes(key, { spec: { i: 0 } }))) as { revision: number })
       .revision;
-    const cutting = setInterval(() => proxy.cut(), 90);
-    let answers = 0;
+    const cutting = setInterval(() => proxy.cut(), 90).unref();
     for (let i = 1; i <= 40; i++) {
       const result = await direct.replace(storeKey, podBytes(key, { spec: { i } }), revision);
       assert.ok(result.ok);
@@ -218,17 +217,17 @@ describe("storage under faults", () => {
       try {
         const got = await pods.get(key);
         assert.equal(parsed(got).spec?.i, i);
-        answers++;
       } catch (error) {
         assert.ok([503, 504].includes((error as StatusError).code), String(error));
       }
     }
     clearInterval(cutting);
-    assert.ok(answers > 0);
+    // How many got through between two cuts is the machine's business; the first afterwards must be the last write.
+    assert.equal(parsed(await onceAnswered(() => pods.get(key))).spec?.i, 40);
   });
 
   test("create() that was acknowledged survives etcd's kill, one that was not says so with 503 or 504", {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
     const acknowledged: string[] = [];
     const stopping = new AbortController();
@@ -244,7 +243,7 @@ describe("storage under faults", () => {
         }
       }
     });
-    await pause(300);
+    await until("a write is acknowledged", () => acknowledged.length > 0);
     await etcd.restart();
     await pause(500);
     stopping.abort();
@@ -258,9 +257,9 @@ describe("storage under faults", () => {
   });
 
   test("watches end and the cache begins again when history is compacted during an outage", {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
-    const reader = new WatchReader(await pods.watch({ namespace: "compact", signal: AbortSignal.timeout(50_000) }));
+    const reader = new WatchReader(await pods.watch({ namespace: "compact", signal: AbortSignal.timeout(120_000) }));
     proxy.refuse(true);
     proxy.cut();
     await pause(300);
@@ -276,16 +275,20 @@ describe("storage under faults", () => {
     await untilReady(bench);
     assert.equal((await pods.list({ namespace: "compact" })).items.length, 5);
     const again = new WatchReader(
-      await pods.watch({ namespace: "compact", resourceVersion: String(last - 3), signal: AbortSignal.timeout(9_000) }),
+      await pods.watch({
+        namespace: "compact",
+        resourceVersion: String(last - 3),
+        signal: AbortSignal.timeout(60_000),
+      }),
     );
     await again.ended;
     assert.equal(JSON.parse(again.events[0]?.frame.toString() ?? "{}").object.code, 410);
   });
 
-  test("a restored older etcd ends watches and is what is served from then on", { timeout: 60_000 }, async () => {
+  test("a restored older etcd ends watches and is what is served from then on", { timeout: 240_000 }, async () => {
     const key = pod("lost", "restore");
     await pods.create(key, podBytes(key));
-    const reader = new WatchReader(await pods.watch({ namespace: "restore", signal: AbortSignal.timeout(50_000) }));
+    const reader = new WatchReader(await pods.watch({ namespace: "restore", signal: AbortSignal.timeout(120_000) }));
     await reader.waitFor(1);
     await etcd.kill();
     await rm(`${etcd.dataDir}/data`, { recursive: true });

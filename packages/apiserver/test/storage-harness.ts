@@ -128,7 +128,7 @@ export class WatchReader {
   }
 }
 
-export async function until(what: string, holds: () => boolean, timeoutMs = 20_000): Promise<void> {
+export async function until(what: string, holds: () => boolean, timeoutMs = 60_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!holds()) {
     if (Date.now() > deadline) assert.fail(`waited in vain until ${what}`);

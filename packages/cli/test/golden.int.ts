@@ -85,7 +85,7 @@ function runKubectl({ line, stdin }: Case): Promise<Outcome> {
     const child = execFile(
       kubectl,
       shellWords(line),
-      { cwd: folder, env: environment(server) },
+      { cwd: folder, env: environment(server), timeout: 120_000 },
       (error, stdout, stderr) => {
         resolve({ stdout, stderr, code: typeof error?.code === "number" ? error.code : error === null ? 0 : 1 });
       },
@@ -111,7 +111,7 @@ async function runKnarr({ line, stdin }: Case): Promise<Outcome> {
       stderr,
       stdin: Readable.from([stdin ?? ""]) as never,
       env: environment(servers[1] as TestApiserver),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(120_000),
     });
     return { ...texts, code };
   } finally {

@@ -36,7 +36,7 @@ after(async () => {
 const knarr = (...args: string[]) =>
   run(join(folder, "node_modules/.bin/knarr"), args, {
     cwd: folder,
-    timeout: 60_000,
+    timeout: 180_000,
     env: { PATH: process.env.PATH, HOME: folder, KUBECONFIG: server.kubeconfig },
   });
 

@@ -12,7 +12,7 @@ import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const user = "system:knarr:cluster-dns";
-const resolver = new Resolver({ timeout: 2000, tries: 1 });
+const resolver = new Resolver({ timeout: 10_000, tries: 1 });
 let etcd: TestEtcd;
 let api: TestApiserver;
 let client: Client;
@@ -33,7 +33,7 @@ const codeOf = (asking: Promise<unknown>) =>
   );
 
 async function eventually(what: string, check: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 60_000;
   while (!(await check())) {
     assert.ok(Date.now() < deadline, `${what}\n${daemon.output}`);
     await sleep(20);

@@ -103,10 +103,15 @@ if (await isolatedTest(import.meta)) {
     const script = `(sleep 0.3 &) ; exec ${program}`;
     const child = spawn("unshare", ["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script]);
     const ended = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-    await new Promise((wake) => setTimeout(wake, 1000));
-    const init = (await run("pgrep", "-P", String(child.pid))).trim();
-    assert.equal((await run("ps", "--ppid", init, "-o", "stat=").catch(() => "")).trim(), "");
-    assert.equal(await readFile(`/proc/${init}/comm`, "utf8"), "pause\n");
+    const childrenOf = async (pid: string) => (await run("pgrep", "-P", pid).catch(() => "")).trim();
+    let init = "";
+    let comm = "";
+    for (const deadline = Date.now() + 60_000; ; await new Promise((wake) => setTimeout(wake, 50))) {
+      init = await childrenOf(String(child.pid));
+      comm = await readFile(`/proc/${init === "" ? "self" : init}/comm`, "utf8");
+      if (comm === "pause\n" && (await childrenOf(init)) === "") break;
+      assert.ok(Date.now() < deadline, `process 1 is ${comm} and has ${await childrenOf(init)}`);
+    }
     process.kill(Number(init), "SIGTERM");
     assert.equal(await ended, 0);
   });

@@ -8,9 +8,9 @@ import { systemClock } from "@knarr/daemon/clock.ts";
 import { eventually, type Harness, startHarness } from "./harness.ts";
 
 const FAST = [
-  "--leader-elect-lease-duration=3s",
-  "--leader-elect-renew-deadline=2s",
-  "--leader-elect-retry-period=300ms",
+  "--leader-elect-lease-duration=8s",
+  "--leader-elect-renew-deadline=6s",
+  "--leader-elect-retry-period=500ms",
   // So that the audit log tells the processes apart.
   "--use-service-account-credentials=false",
 ];

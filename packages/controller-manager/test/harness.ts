@@ -229,7 +229,7 @@ export async function runBinder(client: Client, nodes: readonly string[], signal
 export async function eventually<R>(
   what: string,
   check: () => Promise<R | undefined | false>,
-  timeoutMs = 30_000,
+  timeoutMs = 60_000,
 ): Promise<R> {
   const deadline = Date.now() + timeoutMs;
   let last: unknown = new Error(`${what}: not within ${timeoutMs} ms`);

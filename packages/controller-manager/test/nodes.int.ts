@@ -12,12 +12,12 @@ import { eventually, type Harness, makeNamespace, startHarness, type TestNode } 
 
 const FAST = [
   "--node-monitor-period=200ms",
-  "--node-monitor-grace-period=2s",
+  "--node-monitor-grace-period=5s",
   "--allocate-node-cidrs=true",
   "--cluster-cidr=10.244.0.0/16",
-  "--leader-elect-lease-duration=3s",
-  "--leader-elect-renew-deadline=2s",
-  "--leader-elect-retry-period=300ms",
+  "--leader-elect-lease-duration=6s",
+  "--leader-elect-renew-deadline=4500ms",
+  "--leader-elect-retry-period=500ms",
 ];
 
 let harness: Harness;
@@ -75,7 +75,7 @@ test("every node gets a range of its own, and keeps it when the manager starts a
 
 test("a silent node becomes Unknown, its pods unready, then evicted; a node that returns keeps its pods", async () => {
   const namespace = await makeNamespace(client, "silence");
-  await client.create(core.pods, podOn(namespace, "short", "node-a", 2));
+  await client.create(core.pods, podOn(namespace, "short", "node-a", 5));
   await client.create(core.pods, podOn(namespace, "long", "node-a", 300));
   await client.create(core.pods, podOn(namespace, "forever", "node-a", undefined));
   const isReady = async (name: string) => {

@@ -39,7 +39,7 @@ after(async () => {
 });
 
 async function eventually(what: string, check: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await systemClock.sleep(50)) {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await systemClock.sleep(50)) {
     if (await check()) return;
   }
   assert.fail(`${what}: not within 30 s`);

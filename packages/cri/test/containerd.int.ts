@@ -30,7 +30,7 @@ if (await isolatedTest(import.meta)) {
     for (let attempt = 0; ; attempt++) {
       const version = await runtime.version().catch(() => undefined);
       if (version !== undefined) break;
-      assert.ok(attempt < 100, "never came back");
+      assert.ok(attempt < 600, "never came back");
       await sleep(100);
     }
     runtime.close();

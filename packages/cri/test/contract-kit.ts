@@ -37,7 +37,7 @@ export function containerConfig(
 }
 
 export async function until<T>(what: string, probe: () => Promise<T | undefined>): Promise<T> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 1200; attempt++) {
     const value = await probe();
     if (value !== undefined) return value;
     await sleep(50);

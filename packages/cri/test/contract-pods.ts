@@ -8,7 +8,16 @@ import test from "node:test";
 import { promisify } from "node:util";
 import { RuntimeError } from "../src/runtime-error.ts";
 import type { ContainerSecurityContext, NamespaceOption, SandboxConfig } from "../src/types.ts";
-import { type ContractKit, containerConfig, exited, type SandboxCase, say, sleeper, start } from "./contract-kit.ts";
+import {
+  type ContractKit,
+  containerConfig,
+  exited,
+  type SandboxCase,
+  say,
+  sleeper,
+  start,
+  until,
+} from "./contract-kit.ts";
 
 const run = promisify(execFile);
 
@@ -187,11 +196,10 @@ export function podContract(kit: ContractKit): void {
       const { exitCode } = await exited(given.runtime, id);
       assert.equal(exitCode, 137);
       // Two events of the kernel's, in any order: the reason may come a moment after the end.
-      let reason = "";
-      for (let attempt = 0; attempt < 100 && reason !== "OOMKilled"; attempt++) {
-        ({ reason } = await given.runtime.containerStatus(id));
-      }
-      assert.equal(reason, "OOMKilled");
+      await until("its reason is OOMKilled", async () => {
+        const { reason } = await given.runtime.containerStatus(id);
+        return reason === "OOMKilled" ? true : undefined;
+      });
     });
   });
 

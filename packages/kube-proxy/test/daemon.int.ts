@@ -53,12 +53,12 @@ function describeDaemon(mode: "nftables" | "iptables"): void {
     const slice = await client.get(discovery.endpointslices, key);
     await client.update(discovery.endpointslices, { ...slice, endpoints: on.map((pod) => endpointOn(pod)) });
   };
-  const answeredBy = async (from: "podA" | "outside" | "node", to: string, timeoutMs = 2000) => {
+  const answeredBy = async (from: "podA" | "outside" | "node", to: string, timeoutMs = 10_000) => {
     const result = await network.probe(from, to, "tcp", timeoutMs);
     return result.answer?.split(" ")[0] ?? result.error;
   };
   const eventually = async (what: string, check: () => Promise<boolean>) => {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     while (!(await check())) {
       assert.ok(Date.now() < deadline, `${what}\n${proxy.output}`);
       await sleep(20);

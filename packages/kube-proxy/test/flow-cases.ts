@@ -68,13 +68,13 @@ export function describeFlows(backend: Backend, networkOf: () => FlowNetwork): v
     const view = (on: "podA" | "podB") => serviceView({ endpoints: [endpointOn(on)], protocol: "UDP" });
     await sync([view("podB")]);
     const to = "10.96.0.20:80";
-    assert.equal((await networkOf().probe("outside", to, "udp", 5000)).answer?.split(" ")[0], "podB");
+    assert.equal((await networkOf().probe("outside", to, "udp", 20_000)).answer?.split(" ")[0], "podB");
     const outcome = await sync([view("podA")]);
     const stale = findStaleFlows(await listFlows("udp", "ipv4"), outcome.ports);
     // With IPVS the kernel itself forgets connections to a server that was removed.
     if (backend.mode !== "ipvs") assert.ok(stale.some((flow) => flow.replySource === net.podB));
     for (const flow of stale) assert.ok((await deleteFlows(flow, "ipv4")) > 0);
-    assert.equal((await networkOf().probe("outside", to, "udp", 5000)).answer?.split(" ")[0], "podA");
+    assert.equal((await networkOf().probe("outside", to, "udp", 20_000)).answer?.split(" ")[0], "podA");
     assert.deepEqual(findStaleFlows(await listFlows("udp", "ipv4"), outcome.ports), []);
   });
 }
@@ -95,7 +95,7 @@ export function describeIpv6(backend: Backend, networkOf: () => FlowNetwork): vo
   };
   const sync = (views: readonly ServiceView[]) => backend.sync(views, options, { full: false, signal });
   const ask = async (from: "podA" | "outside", to: string) => {
-    const { answer, error } = await networkOf().probe(from, to, "tcp", 5000);
+    const { answer, error } = await networkOf().probe(from, to, "tcp", 20_000);
     return answer ?? error;
   };
 
@@ -145,7 +145,7 @@ async function checkFlow(network: FlowNetwork, flow: Flow): Promise<void> {
     return;
   }
   if (flow.want === "refused") {
-    const result = await network.probe(flow.from, flow.to, protocol, 5000);
+    const result = await network.probe(flow.from, flow.to, protocol, 20_000);
     assert.equal(result.error, "ECONNREFUSED");
     return;
   }
@@ -154,7 +154,7 @@ async function checkFlow(network: FlowNetwork, flow: Flow): Promise<void> {
   // With three endpoints one is missed by 60 connections once in 10^10 runs.
   const rounds = wanted.length === 1 ? 2 : flow.sticky === true ? 10 : 60;
   for (let i = 0; i < rounds && (flow.sticky === true || seen.size < wanted.length); i++) {
-    const result = await network.probe(flow.from, flow.to, protocol, 5000);
+    const result = await network.probe(flow.from, flow.to, protocol, 20_000);
     const [name = "", source = ""] = result.answer?.split(" ") ?? [];
     assert.ok(wanted.includes(name), `answered by ${name || result.error}`);
     seen.add(name);

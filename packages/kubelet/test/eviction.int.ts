@@ -33,7 +33,7 @@ if (await isolatedTest(import.meta)) {
   };
 
   const untilNode = async (type: string, status: string) => {
-    for (let attempt = 0; attempt < 600; attempt++) {
+    for (let attempt = 0; attempt < 1200; attempt++) {
       const found = await nodeCondition(type);
       if (found?.status === status) return found;
       await sleep(50);

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { core } from "@knarr/api/generated/resources.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
-import { condition, NODE, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
+import { condition, NODE, PATIENCE_MS, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
 
 const run = promisify(execFile);
 
@@ -38,7 +38,7 @@ if (await isolatedTest(import.meta)) {
   });
 
   const untilNode = async (type: string, status: string) => {
-    for (let attempt = 0; attempt < 1200; attempt++) {
+    for (let attempt = 0; attempt < 2400; attempt++) {
       const { status: now } = await node.client.get(core.nodes, { namespace: "", name: NODE });
       const found = now?.conditions?.find((c) => c.type === type);
       if (found?.status === status) return found;
@@ -50,7 +50,7 @@ if (await isolatedTest(import.meta)) {
   /** A pod's folder goes a moment after its object. */
   const untilFolders = async (count: number) => {
     let names: string[] = [];
-    for (let attempt = 0; attempt < 400; attempt++) {
+    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
       names = await readdir(join(base, "kubelet", "pods")).catch(() => []);
       if (names.length === count) return;
       await sleep(50);

@@ -11,12 +11,12 @@ import { promisify } from "node:util";
 import { core } from "@knarr/api/generated/resources.ts";
 import { Client } from "@knarr/client/client.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
-import { NODE, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
+import { NODE, PATIENCE_MS, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
 
 const run = promisify(execFile);
 
 async function until(what: string, probe: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 300; attempt++) {
+  for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
     if (await probe()) return;
     await sleep(50);
   }
@@ -215,7 +215,12 @@ if (await isolatedTest(import.meta)) {
     const mounts = async () => (await readFile("/proc/self/mountinfo", "utf8")).split("\n").length;
     const links = async () =>
       (await run("ip", ["-o", "link"])).stdout.split("\n").filter((l) => l.includes("veth")).length;
-    await until("a quiet start", async () => (await node.runtime.listSandboxes()).length === 0);
+    // Of the pods before: mounts go a moment after the sandbox, and the folder last.
+    const nothingLeft = async () => {
+      await until("no sandbox is left", async () => (await node.runtime.listSandboxes()).length === 0);
+      await until("no folder is left", async () => (await readdir(join(node.kubelet.rootDir, "pods"))).length === 0);
+    };
+    await nothingLeft();
     const before = [await mounts(), await links()];
     for (let round = 0; round < 3; round++) {
       const names = Array.from({ length: 10 }, (_, i) => `churn-${round}-${i}`);
@@ -223,8 +228,7 @@ if (await isolatedTest(import.meta)) {
       for (const name of names) await node.ready(name);
       await Promise.all(names.map((name) => node.remove(name)));
     }
-    await until("no sandbox is left", async () => (await node.runtime.listSandboxes()).length === 0);
-    await until("no folder is left", async () => (await readdir(join(node.kubelet.rootDir, "pods"))).length === 0);
+    await nothingLeft();
     assert.deepEqual([await mounts(), await links()], before);
     const found = await run("find", [
       "/sys/fs/cgroup",

@@ -57,7 +57,7 @@ if (await isolatedTest(import.meta)) {
         shell("big", "head -c 9000 /dev/zero | tr '\\0' y > /dev/termination-log"),
       ],
     });
-    const pod = await node.until("words", "fails", (p) => p.status?.phase === "Failed", 30_000);
+    const pod = await node.until("words", "fails", (p) => p.status?.phase === "Failed");
     const said = (name: string) => statusOf(pod, name).state?.terminated?.message ?? "";
     assert.equal(said("custom"), "done");
     const lines = said("log").split("\n");
@@ -123,9 +123,9 @@ if (await isolatedTest(import.meta)) {
     });
     const early = await node.until("startup", "runs", (p) => statusOf(p, "slow").state?.running !== undefined);
     assert.deepEqual([statusOf(early, "slow").started, statusOf(early, "slow").ready], [false, false]);
-    const up = await node.until("startup", "has started", (p) => statusOf(p, "slow").started === true, 30_000);
+    const up = await node.until("startup", "has started", (p) => statusOf(p, "slow").started === true);
     assert.equal(statusOf(up, "slow").restartCount, 0);
-    await node.until("startup", "restarts", (p) => statusOf(p, "never").restartCount > 0, 30_000);
+    await node.until("startup", "restarts", (p) => statusOf(p, "never").restartCount > 0);
     const killing = await node.untilEvent("startup", "Killing");
     assert.equal(killing.message, "Container never failed startup probe, will be restarted");
     await node.remove("startup", 1);

@@ -47,7 +47,7 @@ if (await isolatedTest(import.meta)) {
         } as Container,
       ],
     });
-    const done = await node.until("rules", "fails", (p) => p.status?.phase === "Failed", 30_000);
+    const done = await node.until("rules", "fails", (p) => p.status?.phase === "Failed");
     const { restartCount, state, lastState } = statusOf(done, "main");
     assert.deepEqual([restartCount, state?.terminated?.exitCode, lastState?.terminated?.exitCode], [1, 7, 42]);
     await node.remove("rules");
@@ -66,7 +66,7 @@ if (await isolatedTest(import.meta)) {
       ],
     });
     const isBack = (p: Pod) => statusOf(p, "trigger").restartCount === 1 && condition(p, "Ready")?.status === "True";
-    const again = await node.until("all", "starts again", isBack, 30_000);
+    const again = await node.until("all", "starts again", isBack);
     assert.equal(await node.kubectl("exec", "all", "-c", "trigger", "--", "cat", "/s/runs"), "run\nrun\n");
     const counts = ["init", "other", "trigger"].map((name) => statusOf(again, name).restartCount);
     assert.deepEqual(counts, [1, 1, 1]);

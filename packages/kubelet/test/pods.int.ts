@@ -29,7 +29,7 @@ if (await isolatedTest(import.meta)) {
         assert.ok(object?.status?.images?.some((i) => i.names?.includes("knarr.local/busybox:1")));
         break;
       }
-      assert.ok(attempt < 200, `not ready: ${JSON.stringify(object?.status?.conditions)}\n${node.kubelet.output()}`);
+      assert.ok(attempt < 1200, `not ready: ${JSON.stringify(object?.status?.conditions)}\n${node.kubelet.output()}`);
       await sleep(50);
     }
     const lease = await node.client.get(coordination.leases, { namespace: "kube-node-lease", name: NODE });
@@ -184,12 +184,13 @@ if (await isolatedTest(import.meta)) {
 
   test("a deleted pod gets TERM and its grace, then its object goes", async () => {
     const script = "trap 'sleep 1; echo bye; exit 0' TERM; while :; do sleep 0.1; done";
-    await node.create("polite", { containers: [shell("main", script)], terminationGracePeriodSeconds: 20 });
+    await node.create("polite", { containers: [shell("main", script)], terminationGracePeriodSeconds: 60 });
     await node.ready("polite");
     const started = Date.now();
     await node.remove("polite");
     const tookMs = Date.now() - started;
-    assert.ok(tookMs >= 1000 && tookMs < 10_000, `took ${tookMs} ms`);
+    // Longer than the trap takes, and not the whole grace.
+    assert.ok(tookMs >= 1000 && tookMs < 60_000, `took ${tookMs} ms`);
     await node.create("stubborn", { containers: [shell("main", "trap '' TERM; while :; do sleep 1; done")] });
     await node.ready("stubborn");
     await node.remove("stubborn", 1);
@@ -256,7 +257,7 @@ if (await isolatedTest(import.meta)) {
       const folders = await readdir(join(node.kubelet.rootDir, "pods"));
       const logs = await readdir(node.kubelet.logDir);
       if (sandboxes.length + folders.length + logs.length === 0) break;
-      assert.ok(attempt < 200, JSON.stringify({ sandboxes, folders, logs }));
+      assert.ok(attempt < 1200, JSON.stringify({ sandboxes, folders, logs }));
       await sleep(50);
     }
   });

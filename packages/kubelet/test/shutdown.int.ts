@@ -50,7 +50,7 @@ if (await isolatedTest(import.meta)) {
   });
 
   const until = async (what: string, probe: () => Promise<boolean>) => {
-    for (let attempt = 0; attempt < 600; attempt++) {
+    for (let attempt = 0; attempt < 1200; attempt++) {
       if (await probe()) return;
       await sleep(50);
     }
@@ -65,7 +65,7 @@ if (await isolatedTest(import.meta)) {
     });
     await node.ready("worker");
     await writeFile(at("down"), "");
-    const pod = await node.until("worker", "failed", (p) => p.status?.phase === "Failed", 30_000);
+    const pod = await node.until("worker", "failed", (p) => p.status?.phase === "Failed");
     assert.deepEqual(
       [pod.status?.reason, pod.status?.message],
       ["Terminated", "Pod was terminated in response to imminent node shutdown."],

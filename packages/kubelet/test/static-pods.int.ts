@@ -23,7 +23,7 @@ spec:
 ${more}`;
 
 async function until<T>(what: string, probe: () => Promise<T | undefined | false>): Promise<T> {
-  for (let attempt = 0; attempt < 400; attempt++) {
+  for (let attempt = 0; attempt < 1200; attempt++) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
     await sleep(50);

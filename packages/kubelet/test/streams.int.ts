@@ -44,7 +44,7 @@ if (await isolatedTest(import.meta)) {
     });
     await writeFile(join(kubelet.manifests, "shell.yaml"), MANIFEST);
     for (let attempt = 0; !(await logs("talker", "")).text.includes("third"); attempt++) {
-      assert.ok(attempt < 400, `the pod never ran: ${kubelet.output()}`);
+      assert.ok(attempt < 1200, `the pod never ran: ${kubelet.output()}`);
       await sleep(50);
     }
   });

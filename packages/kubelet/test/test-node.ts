@@ -17,6 +17,8 @@ import { startKubelet, type TestKubelet } from "./start-kubelet.ts";
 import { startRuntime, type TestRuntime } from "./start-runtime.ts";
 
 export const NODE = "node-1";
+/** For what must come: only a failure waits that long. */
+export const PATIENCE_MS = 60_000;
 const run = promisify(execFile);
 
 export class TestNode {
@@ -109,7 +111,7 @@ export class TestNode {
   }
 
   /** Waits until the pod is as asked; fails with its last state. */
-  async until(name: string, what: string, is: (pod: Pod) => boolean, timeoutMs = 12_000): Promise<Pod> {
+  async until(name: string, what: string, is: (pod: Pod) => boolean, timeoutMs = PATIENCE_MS): Promise<Pod> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const pod = await this.get(name);
@@ -137,7 +139,7 @@ export class TestNode {
   }
 
   async gone(name: string): Promise<void> {
-    for (let attempt = 0; attempt < 1200; attempt++) {
+    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
       try {
         await this.get(name);
       } catch (error) {
@@ -155,7 +157,7 @@ export class TestNode {
   }
 
   async untilEvent(pod: string, reason: string, message?: string): Promise<Event> {
-    for (let attempt = 0; attempt < 400; attempt++) {
+    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
       const found = (await this.events(pod)).find(
         (e) => e.reason === reason && (message === undefined || e.message === message),
       );
@@ -169,7 +171,7 @@ export class TestNode {
 
   async kubectl(...args: string[]): Promise<string> {
     const env = { ...process.env, KUBECONFIG: this.api.kubeconfig };
-    const { stdout } = await run("kubectl", args, { env, timeout: 30_000 });
+    const { stdout } = await run("kubectl", args, { env, timeout: PATIENCE_MS });
     return stdout;
   }
 

@@ -92,7 +92,7 @@ after(async () => {
 });
 
 async function eventually<T>(what: string, probe: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + 30_000; ; await sleep(50)) {
+  for (const deadline = Date.now() + 60_000; ; await sleep(50)) {
     const value = await probe();
     if (value !== undefined) return value;
     assert.ok(Date.now() < deadline, `${what}\n${[...daemons.values()].map((d) => d.output).join("\n")}`);

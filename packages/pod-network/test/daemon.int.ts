@@ -49,7 +49,7 @@ if (await isolatedTest(import.meta)) {
     daemons.set(node, await ChildDaemon.start({ command: "ip", args: argsOf(node), ready }));
   };
   const eventually = async (what: string, check: () => boolean | Promise<boolean>) => {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     while (!(await check())) {
       assert.ok(Date.now() < deadline, `${what}\n${[...daemons.values()].map((d) => d.output).join("\n")}`);
       await sleep(50);

@@ -8,8 +8,8 @@ import { Informer } from "@knarr/client/informer.ts";
 import { createNode, eventually, type Harness, pausePod, simulatedNode, startHarness } from "./harness.ts";
 
 const QUICK_LEASE = [
-  "--leader-elect-lease-duration=4s",
-  "--leader-elect-renew-deadline=3s",
+  "--leader-elect-lease-duration=8s",
+  "--leader-elect-renew-deadline=6s",
   "--leader-elect-retry-period=500ms",
 ];
 let harness: Harness;

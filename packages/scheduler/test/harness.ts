@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { Client } from "@knarr/client/client.ts";
+import { endWithThisProcess } from "@knarr/testkit/end-with-this-process.ts";
 import { type ApiserverOptions, startApiserver, type TestApiserver } from "@knarr/testkit/start-apiserver.ts";
 import { startEtcd } from "@knarr/testkit/start-etcd.ts";
 
@@ -64,6 +65,7 @@ export async function startHarness(options: Partial<ApiserverOptions> = {}): Pro
         ],
         { stdio: ["ignore", "ignore", "pipe"] },
       );
+      endWithThisProcess(child);
       let output = "";
       child.stderr?.on("data", (chunk: Buffer) => {
         output = (output + chunk.toString()).slice(-200_000);

@@ -1,9 +1,15 @@
 /**
- * A daemon as a child process of a test: started with its output kept, waited for until ready, stopped by its own id.
+ * A daemon as a child process of a test: started with its output kept, waited for until ready, stopped by its own id. It
+ * never outlives the test's process, however that ends.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { endWithThisProcess } from "./end-with-this-process.ts";
+
+/** A question that gets no answer in this time counts as "not ready". */
+const QUESTION_TIMEOUT_MS = 5_000;
 
 export interface ChildDaemonOptions {
   readonly command: string;
@@ -12,7 +18,7 @@ export interface ChildDaemonOptions {
   readonly cwd?: string;
   /** Answers whether the daemon serves; asked every 25 ms. */
   readonly ready: () => Promise<boolean>;
-  /** How long to wait for that; 30 s when absent. */
+  /** How long to wait for that; 60 s when absent. */
   readonly readyTimeoutMs?: number;
 }
 
@@ -42,9 +48,10 @@ export class ChildDaemon {
       env: options.env ?? process.env,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
+    endWithThisProcess(child);
     const daemon = new ChildDaemon(child);
-    const deadline = Date.now() + (options.readyTimeoutMs ?? 30_000);
-    while (!(await options.ready())) {
+    const deadline = Date.now() + (options.readyTimeoutMs ?? 60_000);
+    while (!(await answersYes(options.ready))) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
         throw new Error(`${options.command} ended before it was ready:\n${daemon.output}`);
       }
@@ -86,15 +93,42 @@ export class ChildDaemon {
   }
 }
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
+/** A peer that takes the connection and never answers must not hold up the deadline. */
+async function answersYes(ready: () => Promise<boolean>): Promise<boolean> {
+  const over = new AbortController();
+  const timeout = sleep(QUESTION_TIMEOUT_MS, false, { signal: over.signal }).catch(() => false);
+  try {
+    return await Promise.race([ready(), timeout]);
+  } finally {
+    over.abort();
+  }
+}
+
+// Below the ports that the kernel gives to outgoing connections (32768 and up) and below the NodePorts (30000 and up): one of
+// theirs can be taken by any connection of the machine before the daemon listens, or while a test has it stopped.
+const FIRST_PORT = 11_000;
+const LAST_PORT = 29_999;
+const given = new Set<number>();
+
+/** A TCP port that was free on all addresses a moment ago, and that no outgoing connection takes. Never the same twice. */
 export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < 1000; attempt++) {
+    const port = randomInt(FIRST_PORT, LAST_PORT + 1);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+  throw new Error(`no free port between ${FIRST_PORT} and ${LAST_PORT}`);
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
+  const listens = await new Promise<boolean>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      error.code === "EADDRINUSE" ? resolve(false) : reject(error),
+    );
+    server.listen(port, "0.0.0.0", () => resolve(true));
   });
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  if (listens) await new Promise<void>((resolve) => server.close(() => resolve()));
+  return listens;
 }
