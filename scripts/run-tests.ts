@@ -50,6 +50,7 @@ if (files.length === 0) {
 const child = spawn(
   process.execPath,
   [
+    `--import=${new URL("seeded-fast-check.ts", import.meta.url).href}`,
     "--test",
     `--test-concurrency=${selected.concurrency}`,
     `--test-timeout=${selected.timeoutMs}`,

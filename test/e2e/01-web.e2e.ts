@@ -14,13 +14,13 @@ before(async () => {
     /^namespace\/web created\nconfigmap\/web created\ndeployment.apps\/web created\nservice\/web created\n$/,
   );
   assert.match(
-    await knarr(["rollout", "status", "deployment/web", "-n", "web", "--timeout", "90s"]),
+    await knarr(["rollout", "status", "deployment/web", "-n", "web", "--timeout", "240s"]),
     /successfully rolled out/,
   );
   pods = await waitForPods("web", "app=web", 3);
 });
 after(async () => {
-  await knarr(["delete", "namespace", "web", "--timeout", "60s"]);
+  await knarr(["delete", "namespace", "web", "--timeout", "240s"]);
 });
 
 const execIn = (pod: Pod, ...command: string[]) =>
@@ -39,7 +39,7 @@ test("a pod on node-1 reaches the Service by its DNS names when asked from insid
   const from = pods.find((pod) => pod.spec?.nodeName === "node-1");
   assert.ok(from);
   for (const name of ["web", "web.web", "web.web.svc.cluster.local"]) {
-    assert.match(await execIn(from, "timeout", "5", "wget", "-qO-", `http://${name}/`), /version 1/, name);
+    assert.match(await execIn(from, "timeout", "30", "wget", "-qO-", `http://${name}/`), /version 1/, name);
   }
 });
 
@@ -48,16 +48,16 @@ test("a pod on node-1 reaches the Service's ClusterIP and a pod on node-2", asyn
   const to = pods.find((pod) => pod.spec?.nodeName === "node-2");
   assert.ok(from && to);
   const { spec } = await getJson<{ spec: { clusterIP: string } }>(["service", "web", "-n", "web"]);
-  assert.match(await execIn(from, "timeout", "5", "wget", "-qO-", `http://${spec.clusterIP}/`), /version 1/);
-  const answer = await execIn(from, "timeout", "5", "wget", "-qO-", `http://${to.status?.podIP}:8080/`);
+  assert.match(await execIn(from, "timeout", "30", "wget", "-qO-", `http://${spec.clusterIP}/`), /version 1/);
+  const answer = await execIn(from, "timeout", "30", "wget", "-qO-", `http://${to.status?.podIP}:8080/`);
   assert.match(answer, new RegExp(`^${to.metadata.name} version 1`));
 });
 
 test("a pod reaches itself through its Service (hairpin) when it is chosen", async () => {
   const [from] = pods;
   assert.ok(from);
-  const seen = await eventually("an answer from the pod itself", 20_000, async () => {
-    const answer = await execIn(from, "timeout", "5", "wget", "-qO-", "http://web/");
+  const seen = await eventually("an answer from the pod itself", 240_000, async () => {
+    const answer = await execIn(from, "timeout", "30", "wget", "-qO-", "http://web/");
     return answer.startsWith(`${from.metadata.name} `) ? answer : undefined;
   });
   assert.ok(seen);

@@ -42,27 +42,27 @@ let attempts = 0;
 
 before(async () => {
   await knarr(["apply", "-f", "-"], { input: manifest });
-  await waitForPods(namespace, "app=app", 2, 90_000);
+  await waitForPods(namespace, "app=app", 2, 240_000);
   const [node] = await nodeAddresses();
   url = `http://${node?.ip}:30082/`;
 });
 after(async () => {
   await allWell();
-  await knarr(["delete", "namespace", namespace, "--timeout", "90s"]);
+  await knarr(["delete", "namespace", namespace, "--timeout", "240s"]);
 });
 
 const allWell = () =>
   eventually(
     "all components are well",
-    60_000,
+    240_000,
     async () => ((await tryKnarr(["status"])).code === 0 ? true : undefined),
     async () => (await tryKnarr(["status"])).stdout,
   );
 
 /** The pod that went last is out of every node's rules: requests that are answered at once, over both pods, say so. */
 const rulesSettled = () =>
-  eventually("the Service's rules have settled", 60_000, async () => {
-    for (let i = 0; i < 20; i++) if ((await httpGet(url, 1000)) === undefined) return undefined;
+  eventually("the Service's rules have settled", 240_000, async () => {
+    for (let i = 0; i < 20; i++) if ((await httpGet(url, 2000)) === undefined) return undefined;
     return true;
   });
 
@@ -79,7 +79,7 @@ async function killUnderLoad(names: readonly string[]): Promise<number> {
   let running = true;
   let failures = 0;
   const asking = (async () => {
-    while (running) if ((await httpGet(url, 5000)) === undefined) failures++;
+    while (running) if ((await httpGet(url, 10_000)) === undefined) failures++;
   })();
   const writing = (async () => {
     while (running) await createConfigMap(`write-${++attempts}`);
@@ -87,7 +87,7 @@ async function killUnderLoad(names: readonly string[]): Promise<number> {
   try {
     await new Promise((wake) => setTimeout(wake, 500));
     for (const pid of before.values()) process.kill(pid, "SIGKILL");
-    await eventually(`${names.join(", ")} started again`, 60_000, async () => {
+    await eventually(`${names.join(", ")} started again`, 240_000, async () => {
       const now = await componentStatuses();
       const isBack = (name: string) => now.some((c) => c.name === name && c.healthy && c.pid !== before.get(name));
       return names.every(isBack) ? true : undefined;
@@ -112,9 +112,9 @@ for (const names of [
     await allWell();
     // Everything still works together: a change goes the whole way.
     await knarr(["scale", "deployment/app", "-n", namespace, "--replicas=3"]);
-    await waitForPods(namespace, "app=app", 3, 90_000);
+    await waitForPods(namespace, "app=app", 3, 240_000);
     await knarr(["scale", "deployment/app", "-n", namespace, "--replicas=2"]);
-    await waitForPods(namespace, "app=app", 2, 60_000);
+    await waitForPods(namespace, "app=app", 2, 240_000);
     await rulesSettled();
   });
 }
@@ -130,7 +130,7 @@ for (const name of [
     const pods = await waitForPods(namespace, "app=app", 2);
     assert.equal(await killUnderLoad([name]), 0, "requests to running pods failed");
     await allWell();
-    const after = await waitForPods(namespace, "app=app", 2, 60_000);
+    const after = await waitForPods(namespace, "app=app", 2, 240_000);
     const identity = (list: typeof pods) =>
       list.map((p) => [
         p.metadata.uid,

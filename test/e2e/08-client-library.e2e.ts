@@ -16,7 +16,7 @@ before(async () => {
   config.loadFromFile(kubeconfig);
   const core = config.makeApiClient(CoreV1Api);
   await core.createNamespace({ body: { metadata: { name: namespace } } });
-  await eventually("the namespace's default account", 60_000, async () => {
+  await eventually("the namespace's default account", 240_000, async () => {
     const { items } = await core.listNamespacedServiceAccount({ namespace });
     return items.length > 0 ? items : undefined;
   });
@@ -92,7 +92,7 @@ test("logs are read whole, by tail, and followed", async () => {
     false,
   );
   input.write("from-attach\n");
-  await eventually("the line that attach wrote", 60_000, async () =>
+  await eventually("the line that attach wrote", 240_000, async () =>
     seen.text.includes("got from-attach") ? true : undefined,
   );
   socket.close();

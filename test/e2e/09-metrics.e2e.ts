@@ -45,17 +45,17 @@ before(async () => {
   await waitForPods(NAMESPACE, "app=burn", 1);
 });
 after(async () => {
-  await knarr(["delete", "namespace", NAMESPACE, "--timeout", "60s"]);
+  await knarr(["delete", "namespace", NAMESPACE, "--timeout", "240s"]);
 });
 
 for (const { version, path } of kubectls()) {
   test(`kubectl ${version} top shows both nodes and the busy pod`, async () => {
-    const nodes = await eventually("figures of both nodes", 90_000, async () => {
+    const nodes = await eventually("figures of both nodes", 240_000, async () => {
       const { code, stdout } = await tryKubectl(path, ["top", "nodes", "--no-headers"]);
       return code === 0 && stdout.trim().split("\n").length === 2 ? stdout : undefined;
     });
     assert.match(nodes, /^node-1 +\d+m +\d+% +\d+Mi +\d+% *\nnode-2 +\d+m +\d+% +\d+Mi +\d+% *\n$/);
-    await eventually("figures of the busy pod", 90_000, async () => {
+    await eventually("figures of the busy pod", 240_000, async () => {
       const { code, stdout } = await tryKubectl(path, ["top", "pods", "-n", NAMESPACE, "--containers", "--no-headers"]);
       const milli = /^burn-\S+ +burn +(\d+)m +\d+Mi *$/m.exec(stdout)?.[1];
       return code === 0 && Number(milli) >= 25 ? milli : undefined;

@@ -53,10 +53,10 @@ const lines = (volume: PersistentVolume) =>
 
 before(async () => {
   await knarr(["apply", "-f", "-"], { input: manifest });
-  await waitForPods(namespace, "app=db", 2, 90_000);
+  await waitForPods(namespace, "app=db", 2, 240_000);
 });
 after(async () => {
-  await knarr(["delete", "namespace", namespace, "--timeout", "90s"]);
+  await knarr(["delete", "namespace", namespace, "--timeout", "240s"]);
 });
 
 test("local-path is the default class, and claims without a class are bound to volumes of it", async () => {
@@ -84,7 +84,7 @@ test("a pod that is deleted returns to its node and finds its data", async () =>
     const volume = await volumeOf(`data-${name}`);
     const count = lines(volume).length;
     await knarr(["delete", "pod", "-n", namespace, name]);
-    await waitForPods(namespace, "app=db", 2, 60_000);
+    await waitForPods(namespace, "app=db", 2, 240_000);
     const again = await pod(name);
     assert.notEqual(again.metadata.uid, before.metadata.uid);
     assert.equal(again.spec?.nodeName, before.spec?.nodeName);
@@ -98,7 +98,7 @@ test("a pod that is deleted returns to its node and finds its data", async () =>
 test("a claim that asks for more gets it, and says so", async () => {
   const body = JSON.stringify({ spec: { resources: { requests: { storage: "128Mi" } } } });
   await knarr(["patch", "pvc", "-n", namespace, "data-db-0", "--type", "merge", "-p", body]);
-  const grown = await eventually("the claim has grown", 30_000, async () => {
+  const grown = await eventually("the claim has grown", 240_000, async () => {
     const found = await claim("data-db-0");
     return found.status?.capacity?.storage === "128Mi" ? found : undefined;
   });
@@ -117,7 +117,7 @@ test("deleted claims take their volumes and folders with them; what is in use st
   assert.ok(existsSync(volumes[0]?.spec?.local?.path ?? ""));
   await knarr(["delete", "statefulset", "-n", namespace, "db"]);
   await knarr(["delete", "pvc", "-n", namespace, "data-db-1"]);
-  await eventually("volumes and folders are gone", 60_000, async () => {
+  await eventually("volumes and folders are gone", 240_000, async () => {
     const { items } = await getJson<{ items: PersistentVolume[] }>(["pv"]);
     const left = items.some((v) => volumes.some((gone) => gone.metadata.name === v.metadata.name));
     return left || volumes.some((v) => existsSync(v.spec?.local?.path ?? "")) ? undefined : true;

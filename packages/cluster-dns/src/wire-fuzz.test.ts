@@ -7,7 +7,7 @@ import { parseQuery } from "./core/query.ts";
 import { answerText, questionBytes, zoneFixture } from "./testing/zone-fixture.ts";
 
 const ROUNDS = 20_000;
-const seed = Number(process.env.KNARR_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.KNARR_FUZZ_SEED ?? 20_261_121);
 
 /** mulberry32: small, and the same everywhere. */
 function randomFrom(start: number): () => number {

@@ -51,7 +51,7 @@ export class ChildDaemon {
     endWithThisProcess(child);
     const daemon = new ChildDaemon(child);
     const deadline = Date.now() + (options.readyTimeoutMs ?? 60_000);
-    while (!(await answersYes(options.ready))) {
+    while (!(await answersYes(options.ready, deadline))) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
         throw new Error(`${options.command} ended before it was ready:\n${daemon.output}`);
       }
@@ -94,9 +94,10 @@ export class ChildDaemon {
 }
 
 /** A peer that takes the connection and never answers must not hold up the deadline. */
-async function answersYes(ready: () => Promise<boolean>): Promise<boolean> {
+async function answersYes(ready: () => Promise<boolean>, deadline: number): Promise<boolean> {
   const over = new AbortController();
-  const timeout = sleep(QUESTION_TIMEOUT_MS, false, { signal: over.signal }).catch(() => false);
+  const timeoutMs = Math.max(1, Math.min(QUESTION_TIMEOUT_MS, deadline - Date.now()));
+  const timeout = sleep(timeoutMs, false, { signal: over.signal }).catch(() => false);
   try {
     return await Promise.race([ready(), timeout]);
   } finally {
@@ -114,9 +115,9 @@ const given = new Set<number>();
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 1000; attempt++) {
     const port = randomInt(FIRST_PORT, LAST_PORT + 1);
-    if (given.has(port) || !(await isFree(port))) continue;
+    if (given.has(port)) continue;
     given.add(port);
-    return port;
+    if (await isFree(port)) return port;
   }
   throw new Error(`no free port between ${FIRST_PORT} and ${LAST_PORT}`);
 }

@@ -60,7 +60,7 @@ export const isReady = (pod: Pod) =>
   pod.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True") === true;
 
 /** Waits until exactly `count` pods match, all ready and none going. */
-export function waitForPods(namespace: string, selector: string, count: number, timeoutMs = 60_000): Promise<Pod[]> {
+export function waitForPods(namespace: string, selector: string, count: number, timeoutMs = 240_000): Promise<Pod[]> {
   return eventually(
     `${count} ready pods with ${selector} in ${namespace}`,
     timeoutMs,
@@ -105,7 +105,7 @@ export async function componentNamed(name: string): Promise<ComponentStatus> {
 }
 
 /** GET with a deadline; undefined when nothing answered in time or the answer was not 200. */
-export async function httpGet(url: string, timeoutMs = 2000): Promise<string | undefined> {
+export async function httpGet(url: string, timeoutMs = 10_000): Promise<string | undefined> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), headers: { connection: "close" } });
     const text = await response.text();

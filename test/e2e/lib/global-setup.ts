@@ -19,7 +19,7 @@ export async function globalSetup(): Promise<void> {
     await knarr(["up", "--nodes", "2", "--data-dir", dataDir, ...load], { timeoutMs: 300_000 });
     process.stderr.write(`e2e cluster up after ${((performance.now() - started) / 1000).toFixed(1)} s\n`);
   } catch (error) {
-    await knarr(["down", "--data-dir", dataDir], { timeoutMs: 120_000 });
+    await knarr(["down", "--data-dir", dataDir], { timeoutMs: 300_000 });
     throw error;
   } finally {
     await rm(images, { recursive: true, force: true });
@@ -28,5 +28,5 @@ export async function globalSetup(): Promise<void> {
 
 export async function globalTeardown(): Promise<void> {
   if (usesRunningCluster) return;
-  await knarr(["down", "--purge", "--data-dir", dataDir], { timeoutMs: 120_000 });
+  await knarr(["down", "--purge", "--data-dir", dataDir], { timeoutMs: 300_000 });
 }

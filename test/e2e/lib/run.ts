@@ -14,7 +14,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** The project's root when absent. */
   readonly cwd?: string;
-  /** The command is killed after this; 120 s when absent. */
+  /** The command is killed after this; 300 s when absent. */
   readonly timeoutMs?: number;
 }
 
@@ -25,7 +25,7 @@ export function run(command: string, args: readonly string[], options: RunOption
       cwd: options.cwd ?? projectRoot,
       env: { ...process.env, ...options.env },
       stdio: ["pipe", "pipe", "pipe"],
-      timeout: options.timeoutMs ?? 120_000,
+      timeout: options.timeoutMs ?? 300_000,
       killSignal: "SIGKILL",
     });
     let stdout = "";

@@ -110,7 +110,7 @@ test("SchedulingQueue.failed() forgets a pod that was deleted while in flight", 
 });
 
 test("SchedulingQueue keeps every pod in exactly one place whatever happens (seed printed)", () => {
-  const seed = (Date.now() % 2 ** 31) | 1;
+  const seed = 20_261_121;
   let state = seed;
   const random = () => {
     state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
