@@ -58,11 +58,17 @@ for (const manifestPath of globSync("packages/*/package.json").sort()) {
     if (dependency.startsWith("@knarr/")) checkImport(manifestPath, name, dependency.slice("@knarr/".length), false);
   }
 }
+/** What imports it loads undici, which no daemon needs: 5 to 15 MiB of memory (packages/daemon/src/node-http.ts). */
+const heavyBuiltin = /^(?:import|export) (?!type )[^;]*? from "node:http";/m;
 const importPattern = /(?:from|import)\s*\(?\s*["']([^"']+)["']/g;
 for (const file of globSync("packages/*/{src,test}/**/*.ts").sort()) {
   const name = file.split("/")[1] ?? "";
   const isTest = /\.(test|int)\.ts$/.test(file) || file.split("/")[2] === "test";
-  for (const [, specifier = ""] of readFileSync(file, "utf8").matchAll(importPattern)) {
+  const text = readFileSync(file, "utf8");
+  if (!isTest && name !== "testkit" && heavyBuiltin.test(text)) {
+    breaches.push(`${file}: imports node:http, which loads undici; use @knarr/daemon/node-http.ts`);
+  }
+  for (const [, specifier = ""] of text.matchAll(importPattern)) {
     const knarr = /^@knarr\/([^/]+)/.exec(specifier)?.[1];
     if (knarr !== undefined && knarr !== name) checkImport(file, name, knarr, isTest);
     if (specifier.startsWith("../") && escapesPackage(file, specifier)) {

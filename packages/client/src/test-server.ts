@@ -1,6 +1,7 @@
 /** A scripted HTTP server for this package's tests: what it answers, and how it fails, is each test's own. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createServer } from "@knarr/daemon/node-http.ts";
 
 export interface SeenRequest {
   readonly method: string;

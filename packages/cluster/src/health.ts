@@ -1,8 +1,9 @@
 /** Asks components how they are. */
-import { request as httpRequest } from "node:http";
+
 import { request as httpsRequest } from "node:https";
 import { createConnection } from "node:net";
 import { systemClock } from "@knarr/daemon/clock.ts";
+import { request as httpRequest } from "@knarr/daemon/node-http.ts";
 import type { ComponentSpec, HealthProbe } from "./components.ts";
 
 const PROBE_TIMEOUT_MS = 2000;

@@ -1,7 +1,8 @@
 /** Opens an upgraded connection to the runtime's streaming server. */
-import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
+import { request as httpRequest } from "./node-http.ts";
 
 export interface UpgradedConnection {
   readonly socket: Duplex;

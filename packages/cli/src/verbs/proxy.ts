@@ -1,11 +1,12 @@
 /** `knarr proxy`: the API server on localhost, with our credentials. */
 
 import { readFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { StatusError } from "@knarr/apimachinery/status-error.ts";
 import type { Client } from "@knarr/client/client.ts";
+import { createServer } from "@knarr/daemon/node-http.ts";
 import type { Command } from "commander";
 import { connect } from "../connect.ts";
 import { type CliContext, CliError, type GlobalOptions, type Verb } from "../verb.ts";

@@ -2,8 +2,9 @@
  * The connection to a Docker Engine: dockerode behind one call function, which gives every request a deadline and an abort,
  * and turns every failure into a RuntimeError. Holds no state; each request is a connection of its own to the socket.
  */
-import { Agent } from "node:http";
+
 import Docker from "dockerode";
+import { Agent } from "../node-http.ts";
 import type { CallOptions } from "../runtime.ts";
 import { RuntimeError, type RuntimeErrorCode } from "../runtime-error.ts";
 

@@ -3,9 +3,10 @@
  * within a minute. Listens from the first offer on.
  */
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import { createServer } from "../node-http.ts";
 
 const TOKEN_MAX_AGE_MS = 60_000;
 const MAX_OFFERS = 1000;

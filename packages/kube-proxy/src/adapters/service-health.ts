@@ -2,8 +2,9 @@
  * The HTTP servers behind healthCheckNodePort: they tell a load balancer whether this node has an endpoint of a Service
  * whose external policy is Local. Source: KEP-1669, core/v1 ServiceSpec.healthCheckNodePort
  */
-import { createServer, type Server } from "node:http";
+import type { Server } from "node:http";
 import type { Logger } from "@knarr/daemon/logger.ts";
+import { createServer } from "@knarr/daemon/node-http.ts";
 
 export interface ServiceHealth {
   readonly namespace: string;

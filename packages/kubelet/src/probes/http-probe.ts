@@ -1,6 +1,7 @@
 /** HTTP probes: 200 to 399 is well. Certificates are not verified, redirects to other hosts are not followed. */
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { request as httpRequest } from "@knarr/daemon/node-http.ts";
 import type { HttpTarget, ProbeAnswer } from "./probe-request.ts";
 
 const MAX_BODY_BYTES = 10 * 1024;
