@@ -7,6 +7,14 @@
 interface Entry {
   delayMs: number;
   lastStepAt: number;
+  /** The end that is waited after, and when on the steady clock it was first asked about. */
+  waiting: { readonly endedAt: number; readonly sinceMs: number } | undefined;
+}
+
+/** One moment on both clocks. */
+export interface Moment {
+  readonly now: number;
+  readonly monotonicMs: number;
 }
 
 export class CrashBackoff {
@@ -23,11 +31,16 @@ export class CrashBackoff {
     return at - entry.lastStepAt > 2 * this.#maxMs;
   }
 
-  /** Milliseconds still to wait for something that last ended at `endedAt`; 0 when it may go. */
-  remainingMs(key: string, endedAt: number, now: number): number {
+  /**
+   * Milliseconds still to wait for something that last ended at `endedAt`, wall time; 0 when it may go. A wall clock that
+   * was set back does not prolong the wait: it is over, too, when the delay has passed since this end was first asked about.
+   */
+  remainingMs(key: string, endedAt: number, { now, monotonicMs }: Moment): number {
     const entry = this.#entries.get(key);
     if (entry === undefined || this.#expired(entry, endedAt)) return 0;
-    return Math.max(0, entry.delayMs - (now - endedAt));
+    if (entry.waiting?.endedAt !== endedAt) entry.waiting = { endedAt, sinceMs: monotonicMs };
+    const waitedMs = Math.max(now - endedAt, monotonicMs - entry.waiting.sinceMs);
+    return Math.max(0, entry.delayMs - waitedMs);
   }
 
   /** The current delay of a key, for messages. */
@@ -40,7 +53,7 @@ export class CrashBackoff {
     const entry = this.#entries.get(key);
     const delayMs =
       entry === undefined || this.#expired(entry, endedAt) ? this.#initialMs : Math.min(2 * entry.delayMs, this.#maxMs);
-    this.#entries.set(key, { delayMs, lastStepAt: now });
+    this.#entries.set(key, { delayMs, lastStepAt: now, waiting: undefined });
   }
 
   forget(prefix: string): void {

@@ -92,7 +92,7 @@ test("CrashBackoff doubles from 10 s to 300 s and forgets after ten quiet minute
   let now = 0;
   const delays: number[] = [];
   for (let crash = 0; crash < 8; crash++) {
-    delays.push(backoff.remainingMs("k", now, now));
+    delays.push(backoff.remainingMs("k", now, { now, monotonicMs: now }));
     now += delays.at(-1) ?? 0;
     backoff.step("k", now, now);
     now += 1000;
@@ -101,7 +101,7 @@ test("CrashBackoff doubles from 10 s to 300 s and forgets after ten quiet minute
     delays,
     [0, 10, 20, 40, 80, 160, 300, 300].map((s) => s * 1000),
   );
-  assert.equal(backoff.remainingMs("k", now + 601_000, now + 601_000), 0);
+  assert.equal(backoff.remainingMs("k", now + 601_000, { now: now + 601_000, monotonicMs: now }), 0);
   assert.deepEqual([10_000, 160_000, 300_000].map(goSeconds), ["10s", "2m40s", "5m0s"]);
 });
 

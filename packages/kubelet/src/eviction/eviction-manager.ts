@@ -101,7 +101,7 @@ export class EvictionManager {
   async synchronize(): Promise<Pod[]> {
     const { clock, node, transitionMs, onConditions } = this.#options;
     const measured = await node.measure();
-    const now = clock.now();
+    const now = clock.monotonicMs();
     const thresholds = withContainerFs(this.#options.thresholds, measured.dedicatedImageFs);
     const before = this.#pressure.conditions;
     const { observations } = measured;

@@ -47,7 +47,7 @@ export class ImageGc {
 
   constructor(options: ImageGcOptions) {
     this.#options = options;
-    this.#since = options.clock.now();
+    this.#since = options.clock.monotonicMs();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -83,7 +83,7 @@ export class ImageGc {
     }
     const wanted = bytesToFree(fs, policy);
     if (wanted === 0) return;
-    const freed = await this.#free(wanted, clock.now());
+    const freed = await this.#free(wanted, clock.monotonicMs());
     if (freed >= wanted) return;
     const message =
       `Insufficient free disk space on the node's image filesystem (${usedPercent(fs)}% of ${readableBytes(fs.capacityBytes)} used). ` +
@@ -144,7 +144,7 @@ export class ImageGc {
       const image = imageInInfo(info.info ?? "");
       if (image !== undefined) inUse.add(image);
     }
-    const now = clock.now();
+    const now = clock.monotonicMs();
     this.#records = recordImages(this.#records, images, inUse, now);
     return now;
   }

@@ -8,7 +8,7 @@ import { RuntimeError } from "@knarr/cri/runtime-error.ts";
 import type { Image, RegistryAuth } from "@knarr/cri/types.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
-import { CrashBackoff } from "../core/crash-backoff.ts";
+import { CrashBackoff, type Moment } from "../core/crash-backoff.ts";
 import { pullPolicy, withDefaultTag } from "../core/image-name.ts";
 import type { ContainerEvent } from "../pods/pod-events.ts";
 import { credentialsFor } from "./pull-secrets.ts";
@@ -97,7 +97,7 @@ export class ImagePuller {
     const { clock } = this.#options;
     const key = `${request.pod.metadata.uid}_${name}`;
     const failure = this.#lastFailure.get(key);
-    const waitMs = failure === undefined ? 0 : this.#backoff.remainingMs(key, failure.at, clock.now());
+    const waitMs = failure === undefined ? 0 : this.#backoff.remainingMs(key, failure.at, steady(clock));
     if (failure !== undefined && waitMs > 0) {
       request.event("Normal", "BackOff", `Back-off pulling image "${name}"`);
       throw new ImageError(
@@ -123,9 +123,10 @@ export class ImagePuller {
       if (request.signal.aborted) throw error;
       const message = error instanceof Error ? error.message : String(error);
       request.event("Warning", "Failed", `Failed to pull image "${name}": ${message}`);
-      this.#backoff.step(key, failure?.at ?? clock.now(), clock.now());
+      const now = clock.monotonicMs();
+      this.#backoff.step(key, failure?.at ?? now, now);
       const reason = pullFailure(error);
-      this.#lastFailure.set(key, { at: clock.now(), reason, message });
+      this.#lastFailure.set(key, { at: now, reason, message });
       // Looked at again before the back-off is over, so that the pod is seen to wait in ImagePullBackOff.
       throw new ImageError(reason, message, Math.min(SHOW_FAILURE_MS, this.#backoff.delayMs(key)));
     }
@@ -236,4 +237,9 @@ async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** Failures are timed by the steady clock alone: nobody else's timestamps are compared with them. */
+function steady(clock: Clock): Moment {
+  return { now: clock.monotonicMs(), monotonicMs: clock.monotonicMs() };
 }

@@ -119,7 +119,12 @@ function makeShutdown(options: NodeCareOptions, running: () => readonly PodWorke
 }
 
 async function measure({ config, cgroups, clock }: NodeCareOptions, imageFs: ImageFilesystem): Promise<MeasuredNode> {
-  return await measureNode({ rootDir: config.rootDir, imageFsPath: await imageFs.path(), cgroups, now: clock.now() });
+  return await measureNode({
+    rootDir: config.rootDir,
+    imageFsPath: await imageFs.path(),
+    cgroups,
+    now: clock.monotonicMs(),
+  });
 }
 
 async function spaceOf(imageFs: ImageFilesystem, config: Config): Promise<FilesystemSpace> {

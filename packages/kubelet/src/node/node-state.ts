@@ -49,7 +49,7 @@ export class NodeState {
     this.machine = machine;
     this.#usage = usage;
     this.#address = address;
-    this.startedAt = options.clock.now();
+    this.startedAt = options.clock.monotonicMs();
     this.#thresholds = evictionThresholds(options.config);
   }
 
@@ -124,8 +124,8 @@ export class NodeState {
     const network = this.#runtimeError === undefined ? this.networkProblem() : undefined;
     if (network !== undefined) list.push(network);
     const lastList = relist()?.snapshot?.at ?? this.startedAt;
-    if (clock.now() - lastList > RELIST_STALE_MS) {
-      const seconds = Math.round((clock.now() - lastList) / 1000);
+    if (clock.monotonicMs() - lastList > RELIST_STALE_MS) {
+      const seconds = Math.round((clock.monotonicMs() - lastList) / 1000);
       list.push(`PLEG is not healthy: pleg was last seen active ${seconds}s ago; threshold is 3m0s`);
     }
     return list;

@@ -1,9 +1,10 @@
 /** Carries a pod's plan out, step by step, and tells what became of it. Decides nothing but the back-off. */
 import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
+import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import { containerHash } from "../core/container-hash.ts";
 import type { WaitingReason } from "../core/container-status.ts";
-import { goSeconds } from "../core/crash-backoff.ts";
+import { goSeconds, type Moment } from "../core/crash-backoff.ts";
 import { latestExitOf, type ObservedPod } from "../core/observed-pod.ts";
 import type { KillAction, PodPlan, StartAction } from "../core/pod-actions.ts";
 import { podCgroupLimits } from "../core/qos.ts";
@@ -140,6 +141,10 @@ async function killOne(context: PodContext, { pod, observed, signal }: ApplyInpu
   await killContainer(context, pod, target, observed.ips, { graceSeconds, message: kill.message, signal });
 }
 
+function momentOf(clock: Clock): Moment {
+  return { now: clock.now(), monotonicMs: clock.monotonicMs() };
+}
+
 /** Leaves out the containers that crashed too recently, and says so in their waiting reason and an event. */
 function notBackedOff(
   context: PodContext,
@@ -151,7 +156,7 @@ function notBackedOff(
     const ended = latestExitOf(input.observed, action.name);
     if (ended === undefined) return true;
     const key = crashKey(input.pod, action.name);
-    const remaining = context.crashes.remainingMs(key, ended.finishedAt, context.clock.now());
+    const remaining = context.crashes.remainingMs(key, ended.finishedAt, momentOf(context.clock));
     if (remaining === 0) return true;
     waitMs = smaller(waitMs, remaining);
     const name = podName(input.pod);

@@ -235,7 +235,7 @@ export class PodWorker {
       this.terminate("finished", pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS);
       return 0;
     }
-    const waitMs = this.#run.retryAt - clock.now();
+    const waitMs = this.#run.retryAt - clock.monotonicMs();
     // A start that failed is not tried again by whatever else happens to the pod meanwhile.
     if (
       waitMs > 0 &&
@@ -259,20 +259,20 @@ export class PodWorker {
     // Where something changed, `observed` is older than what was reported meanwhile: the next step looks again at once.
     if (!result.changed) this.#report(observed, false);
     if (result.changed) {
-      if (result.failed) this.#run.retryAt = clock.now() + (result.retryMs ?? this.#retry.next());
+      if (result.failed) this.#run.retryAt = clock.monotonicMs() + (result.retryMs ?? this.#retry.next());
       else this.#retry.reset();
       return 0;
     }
     if (result.failed) {
       const retryMs = result.retryMs ?? this.#retry.next();
-      this.#run.retryAt = clock.now() + retryMs;
+      this.#run.retryAt = clock.monotonicMs() + retryMs;
       return retryMs;
     }
     this.#retry.reset();
     await collectGarbage(this.#context.runtime, config, pod, observed);
     await this.#refreshVolumes(observed);
     const waits = [result.retryMs, overdue, config.syncFrequencyMs].filter((ms) => ms !== undefined);
-    return Math.max(0, Math.min(...waits, this.#run.lastRefresh + config.syncFrequencyMs - clock.now() + 1));
+    return Math.max(0, Math.min(...waits, this.#run.lastRefresh + config.syncFrequencyMs - clock.monotonicMs() + 1));
   }
 
   /** Grants what the pod asks for, if the node has it, and notes what is not in force yet. */
@@ -444,8 +444,7 @@ export class PodWorker {
   /** Brings changed ConfigMaps, Secrets and tokens into the running pod. */
   async #refreshVolumes(observed: ObservedPod): Promise<void> {
     const { clock, mounts } = this.#context;
-    const now = clock.now();
-    this.#run.lastRefresh = now;
+    this.#run.lastRefresh = clock.monotonicMs();
     if ((this.#pod.spec?.volumes?.length ?? 0) === 0 || observed.containers.length === 0) return;
     await mounts.setUp(this.#pod, observed.ips);
   }

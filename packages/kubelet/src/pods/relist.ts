@@ -18,6 +18,7 @@ export interface RelistOptions {
 
 /** Everything in the runtime that is a pod's, from the last list. */
 export interface RuntimeSnapshot {
+  /** On the steady clock, so that a jump of the other neither ages nor rejuvenates it. */
   readonly at: number;
   readonly sandboxes: readonly Sandbox[];
   readonly containers: readonly RuntimeContainer[];
@@ -76,7 +77,7 @@ export class Relist {
       runtime.listSandboxes({}, { signal }),
       runtime.listContainers({}, { signal }),
     ]);
-    this.#last = { at: clock.now(), sandboxes, containers };
+    this.#last = { at: clock.monotonicMs(), sandboxes, containers };
     const now = signatures(this.#last);
     const before = this.#signatures;
     this.#signatures = now;

@@ -71,12 +71,12 @@ async function readBody(response: IncomingMessage): Promise<string> {
 }
 
 export async function runHttpProbe(target: HttpTarget, timeoutMs: number): Promise<ProbeAnswer> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   let current = target;
   for (let redirects = 0; ; redirects++) {
     let answer: HttpAnswer;
     try {
-      answer = await httpGet(current, "kube-probe/1.36", Math.max(1, deadline - Date.now()));
+      answer = await httpGet(current, "kube-probe/1.36", Math.max(1, deadline - performance.now()));
     } catch (error) {
       return { result: "failure", output: (error as Error).message };
     }

@@ -160,19 +160,20 @@ export class Prober implements ProbeView {
     const { clock } = this.#options;
     const { signal } = worker.stop;
     const { initialDelayMs, periodMs } = probeTiming(target.probe);
-    const firstAt = target.startedAt + initialDelayMs;
-    await clock.sleep(Math.max(0, firstAt - clock.now()), signal);
+    // What runs already has waited; a start in the future tells of a clock that was set back, not of a longer delay.
+    const ranMs = Math.max(0, clock.now() - target.startedAt);
+    await clock.sleep(Math.max(0, initialDelayMs - ranMs), signal);
     // Quick attempts until the first success: see quickWaitMs.
     const quick = worker.kind !== "liveness" && (target.probe.successThreshold ?? 1) === 1;
-    let nextCountedAt = clock.now();
+    let nextCountedAt = clock.monotonicMs();
     for (let attempt = 0; !worker.state.held; attempt++) {
-      const counted = clock.now() >= nextCountedAt;
-      if (counted) nextCountedAt = clock.now() + periodMs;
+      const counted = clock.monotonicMs() >= nextCountedAt;
+      if (counted) nextCountedAt = clock.monotonicMs() + periodMs;
       if (worker.kind === "startup" || this.started(worker.containerId) !== false) {
         await this.#probeOnce(worker, target, counted);
       } else attempt = -1;
       const hurried = quick && worker.state.outcome !== "success" && worker.state.last !== "success" && attempt < 8;
-      const waitMs = Math.max(0, nextCountedAt - clock.now());
+      const waitMs = Math.max(0, nextCountedAt - clock.monotonicMs());
       await clock.sleep(hurried ? Math.min(waitMs, quickWaitMs(attempt, periodMs)) : waitMs, signal);
     }
   }

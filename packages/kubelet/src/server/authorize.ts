@@ -137,12 +137,12 @@ export class Authorizer {
 
   #lookUp<T>(cache: Map<string, Cached<T>>, key: string): Cached<T> | undefined {
     const entry = cache.get(key);
-    return entry === undefined || entry.until < this.#options.clock.now() ? undefined : entry;
+    return entry === undefined || entry.until < this.#options.clock.monotonicMs() ? undefined : entry;
   }
 
   #remember<T>(cache: Map<string, Cached<T>>, key: string, value: T, forMs: number): void {
     // Bounded: whoever sends many tokens must not fill our memory.
     if (cache.size >= MAX_CACHED) cache.clear();
-    cache.set(key, { value, until: this.#options.clock.now() + forMs });
+    cache.set(key, { value, until: this.#options.clock.monotonicMs() + forMs });
   }
 }

@@ -27,6 +27,7 @@ export interface Serving {
 /** Why the kubelet is not healthy. */
 export function healthProblem({ state, relist, context }: Serving): string | undefined {
   const last = relist.snapshot?.at;
-  if (last === undefined || context.clock.now() - last > 120_000) return "the sync loop does not see the runtime";
+  if (last === undefined || context.clock.monotonicMs() - last > 120_000)
+    return "the sync loop does not see the runtime";
   return state.problems().find((problem) => problem.startsWith("PLEG"));
 }
