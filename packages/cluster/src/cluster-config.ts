@@ -14,8 +14,13 @@ export interface NodeConfig {
   readonly link: string;
 }
 
+/** What runs the nodes' containers. */
+export const nodeRuntimes = ["containerd", "docker"] as const;
+export type NodeRuntime = (typeof nodeRuntimes)[number];
+
 export interface ClusterConfig {
   readonly version: 1;
+  readonly runtime: NodeRuntime;
   readonly name: string;
   readonly dataDir: string;
   readonly bridge: string;
@@ -46,6 +51,8 @@ export interface ClusterChoice {
   /** 0 for the first cluster of a machine. Ranges and ports are shifted by it. */
   readonly index: number;
   readonly nodeCount: number;
+  /** containerd when absent. */
+  readonly runtime?: NodeRuntime;
 }
 
 /** A machine holds at most so many clusters side by side. */
@@ -113,10 +120,11 @@ function parseRange(text: string): { readonly start: number; readonly end: numbe
   return { start, end: start + size - 1 };
 }
 
-export function planCluster({ name, dataDir, index, nodeCount }: ClusterChoice): ClusterConfig {
+export function planCluster({ name, dataDir, index, nodeCount, runtime = "containerd" }: ClusterChoice): ClusterConfig {
   const base = `172.30.${index}`;
   return {
     version: 1,
+    runtime,
     name,
     dataDir,
     bridge: linkName(name, "0"),

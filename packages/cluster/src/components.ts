@@ -3,6 +3,7 @@
  */
 import { join } from "node:path";
 import type { ClusterConfig, NodeConfig } from "./cluster-config.ts";
+import { PAUSE_IMAGE } from "./images/pause-image.ts";
 import { insideNode } from "./network.ts";
 import type { ClusterPaths } from "./paths.ts";
 import type { Tools } from "./tools.ts";
@@ -12,7 +13,9 @@ export type HealthProbe =
   | { readonly kind: "http"; readonly url: string }
   /** The certificate is not verified: the answer says only ok. */
   | { readonly kind: "https"; readonly url: string }
-  | { readonly kind: "socket"; readonly path: string };
+  | { readonly kind: "socket"; readonly path: string }
+  /** HTTP on a Unix socket. */
+  | { readonly kind: "unix"; readonly socket: string; readonly path: string };
 
 export interface ComponentSpec {
   /** "apiserver", "kubelet@node-1" */
@@ -50,7 +53,7 @@ export function planControlPlane(options: ComponentOptions): ComponentSpec[] {
 
 export function planNode(options: ComponentOptions, node: NodeConfig): ComponentSpec[] {
   return [
-    containerd(options, node),
+    options.config.runtime === "docker" ? docker(options, node) : containerd(options, node),
     podNetwork(options, node),
     localPath(options, node),
     kubelet(options, node),
@@ -201,6 +204,17 @@ function containerd(options: ComponentOptions, node: NodeConfig): ComponentSpec 
   };
 }
 
+/** A Docker Engine of the node's own; the host's, if it has one, is not touched. */
+function docker(options: ComponentOptions, node: NodeConfig): ComponentSpec {
+  const files = options.paths.node(node.name);
+  return {
+    name: `docker@${node.name}`,
+    command: entering(options)(node, [options.tools.dockerd, "--config-file", files.dockerConfig]),
+    health: { kind: "unix", socket: files.dockerSocket, path: "/_ping" },
+    stopTimeoutMs: 15_000,
+  };
+}
+
 function podNetwork(options: ComponentOptions, node: NodeConfig): ComponentSpec {
   const { config, paths } = options;
   const files = paths.node(node.name);
@@ -249,6 +263,18 @@ const LAPTOP_DISK = [
   "--image-gc-high-threshold=100",
 ];
 
+/** How the kubelet reaches the runtime, and with Docker what a CRI runtime would know by itself. */
+function runtimeFlags({ config, paths, tools }: ComponentOptions, node: NodeConfig): string[] {
+  const files = paths.node(node.name);
+  if (config.runtime === "containerd") return [`--container-runtime-endpoint=unix://${files.containerdSocket}`];
+  return [
+    `--container-runtime-endpoint=docker://${files.dockerSocket}`,
+    `--cni-conf-dir=${files.cniConfDir}`,
+    `--cni-bin-dir=${tools.cniBinDir}`,
+    `--pod-infra-container-image=${PAUSE_IMAGE}`,
+  ];
+}
+
 function kubelet(options: ComponentOptions, node: NodeConfig): ComponentSpec {
   const { config, paths } = options;
   const files = paths.node(node.name);
@@ -261,7 +287,7 @@ function kubelet(options: ComponentOptions, node: NodeConfig): ComponentSpec {
         `--kubeconfig=${paths.kubeconfigOf(`kubelet@${node.name}`)}`,
         `--hostname-override=${node.name}`,
         `--node-ip=${node.ip}`,
-        `--container-runtime-endpoint=unix://${files.containerdSocket}`,
+        ...runtimeFlags(options, node),
         `--root-dir=${files.kubeletRoot}`,
         `--pod-log-dir=${files.podLogs}`,
         `--pod-manifest-path=${files.manifests}`,

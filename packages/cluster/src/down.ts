@@ -5,6 +5,7 @@ import { systemClock } from "@knarr/daemon/clock.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { withClusterLock } from "./cluster-lock.ts";
 import { cgroupOf } from "./components.ts";
+import { engineContainerdSocket } from "./docker-config.ts";
 import { readCluster } from "./load-cluster.ts";
 import { removeHostNetwork } from "./network.ts";
 import { cgroupPids, removeCgroup, removeNodeState, unmountAll } from "./node-files.ts";
@@ -75,7 +76,7 @@ export async function removeNode(config: ClusterConfig, name: string, paths: Clu
   const cgroup = cgroupOf(config, node);
   // Containers first, then the shims that would report their end to a runtime that is gone.
   await killAll(() => cgroupPids(cgroup));
-  await killAll(() => shimsOf(files.containerdSocket));
+  await killAll(() => shimsOf([files.containerdSocket, engineContainerdSocket(files)]));
   await removeNodeState(files);
   await removeCgroup(cgroup);
 }
@@ -96,13 +97,13 @@ async function killAll(find: () => Promise<readonly number[]>): Promise<void> {
 }
 
 /** containerd's shims, which outlive it, are known by the socket they report to. */
-async function shimsOf(socket: string): Promise<number[]> {
+async function shimsOf(sockets: readonly string[]): Promise<number[]> {
   const pids: number[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     const command = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0"); // ended meanwhile
     const isShim = (command[0] ?? "").includes("containerd-shim");
-    if (isShim && command[command.indexOf("-address") + 1] === socket) pids.push(Number(entry));
+    if (isShim && sockets.includes(command[command.indexOf("-address") + 1] ?? "")) pids.push(Number(entry));
   }
   return pids;
 }

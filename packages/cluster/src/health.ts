@@ -10,7 +10,17 @@ const PROBE_TIMEOUT_MS = 2000;
 
 /** Undefined when well, else a short reason. */
 export function probeHealth(probe: HealthProbe): Promise<string | undefined> {
-  return probe.kind === "socket" ? probeSocket(probe.path) : probeUrl(probe.url);
+  switch (probe.kind) {
+    case "socket":
+      return probeSocket(probe.path);
+    case "unix":
+      return probeUrl(`http://localhost${probe.path}`, probe.socket);
+    case "http":
+    case "https":
+      return probeUrl(probe.url);
+    default:
+      throw new Error(`unknown probe ${JSON.stringify(probe satisfies never)}`);
+  }
 }
 
 function probeSocket(path: string): Promise<string | undefined> {
@@ -25,11 +35,12 @@ function probeSocket(path: string): Promise<string | undefined> {
   });
 }
 
-function probeUrl(url: string): Promise<string | undefined> {
+function probeUrl(url: string, socketPath?: string): Promise<string | undefined> {
   const request = url.startsWith("https:") ? httpsRequest : httpRequest;
   return new Promise((resolve) => {
     // Health says ok or not and nothing secret is sent, so the server need not prove who it is.
-    const call = request(url, { timeout: PROBE_TIMEOUT_MS, rejectUnauthorized: false, agent: false }, (response) => {
+    const options = { timeout: PROBE_TIMEOUT_MS, rejectUnauthorized: false, agent: false };
+    const call = request(url, socketPath === undefined ? options : { ...options, socketPath }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", (error) => resolve(error.message));

@@ -1,5 +1,8 @@
-/** Image archives into a node's containerd, where the kubelet finds them. */
+/** Image archives into a node's runtime, where the kubelet finds them. */
 import { systemClock } from "@knarr/daemon/clock.ts";
+import type { NodeRuntime } from "./cluster-config.ts";
+import { loadIntoEngine } from "./load-into-engine.ts";
+import type { NodePaths } from "./paths.ts";
 import { CommandError, runCommand } from "./run-command.ts";
 import type { Tools } from "./tools.ts";
 
@@ -9,6 +12,16 @@ export interface ImportOptions {
   readonly tools: Tools;
   readonly socket: string;
   readonly signal: AbortSignal;
+}
+
+/** What loads an archive into the node with these folders. */
+export function imageLoader(
+  runtime: NodeRuntime,
+  files: NodePaths,
+  { tools, signal }: { readonly tools: Tools; readonly signal: AbortSignal },
+): (archive: string) => Promise<void> {
+  if (runtime === "docker") return (archive) => loadIntoEngine(archive, { socket: files.dockerSocket, signal });
+  return (archive) => importImage(archive, { tools, socket: files.containerdSocket, signal });
 }
 
 /** The image service may come up a moment after the socket does, so the first failures are tried again. */

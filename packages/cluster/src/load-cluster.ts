@@ -5,6 +5,7 @@ import {
   type ClusterConfig,
   clusterNameOf,
   MAX_CLUSTERS,
+  type NodeRuntime,
   nodeSubnetOf,
   planCluster,
   podCidrOf,
@@ -18,7 +19,9 @@ import { clusterPaths } from "./paths.ts";
 export async function readCluster(dataDir: string): Promise<ClusterConfig | undefined> {
   const { clusterFile } = clusterPaths(dataDir);
   try {
-    return JSON.parse(await readFile(clusterFile, "utf8")) as ClusterConfig;
+    // Clusters that were made before there was a choice run on containerd.
+    const kept = JSON.parse(await readFile(clusterFile, "utf8")) as Omit<ClusterConfig, "runtime">;
+    return { runtime: "containerd", ...kept };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     if (error instanceof SyntaxError) throw new Error(`${clusterFile} is damaged: ${error.message}`, { cause: error });
@@ -33,10 +36,22 @@ export async function writeCluster(config: ClusterConfig): Promise<void> {
   await rename(`${clusterFile}.new`, clusterFile);
 }
 
+export interface WantedCluster {
+  /** Undefined keeps what there is; a new cluster has 2. */
+  readonly nodeCount: number | undefined;
+  /** Undefined keeps what there is; a new cluster has containerd. Chosen once for all its nodes. */
+  readonly runtime: NodeRuntime | undefined;
+}
+
 /** The cluster of this folder, with the wanted number of nodes; a new one gets the first free place on the machine. */
-export async function ensureCluster(dataDir: string, nodeCount: number | undefined): Promise<ClusterConfig> {
+export async function ensureCluster(dataDir: string, { nodeCount, runtime }: WantedCluster): Promise<ClusterConfig> {
   const known = await readCluster(dataDir);
   if (known !== undefined) {
+    if (runtime !== undefined && runtime !== known.runtime) {
+      throw new Error(
+        `the nodes of the cluster in ${dataDir} run on ${known.runtime}: --runtime can't change that; "knarr down --purge" first, or choose another --data-dir`,
+      );
+    }
     if (nodeCount === undefined || nodeCount === known.nodes.length) return known;
     if (nodeCount < known.nodes.length) {
       throw new Error(
@@ -47,7 +62,13 @@ export async function ensureCluster(dataDir: string, nodeCount: number | undefin
     await writeCluster(grown);
     return grown;
   }
-  const choice = { name: clusterNameOf(dataDir), dataDir, index: await freeIndex(), nodeCount: nodeCount ?? 2 };
+  const choice = {
+    name: clusterNameOf(dataDir),
+    dataDir,
+    index: await freeIndex(),
+    nodeCount: nodeCount ?? 2,
+    runtime: runtime ?? "containerd",
+  };
   const created = planCluster(choice);
   await writeCluster(created);
   return created;

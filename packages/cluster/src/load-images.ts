@@ -1,6 +1,6 @@
 /** Image archives into the runtimes of all nodes that run, side by side. */
 import { access, constants } from "node:fs/promises";
-import { importImage } from "./import-images.ts";
+import { imageLoader } from "./import-images.ts";
 import { readCluster } from "./load-cluster.ts";
 import { clusterPaths } from "./paths.ts";
 import { findTools } from "./tools.ts";
@@ -30,18 +30,20 @@ export async function loadImages(options: LoadOptions): Promise<void> {
     });
   }
   const nodes = options.nodes.length === 0 ? known : options.nodes;
-  const tools = await findTools({ dataDir, env: options.env });
+  const tools = await findTools({ dataDir, env: options.env, runtime: config.runtime });
   const paths = clusterPaths(dataDir);
   const total = nodes.length * archives.length;
   let done = 0;
   const outcomes = await Promise.allSettled(
     nodes.map(async (node) => {
-      const socket = paths.node(node).containerdSocket;
+      const files = paths.node(node);
+      const socket = config.runtime === "docker" ? files.dockerSocket : files.containerdSocket;
       await access(socket).catch((cause: unknown) => {
         throw new Error(`${node} does not run; "knarr node start ${node}" starts it`, { cause });
       });
+      const load = imageLoader(config.runtime, files, { tools, signal });
       for (const archive of archives) {
-        await importImage(archive, { tools, socket, signal });
+        await load(archive);
         options.loaded(archive, node, ++done, total);
       }
     }),

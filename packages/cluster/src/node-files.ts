@@ -1,7 +1,9 @@
 /** A node's folder, cgroup and files: made by `up`, undone by `down`. */
 import { access, chmod, mkdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import type { NodeRuntime } from "./cluster-config.ts";
 import { renderContainerdConfig, renderRuncWrapper } from "./containerd-config.ts";
+import { renderDockerConfig } from "./docker-config.ts";
 import type { NodePaths } from "./paths.ts";
 import { runCommand, tryCommand } from "./run-command.ts";
 import type { Tools } from "./tools.ts";
@@ -18,6 +20,7 @@ export async function lacksSysResource(): Promise<boolean> {
 export interface NodeFilesOptions {
   readonly paths: NodePaths;
   readonly tools: Tools;
+  readonly runtime: NodeRuntime;
   readonly sandboxImage: string;
   readonly resolvers: readonly string[];
   /** "/knarr/node-1" */
@@ -27,6 +30,7 @@ export interface NodeFilesOptions {
 export async function applyNodeFiles({
   paths,
   tools,
+  runtime,
   sandboxImage,
   resolvers,
   cgroup,
@@ -36,10 +40,13 @@ export async function applyNodeFiles({
   }
   await makeShared(paths.dir);
   const restricted = await lacksSysResource();
-  await writeFile(
-    paths.containerdConfig,
-    renderContainerdConfig({ paths, cniBinDir: tools.cniBinDir, sandboxImage, restricted }),
-  );
+  if (runtime === "docker") {
+    await mkdir(dirname(paths.dockerConfig), { recursive: true });
+    await writeFile(paths.dockerConfig, renderDockerConfig({ paths, restricted }));
+  } else {
+    const config = renderContainerdConfig({ paths, cniBinDir: tools.cniBinDir, sandboxImage, restricted });
+    await writeFile(paths.containerdConfig, config);
+  }
   if (restricted) {
     await writeFile(paths.runcWrapper, renderRuncWrapper(tools.runc));
     await chmod(paths.runcWrapper, 0o755);
@@ -156,4 +163,6 @@ export async function removeNodeState(paths: NodePaths): Promise<void> {
   await unmountAll(paths.dir);
   await rm(paths.containerdState, { recursive: true, force: true });
   await rm(paths.containerdSocket, { force: true });
+  await rm(paths.dockerExec, { recursive: true, force: true });
+  await rm(paths.dockerSocket, { force: true });
 }

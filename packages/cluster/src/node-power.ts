@@ -1,5 +1,5 @@
 /** Stops and starts a whole node of a local cluster. */
-import type { ClusterConfig, NodeConfig } from "./cluster-config.ts";
+import type { ClusterConfig, NodeConfig, NodeRuntime } from "./cluster-config.ts";
 import { withClusterLock } from "./cluster-lock.ts";
 import { cgroupOf, planNode } from "./components.ts";
 import { removeNode } from "./down.ts";
@@ -26,8 +26,8 @@ async function findNode(dataDir: string, name: string): Promise<{ config: Cluste
 }
 
 /** What runs on a node, in the order in which it is stopped. */
-export function nodeDaemons(nodeName: string): string[] {
-  return ["kubelet", "kube-proxy", "local-path", "pod-network", "containerd"].map((daemon) => `${daemon}@${nodeName}`);
+export function nodeDaemons(nodeName: string, runtime: NodeRuntime): string[] {
+  return ["kubelet", "kube-proxy", "local-path", "pod-network", runtime].map((daemon) => `${daemon}@${nodeName}`);
 }
 
 /** Ends everything that runs on the node, as a power cut does; its disk stays. */
@@ -38,7 +38,7 @@ export function stopNode(dataDir: string, name: string, _signal: AbortSignal): P
 async function stop(dataDir: string, name: string): Promise<void> {
   const { config, node } = await findNode(dataDir, name);
   const paths = clusterPaths(dataDir);
-  await askSupervisor(paths.supervisorSocket, { op: "stop", names: nodeDaemons(node.name) }, 120_000);
+  await askSupervisor(paths.supervisorSocket, { op: "stop", names: nodeDaemons(node.name, config.runtime) }, 120_000);
   await removeNode(config, node.name, paths);
 }
 
@@ -50,9 +50,9 @@ export function startNode(dataDir: string, name: string, signal: AbortSignal): P
 async function start(dataDir: string, name: string, signal: AbortSignal): Promise<void> {
   const { config, node } = await findNode(dataDir, name);
   const paths = clusterPaths(dataDir);
-  const tools = await findTools({ dataDir, env: process.env });
+  const tools = await findTools({ dataDir, env: process.env, runtime: config.runtime });
   await applyNode(config, node);
-  const files = { paths: paths.node(node.name), tools, sandboxImage: PAUSE_IMAGE };
+  const files = { paths: paths.node(node.name), tools, runtime: config.runtime, sandboxImage: PAUSE_IMAGE };
   await applyNodeFiles({ ...files, resolvers: await findResolvers(), cgroup: cgroupOf(config, node) });
   const components = planNode({ config, paths, tools, node: process.execPath, projectRoot }, node);
   const [runtime, ...daemons] = components;

@@ -8,6 +8,11 @@ export interface NodePaths {
   readonly containerdRoot: string;
   readonly containerdState: string;
   readonly containerdSocket: string;
+  /** Docker Engine's, where the nodes use it. */
+  readonly dockerConfig: string;
+  readonly dockerData: string;
+  readonly dockerExec: string;
+  readonly dockerSocket: string;
   readonly runcWrapper: string;
   readonly cniConfDir: string;
   readonly ipamDir: string;
@@ -61,6 +66,10 @@ function nodePaths(dir: string): NodePaths {
     containerdRoot: join(dir, "containerd", "root"),
     containerdState: join(dir, "containerd", "state"),
     containerdSocket: join(dir, "containerd.sock"),
+    dockerConfig: join(dir, "docker", "daemon.json"),
+    dockerData: join(dir, "docker", "data"),
+    dockerExec: join(dir, "docker", "exec"),
+    dockerSocket: join(dir, "docker.sock"),
     runcWrapper: join(dir, "runc"),
     cniConfDir: join(dir, "cni", "net.d"),
     ipamDir: join(dir, "cni", "ipam"),

@@ -34,7 +34,7 @@ export function removeClusterNode(dataDir: string, name: string, signal: AbortSi
   return withClusterLock(dataDir, async () => {
     const { config, node } = await findRemovable(dataDir, name);
     const paths = clusterPaths(dataDir);
-    const names = nodeDaemons(name);
+    const names = nodeDaemons(name, config.runtime);
     try {
       await askSupervisor(paths.supervisorSocket, { op: "remove", names }, 120_000);
     } catch (error) {

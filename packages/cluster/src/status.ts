@@ -12,6 +12,7 @@ import { tryCommand } from "./run-command.ts";
 import { identityFile, readIdentity } from "./supervisor/component-process.ts";
 import { isAlive } from "./supervisor/process-identity.ts";
 import { askSupervisor, type ComponentState, SupervisorGoneError } from "./supervisor/protocol.ts";
+import { NO_TOOLS } from "./tools.ts";
 
 export interface ComponentStatus {
   readonly name: string;
@@ -42,8 +43,7 @@ export async function clusterStatus(dataDir: string): Promise<ClusterStatus | un
   if (config === undefined) return undefined;
   const paths = clusterPaths(dataDir);
   // Only names and probes matter here, so no tool needs to be found.
-  const tools = { etcd: "", containerd: "", ctr: "", runc: "", cniBinDir: "" };
-  const options = { config, paths, tools, node: "", projectRoot };
+  const options = { config, paths, tools: NO_TOOLS, node: "", projectRoot };
   const specs = [...planControlPlane(options), ...config.nodes.flatMap((node) => planNode(options, node))];
   const supervised = await supervisedStates(paths.supervisorSocket);
   const states = supervised ?? (await orphanStates(specs, paths));

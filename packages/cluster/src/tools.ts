@@ -1,6 +1,7 @@
 /** The programs that a local cluster runs, found once; a missing one is named with what installs it. */
 import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
+import type { NodeRuntime } from "./cluster-config.ts";
 import { runCommand } from "./run-command.ts";
 
 export interface Tools {
@@ -9,7 +10,12 @@ export interface Tools {
   readonly ctr: string;
   readonly runc: string;
   readonly cniBinDir: string;
+  /** "" unless the nodes use it. */
+  readonly dockerd: string;
 }
+
+/** For plans of which only names and probes matter, or components that need no program of others. */
+export const NO_TOOLS: Tools = { etcd: "", containerd: "", ctr: "", runc: "", cniBinDir: "", dockerd: "" };
 
 export class MissingToolError extends Error {
   constructor(what: string, looked: readonly string[]) {
@@ -43,10 +49,12 @@ function onPath(name: string, path: string): string[] {
 export interface ToolOptions {
   readonly dataDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** containerd when absent. */
+  readonly runtime?: NodeRuntime;
 }
 
 /** Throws MissingToolError. */
-export async function findTools({ dataDir, env }: ToolOptions): Promise<Tools> {
+export async function findTools({ dataDir, env, runtime }: ToolOptions): Promise<Tools> {
   const path = `${env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin`;
   const etcd = await firstRunnable("etcd", [
     ...(env.KNARR_ETCD === undefined ? [] : [env.KNARR_ETCD]),
@@ -64,6 +72,7 @@ export async function findTools({ dataDir, env }: ToolOptions): Promise<Tools> {
       /\/bridge$/,
       "",
     ),
+    dockerd: runtime === "docker" ? await firstRunnable("dockerd", onPath("dockerd", path)) : "",
   };
 }
 

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdir, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "@knarr/daemon/clock.ts";
-import type { ClusterConfig } from "./cluster-config.ts";
+import type { ClusterConfig, NodeRuntime } from "./cluster-config.ts";
 import { withClusterLock } from "./cluster-lock.ts";
 import { planControlPlane, planNode } from "./components.ts";
 import { ensureCluster } from "./load-cluster.ts";
@@ -26,6 +26,8 @@ export interface UpOptions {
   readonly dataDir: string;
   /** Undefined keeps what the cluster has, 2 for a new one. */
   readonly nodeCount: number | undefined;
+  /** Undefined keeps what the cluster has, containerd for a new one. */
+  readonly runtime: NodeRuntime | undefined;
   readonly loadImages: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly progress: UpProgress;
@@ -52,9 +54,9 @@ export async function bringUp(options: UpOptions): Promise<ClusterConfig> {
 
 async function runPhases(options: UpOptions): Promise<ClusterConfig> {
   const { dataDir, progress, signal } = options;
-  const config = await ensureCluster(dataDir, options.nodeCount);
+  const config = await ensureCluster(dataDir, options);
   const paths = clusterPaths(dataDir);
-  const tools = await findTools({ dataDir, env: options.env });
+  const tools = await findTools({ dataDir, env: options.env, runtime: config.runtime });
   await mkdir(paths.logs, { recursive: true });
   await mkdir(paths.run, { recursive: true });
   await ensureSupervisor(paths, dataDir, signal);

@@ -63,6 +63,7 @@ async function runAdd(options: AddOptions, context: CliContext): Promise<void> {
   const before = await readCluster(dataDir);
   if (before === undefined) throw new CliError(`no cluster in ${dataDir}; "knarr up" makes one`);
   const config = await bringUp({
+    runtime: undefined,
     dataDir,
     nodeCount: before.nodes.length + 1,
     loadImages: options.loadImage ?? [],

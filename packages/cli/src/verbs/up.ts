@@ -1,4 +1,5 @@
 /** `knarr up`: a local cluster on this machine, from whatever state it is in. */
+import { nodeRuntimes } from "@knarr/cluster/cluster-config.ts";
 import { bringUp } from "@knarr/cluster/up.ts";
 import type { Command } from "commander";
 import { dataDirOf } from "../data-dir.ts";
@@ -8,6 +9,7 @@ import { type CliContext, CliError, type Verb } from "../verb.ts";
 
 interface UpOptions {
   readonly nodes?: string;
+  readonly runtime?: string;
   readonly dataDir?: string;
   readonly loadImage?: readonly string[];
 }
@@ -19,6 +21,10 @@ export const up: Verb = {
       .command("up")
       .description("Start a local cluster on this machine (Linux, root)")
       .option("--nodes <n>", "how many nodes; a new cluster has 2")
+      .option(
+        "--runtime <name>",
+        "what runs a new cluster's containers: containerd (the default), or docker: a Docker Engine of each node's own",
+      )
       .option("--data-dir <path>", "where the cluster lives (default: $KNARR_DATA_DIR or /var/lib/knarr)")
       .option("--load-image <archives>", "image archives to load into every node", collect)
       .action((_options: unknown, command: Command) => runUp(command.optsWithGlobals<UpOptions>(), context));
@@ -30,10 +36,17 @@ async function runUp(options: UpOptions, context: CliContext): Promise<void> {
   if (nodeCount !== undefined && !(Number.isInteger(nodeCount) && nodeCount >= 1 && nodeCount <= 100)) {
     throw new CliError(`invalid --nodes ${JSON.stringify(options.nodes)}: must be a whole number between 1 and 100`);
   }
+  const runtime = nodeRuntimes.find((name) => name === options.runtime);
+  if (runtime === undefined && options.runtime !== undefined) {
+    throw new CliError(
+      `invalid --runtime ${JSON.stringify(options.runtime)}: must be one of ${nodeRuntimes.join(", ")}`,
+    );
+  }
   const startedMs = performance.now();
   const config = await bringUp({
     dataDir: dataDirOf(options, context),
     nodeCount,
+    runtime,
     loadImages: options.loadImage ?? [],
     env: context.env,
     progress: showProgress(context),

@@ -8,7 +8,7 @@ import { type ComponentSpec, planControlPlane, planNode } from "../components.ts
 import { clusterPaths } from "../paths.ts";
 import { projectRoot } from "../project-root.ts";
 import { keepHostRoutes } from "../supervisor/host-routes.ts";
-import { findTools } from "../tools.ts";
+import { findTools, NO_TOOLS } from "../tools.ts";
 import { containerCluster, DATA_DIR, ETCD_URL, GATEWAY, withFlags } from "./config.ts";
 import type { ContainerComponents } from "./run-components.ts";
 
@@ -25,10 +25,7 @@ async function componentNamed(name: string, ip: string): Promise<ComponentSpec> 
   const config = containerCluster(ip);
   const paths = clusterPaths(DATA_DIR);
   // Only etcd is a program of others here; the daemons run on this Node.js.
-  const tools =
-    name === "etcd"
-      ? await findTools({ dataDir: DATA_DIR, env: process.env })
-      : { etcd: "", containerd: "", ctr: "", runc: "", cniBinDir: "" };
+  const tools = name === "etcd" ? await findTools({ dataDir: DATA_DIR, env: process.env }) : NO_TOOLS;
   const options = { config, paths, tools, node: process.execPath, projectRoot };
   const found = planControlPlane(options).find((spec) => spec.name === name);
   if (found === undefined) throw new Error(`no component ${name}`);
@@ -46,9 +43,9 @@ export async function runApiserver(
   { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<void> {
   await runComponent("apiserver", ip, components);
-  const tools = { etcd: "", containerd: "", ctr: "", runc: "", cniBinDir: "" };
   const options = {
-    ...{ config: containerCluster(ip), paths: clusterPaths(DATA_DIR), tools, node: process.execPath, projectRoot },
+    ...{ config: containerCluster(ip), paths: clusterPaths(DATA_DIR), tools: NO_TOOLS },
+    ...{ node: process.execPath, projectRoot },
     enter: (_node: unknown, command: readonly string[]) => command,
   };
   const proxy = planNode(options, { name: GATEWAY, ip, netns: "", link: "" }).find(({ name }) =>

@@ -50,7 +50,10 @@ export async function runNode(ip: string, components: ContainerComponents, signa
   const tools = await findTools({ dataDir: DATA_DIR, env: process.env });
   // The engine's own resolver answers inside this container only; the cluster's passes on what it does not know.
   const resolvers = [config.dnsServiceIp];
-  await applyNodeFiles({ paths: files, tools, sandboxImage: PAUSE_IMAGE, resolvers, cgroup: cgroupOf(config, node) });
+  await applyNodeFiles({
+    ...{ paths: files, tools, runtime: config.runtime, sandboxImage: PAUSE_IMAGE },
+    ...{ resolvers, cgroup: cgroupOf(config, node) },
+  });
   const options = { config, paths, tools, node: process.execPath, projectRoot, enter: inHere };
   const [runtime, ...daemons] = planNode(options, node);
   if (runtime === undefined) throw new Error("a node needs a container runtime");

@@ -3,7 +3,7 @@ import { cgroupOf } from "../components.ts";
 import { waitUntilHealthy } from "../health.ts";
 import { buildImageArchive } from "../images/image-archive.ts";
 import { PAUSE_IMAGE, pauseImage } from "../images/pause-image.ts";
-import { imagesOf, importImage } from "../import-images.ts";
+import { imageLoader, imagesOf } from "../import-images.ts";
 import { applyNodeFiles } from "../node-files.ts";
 import { findResolvers } from "../resolvers.ts";
 import { askSupervisor } from "../supervisor/protocol.ts";
@@ -29,7 +29,10 @@ async function startNode(
   const plan = context.nodes[index];
   if (node === undefined || plan === undefined) return;
   const files = paths.node(node.name);
-  await applyNodeFiles({ paths: files, tools, sandboxImage: PAUSE_IMAGE, resolvers, cgroup: cgroupOf(config, node) });
+  await applyNodeFiles({
+    ...{ paths: files, tools, runtime: config.runtime, sandboxImage: PAUSE_IMAGE },
+    ...{ resolvers, cgroup: cgroupOf(config, node) },
+  });
   const [runtime, ...daemons] = plan.components;
   if (runtime === undefined) return;
   const start = (components: typeof daemons) =>
@@ -37,13 +40,13 @@ async function startNode(
   await start([runtime]);
   await waitUntilHealthy(runtime, READY_TIMEOUT_MS, signal);
   note(`${node.name} runtime`);
-  const options = { tools, socket: files.containerdSocket, signal };
+  const load = imageLoader(config.runtime, files, { tools, signal });
   // The sandbox image must be there before the first pod; what users load may come beside the daemons.
-  await importImage(pause, options);
+  await load(pause);
   await start(daemons);
   if (context.loadImages.length > 0) {
-    for (const archive of context.loadImages) await importImage(archive, options);
-    await imagesOf(options);
+    for (const archive of context.loadImages) await load(archive);
+    if (config.runtime === "containerd") await imagesOf({ tools, socket: files.containerdSocket, signal });
   }
   for (const spec of daemons) await waitUntilHealthy(spec, READY_TIMEOUT_MS, signal);
   note(node.name);

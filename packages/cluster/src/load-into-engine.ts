@@ -1,0 +1,42 @@
+/** Image archives into a node's Docker Engine, as `docker load` does, without needing its client. */
+import { createReadStream } from "node:fs";
+import { request } from "node:http";
+import { pipeline } from "node:stream/promises";
+
+const TIMEOUT_MS = 120_000;
+
+export interface LoadIntoEngineOptions {
+  readonly socket: string;
+  readonly signal: AbortSignal;
+}
+
+/** Throws with the engine's words. An engine that is still starting answers when it is ready. */
+export async function loadIntoEngine(archive: string, { socket, signal }: LoadIntoEngineOptions): Promise<void> {
+  const call = request({
+    socketPath: socket,
+    method: "POST",
+    path: "/images/load?quiet=1",
+    headers: { "content-type": "application/x-tar" },
+    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+  });
+  const answered = new Promise<string>((resolve, reject) => {
+    call.once("error", reject);
+    call.once("response", (response) => {
+      const parts: Buffer[] = [];
+      response.on("data", (part: Buffer) => parts.push(part));
+      response.once("error", reject);
+      response.once("end", () => {
+        const text = Buffer.concat(parts).toString();
+        // The status is sent before the archive is read: later troubles are in the body.
+        const failure = /"error":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1];
+        if (response.statusCode === 200 && failure === undefined) resolve(text);
+        else reject(new Error(`Docker Engine could not load ${archive}: ${failure ?? text.trim()}`));
+      });
+    });
+  });
+  // The answer tells more than a connection that broke because of it.
+  await Promise.all([
+    answered,
+    pipeline(createReadStream(archive), call).catch((error: unknown) => call.destroy(error as Error)),
+  ]);
+}
