@@ -3,6 +3,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
+import { core } from "@knarr/api/generated/resources.ts";
 import { allKinds } from "@knarr/api/kinds/index.ts";
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
 import type { HealthChecks } from "@knarr/daemon/health-server.ts";
@@ -88,8 +89,14 @@ export async function buildServer(config: Config, context: DaemonContext): Promi
     if (security === undefined) throw new Error("a write before the authorizer was made");
     return security;
   };
-  const resources = buildResources([...allKinds, ...resourceMetricsKinds], storage, {
-    hooks: { ips, ports, clock, rbac: (ref) => rbacHooks(ref, rbacChecks) },
+  const resources: ResourceIndex = buildResources([...allKinds, ...resourceMetricsKinds], storage, {
+    hooks: {
+      ips,
+      ports,
+      services: () => resources.storageOf(core.services),
+      clock,
+      rbac: (ref) => rbacHooks(ref, rbacChecks),
+    },
     eventTtlSeconds: Math.ceil(config.eventTtlMs / 1000),
   });
   security = await createSecurity(config, { storage, loopback, clock });

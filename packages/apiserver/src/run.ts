@@ -6,6 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { core } from "@knarr/api/generated/resources.ts";
 import { Client } from "@knarr/client/client.ts";
+import { EventRecorder } from "@knarr/client/event-recorder.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
@@ -21,6 +22,7 @@ import { reloadEncryption } from "./encryption/build.ts";
 import { keepFlowObjects } from "./flowcontrol/keep-objects.ts";
 import { HttpServer } from "./http/server.ts";
 import { parseSniCertKey, type SniCertificate, type SniFiles, tlsSettings } from "./http/tls-settings.ts";
+import type { RepairEvent } from "./registry/plan-service-repair.ts";
 import { runServiceRepair } from "./registry/repair.ts";
 import { followConfigFile, keepBootstrapPolicy } from "./security.ts";
 
@@ -83,7 +85,12 @@ async function runLoops(
         stop,
       ),
     sniCertificates: (stop) => watchSni(config, server, { clock, log }, stop),
-    repair: (stop) => runServiceRepair({ services, ips, ports, clock, log }, stop),
+    repair: (stop) =>
+      runServiceRepair(
+        { services, ips, ports, clock, log, tell: repairEvents(tools) },
+        started.done("start-service-ip-repair-controllers"),
+        stop,
+      ),
     systemObjects: (stop) =>
       keepSystemObjects(tools, serviceCidr, started.done("start-system-namespaces-controller"), stop),
     authenticationConfigMap: (stop) => keepAuthenticationConfigMap(tools, config, stop),
@@ -108,6 +115,16 @@ async function runLoops(
     http: (stop) => serveUntil(server, parts.stopping, config.shutdownGracePeriodMs, stop),
   });
   client.close();
+}
+
+/** Events of the loops that repair Services' addresses and ports. Source: names of upstream's reporting controllers */
+function repairEvents(tools: { readonly client: Client; readonly clock: Clock; readonly log: Logger }) {
+  const ofAddresses = new EventRecorder({ ...tools, component: "ipallocator-repair-controller" });
+  const ofPorts = new EventRecorder({ ...tools, component: "portallocator-repair-controller" });
+  return ({ service, reason, message }: RepairEvent) => {
+    const recorder = reason.startsWith("Port") ? ofPorts : ofAddresses;
+    recorder.event({ ...service, apiVersion: "v1", kind: "Service" }, "Warning", reason, message);
+  };
 }
 
 /** A task of the group ends with its signal. */

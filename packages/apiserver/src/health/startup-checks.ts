@@ -5,6 +5,7 @@ import type { HealthChecks } from "@knarr/daemon/health-server.ts";
 export const STARTUP_STEPS = [
   "start-system-namespaces-controller",
   "bootstrap-controller",
+  "start-service-ip-repair-controllers",
   "rbac/bootstrap-roles",
   "priority-and-fairness-config-producer",
 ] as const;

@@ -13,6 +13,8 @@ import type { ResourceStorage } from "../storage/types.ts";
 import { addressAt, type Cidr, cidrContains, parseIp } from "./cidr.ts";
 
 const MANAGED_BY = "ipallocator.k8s.io";
+/** A mark older than any request may take belongs to none that still runs. */
+export const MIN_LEAK_AGE_MS = 120_000;
 /** Addresses tried at random before the block is searched in order. */
 const RANDOM_TRIES = 64;
 
@@ -32,15 +34,30 @@ export class ClusterIps {
     return address !== undefined && cidrContains(this.cidr, address);
   }
 
-  /** Takes this address for the Service; false when another has it. Taking one's own again is true. */
+  /** Takes this address for the Service; false when it is taken, be it by the Service itself. */
   async take(address: string, service: ObjectKey): Promise<boolean> {
     try {
       await this.#storage.create({ namespace: "", name: address }, this.#encode(address, service));
       return true;
     } catch (error) {
-      if (isAlreadyExists(error)) return (await this.ownerOf(address)) === ownerText(service);
+      if (isAlreadyExists(error)) return false;
       throw error;
     }
+  }
+
+  /**
+   * Takes over what a write that came to nothing left marked for the Service. The mark is written anew, so that whoever means the old one
+   * (a late release, the repair loop) leaves it alone. False when it is another's, or so young that a write may still mean it, unless `atOnce`.
+   */
+  async adopt(address: string, service: ObjectKey, { atOnce = false } = {}): Promise<boolean> {
+    return await this.#rewrite(address, service, ({ owner, createdMs }) => {
+      return owner === ownerText(service) && (atOnce || this.#clock.now() - createdMs >= MIN_LEAK_AGE_MS);
+    });
+  }
+
+  /** Repair: marks the address for the Service instead of for whom it is marked, if it is as it was at `revision`. */
+  async reassign(address: string, service: ObjectKey, revision: number): Promise<boolean> {
+    return await this.#rewrite(address, service, (mark) => mark.revision === revision);
   }
 
   /** Takes any free address; undefined when the block is full. */
@@ -50,13 +67,13 @@ export class ClusterIps {
     if (dynamic > 0) {
       for (let i = 0; i < RANDOM_TRIES; i += 1) {
         const address = addressAt(this.cidr, BigInt(first + band + randomInt(dynamic)));
-        if (await this.#takeNew(address, service)) return address;
+        if (await this.take(address, service)) return address;
       }
     }
     const taken = await this.#takenAddresses();
     for (let i = 0; i < size; i += 1) {
       const address = addressAt(this.cidr, BigInt(first + ((band + i) % size)));
-      if (!taken.has(address) && (await this.#takeNew(address, service))) return address;
+      if (!taken.has(address) && (await this.take(address, service))) return address;
     }
     return undefined;
   }
@@ -72,49 +89,48 @@ export class ClusterIps {
     return undefined;
   }
 
-  /** Gives an address back, if this Service holds it; idempotent. */
-  async release(address: string, service: ObjectKey): Promise<void> {
+  /**
+   * Gives an address back, if this Service holds it; idempotent. `atMost`: the revision of its mark or any later one before which the
+   * address was given up: what was marked after it is the Service's successor's of the same name.
+   */
+  async release(address: string, service: ObjectKey, { atMost = Infinity } = {}): Promise<void> {
     const name = { namespace: "", name: address };
     try {
       await this.#storage.update(name, (current) => {
-        if (current === undefined) return { kind: "keep" };
-        const object = JSON.parse(current.bytes.toString()) as IPAddress;
-        return ownerIn(object) === ownerText(service) ? { kind: "delete" } : { kind: "keep" };
+        if (current === undefined || current.revision > atMost) return { kind: "keep" };
+        return markOf(current).owner === ownerText(service) ? { kind: "delete" } : { kind: "keep" };
       });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
   }
 
-  /** "namespace/name" of the Service that holds the address. */
-  async ownerOf(address: string): Promise<string | undefined> {
+  /** Who holds the address; undefined when nobody does. */
+  async markOf(address: string): Promise<AddressMark | undefined> {
     try {
-      const stored = await this.#storage.get({ namespace: "", name: address });
-      return ownerIn(JSON.parse(stored.bytes.toString()) as IPAddress);
+      return markOf(await this.#storage.get({ namespace: "", name: address }));
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;
     }
   }
 
-  /** Every address that is taken, with its owner. */
-  async list(): Promise<ReadonlyMap<string, { owner: string; createdMs: number }>> {
+  /** Every address that is taken, with its mark. */
+  async list(): Promise<ReadonlyMap<string, AddressMark>> {
     const page = await this.#storage.list({});
-    return new Map(
-      page.items.map((item) => {
-        const object = JSON.parse(item.bytes.toString()) as IPAddress;
-        const createdMs = Date.parse(object.metadata?.creationTimestamp ?? "");
-        return [item.key.name, { owner: ownerIn(object), createdMs: Number.isNaN(createdMs) ? 0 : createdMs }];
-      }),
-    );
+    return new Map(page.items.map((item) => [item.key.name, markOf(item)]));
   }
 
-  async #takeNew(address: string, service: ObjectKey): Promise<boolean> {
+  /** Writes the mark anew for the Service if `mayChange` says so of what is there. */
+  async #rewrite(address: string, service: ObjectKey, mayChange: (mark: AddressMark) => boolean): Promise<boolean> {
     try {
-      await this.#storage.create({ namespace: "", name: address }, this.#encode(address, service));
-      return true;
+      const { outcome } = await this.#storage.update({ namespace: "", name: address }, (current) => {
+        if (current === undefined || !mayChange(markOf(current))) return { kind: "keep" };
+        return { kind: "write", bytes: this.#encode(address, service) };
+      });
+      return outcome === "updated";
     } catch (error) {
-      if (isAlreadyExists(error)) return false;
+      if (isNotFound(error)) return false;
       throw error;
     }
   }
@@ -155,7 +171,24 @@ export function ownerText(service: ObjectKey): string {
   return `${service.namespace}/${service.name}`;
 }
 
-function ownerIn(object: IPAddress): string {
-  const ref = object.spec?.parentRef;
-  return `${ref?.namespace ?? ""}/${ref?.name ?? ""}`;
+/** What an IPAddress says of its address. */
+export interface AddressMark {
+  /** "namespace/name" of the Service. */
+  readonly owner: string;
+  readonly createdMs: number;
+  readonly revision: number;
+  /** Made by the allocator, not by somebody who keeps an address for himself. */
+  readonly isOurs: boolean;
+}
+
+function markOf(stored: { readonly bytes: Buffer; readonly revision: number }): AddressMark {
+  const { metadata, spec } = JSON.parse(stored.bytes.toString()) as IPAddress;
+  const ref = spec?.parentRef;
+  const createdMs = Date.parse(metadata?.creationTimestamp ?? "");
+  return {
+    owner: `${ref?.namespace ?? ""}/${ref?.name ?? ""}`,
+    createdMs: Number.isNaN(createdMs) ? 0 : createdMs,
+    revision: stored.revision,
+    isOurs: metadata?.labels?.["ipaddress.kubernetes.io/managed-by"] === MANAGED_BY,
+  };
 }

@@ -1,6 +1,7 @@
 /** Which kinds differ from the default strategy by more than their descriptor, and how. */
 import type { ResourceRef } from "@knarr/apimachinery/resource.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
+import type { ResourceStorage } from "../storage/types.ts";
 import { certificateSigningRequestHooks } from "./certificate-signing-requests.ts";
 import type { ClusterIps } from "./cluster-ips.ts";
 import { namespaceHooks } from "./namespaces.ts";
@@ -12,6 +13,8 @@ import { serviceHooks } from "./services.ts";
 export interface HookTools {
   readonly ips: ClusterIps;
   readonly ports: NodePorts;
+  /** Where Services lie. */
+  readonly services: () => ResourceStorage;
   readonly clock: Clock;
   /** RBAC's escalation checks. */
   readonly rbac: (ref: ResourceRef<unknown>) => ResourceHooks | undefined;

@@ -87,7 +87,7 @@ export class NodePorts {
   async taken(): Promise<ReadonlySet<number>> {
     const ports = new Set<number>();
     try {
-      const bits = bitsOf(await this.#storage.get(KEY), this.#size);
+      const bits = bitsOf(await this.#storage.get(KEY), this.#range);
       for (let i = 0; i < this.#size; i += 1) if (has(bits, i)) ports.add(this.#range.min + i);
     } catch (error) {
       if (!isNotFound(error)) throw error;
@@ -95,22 +95,17 @@ export class NodePorts {
     return ports;
   }
 
-  /** Repair: marks what is in use, frees what is known to have leaked. */
-  async correct(inUse: ReadonlySet<number>, leaked: ReadonlySet<number>): Promise<void> {
+  /** Repair: marks what is in use, frees what is known to have leaked. Returns what it had to mark. */
+  async correct(inUse: ReadonlySet<number>, leaked: ReadonlySet<number>): Promise<readonly number[]> {
+    let marked: number[] = [];
     await this.#change((bits) => {
-      let changed = false;
-      for (const port of inUse) {
-        if (!this.contains(port) || has(bits, port - this.#range.min)) continue;
-        set(bits, port - this.#range.min);
-        changed = true;
-      }
-      for (const port of leaked) {
-        if (inUse.has(port)) continue;
-        clear(bits, port - this.#range.min);
-        changed = true;
-      }
-      return changed;
+      marked = [...inUse].filter((port) => this.contains(port) && !has(bits, port - this.#range.min));
+      for (const port of marked) set(bits, port - this.#range.min);
+      const freed = [...leaked].filter((port) => this.contains(port) && !inUse.has(port));
+      for (const port of freed) clear(bits, port - this.#range.min);
+      return marked.length > 0 || freed.length > 0;
     });
+    return marked;
   }
 
   get #size(): number {
@@ -132,7 +127,7 @@ export class NodePorts {
   /** `change` may run several times; it answers whether there is anything to write. */
   async #change(change: (bits: Buffer) => boolean): Promise<void> {
     const decide = (current: StoredObject | undefined): UpdateDecision => {
-      const bits = current === undefined ? Buffer.alloc(Math.ceil(this.#size / 8)) : bitsOf(current, this.#size);
+      const bits = current === undefined ? Buffer.alloc(Math.ceil(this.#size / 8)) : bitsOf(current, this.#range);
       if (!change(bits) && current !== undefined) return { kind: "keep" };
       return { kind: "write", bytes: this.#encode(bits) };
     };
@@ -156,10 +151,24 @@ export class NodePorts {
   }
 }
 
-function bitsOf(stored: StoredObject, size: number): Buffer {
-  const { data = "" } = JSON.parse(stored.bytes.toString()) as { data?: string };
+/**
+ * The bits of what is stored. They count from the beginning of the range that they were written for: after --service-node-port-range was
+ * changed, the ports that both ranges have keep their marks.
+ */
+function bitsOf(stored: StoredObject, range: PortRange): Buffer {
+  const { data = "", range: text } = JSON.parse(stored.bytes.toString()) as { data?: string; range?: string };
+  const size = range.max - range.min + 1;
+  const written = Buffer.from(data, "base64").reverse();
   const bits = Buffer.alloc(Math.ceil(size / 8));
-  Buffer.from(data, "base64").reverse().copy(bits);
+  const [min = range.min, max = range.max] = (text ?? "").match(/\d+/g)?.map(Number) ?? [];
+  if (min === range.min && max === range.max) {
+    written.copy(bits);
+    return bits;
+  }
+  for (let at = 0; at < written.length * 8; at += 1) {
+    const port = min + at;
+    if (has(written, at) && port >= range.min && port <= range.max) set(bits, port - range.min);
+  }
   return bits;
 }
 

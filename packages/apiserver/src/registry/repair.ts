@@ -1,20 +1,18 @@
 /**
- * Finds what crashes left between Services and their addresses and ports: marks what is in use, frees what nobody uses.
- * A leak is freed only when two rounds in a row have seen it and it is older than any write that could still be running.
+ * Finds what crashes left between Services and their addresses and ports, and puts it right: plan-service-repair.ts says what.
+ * A mark that changed since it was read is left alone: each correction is guarded.
  * Source: k8s.io/kubernetes/pkg/registry/core/service/{ipallocator,portallocator}/controller
  */
-import type { Service } from "@knarr/api/generated/types/core-v1.ts";
+import type { ObjectKey } from "@knarr/apimachinery/resource.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { ResourceStorage } from "../storage/types.ts";
 import type { ClusterIps } from "./cluster-ips.ts";
 import type { NodePorts } from "./node-ports.ts";
-import { portsOf } from "./services.ts";
+import { planServiceRepair, type RepairEvent, type ServiceRepair, type StoredService } from "./plan-service-repair.ts";
 
 const INTERVAL_MS = 180_000;
 const RETRY_MS = 5_000;
-/** Longer than any request may take. */
-const MIN_AGE_MS = 120_000;
 
 export interface RepairOptions {
   readonly services: ResourceStorage;
@@ -22,14 +20,22 @@ export interface RepairOptions {
   readonly ports: NodePorts;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Tells of a finding at the Service. */
+  readonly tell: (event: RepairEvent) => void;
 }
 
-export async function runServiceRepair(options: RepairOptions, signal: AbortSignal): Promise<void> {
-  let suspects: ReadonlySet<number> = new Set();
+/** Runs until the signal aborts; `onFirst` is called when the first round is done. */
+export async function runServiceRepair(
+  options: RepairOptions,
+  onFirst: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let unused: ReadonlyMap<number, number> = new Map();
   while (!signal.aborted) {
     let waitMs = INTERVAL_MS;
     try {
-      suspects = await repairOnce(options, suspects);
+      unused = await repairOnce(options, unused);
+      onFirst();
     } catch (error) {
       // The store may be away for a while: the next round does the same work.
       options.log.warn({ err: error }, "service repair round failed");
@@ -39,40 +45,59 @@ export async function runServiceRepair(options: RepairOptions, signal: AbortSign
   }
 }
 
-/** One round; returns the ports that look leaked, for the next one. */
-export async function repairOnce(options: RepairOptions, suspects: ReadonlySet<number>): Promise<ReadonlySet<number>> {
-  const { services, ips, ports, clock, log } = options;
-  // Taken first, used second: a Service made in between is in the second reading.
+/** One round; returns the ports that were marked and unused, for the next one. */
+export async function repairOnce(
+  options: RepairOptions,
+  unusedPorts: ReadonlyMap<number, number>,
+): Promise<ReadonlyMap<number, number>> {
+  const { services, ips, ports, clock } = options;
+  // What is taken first, what is used second: a Service made in between is in the second reading.
   const takenPorts = await ports.taken();
-  const takenIps = await ips.list();
+  const addresses = await ips.list();
   const page = await services.list({});
-  const usedPorts = new Set<number>();
-  const usedIps = new Map<string, string>();
-  for (const item of page.items) {
-    const { spec } = JSON.parse(item.bytes.toString()) as Service;
-    if (spec === undefined) continue;
-    for (const port of portsOf(spec)) usedPorts.add(port);
-    for (const ip of spec.clusterIPs ?? [])
-      if (ips.contains(ip)) usedIps.set(ip, `${item.key.namespace}/${item.key.name}`);
+  const plan = planServiceRepair({
+    services: page.items.map((item) => JSON.parse(item.bytes.toString()) as StoredService),
+    addresses,
+    ports: takenPorts,
+    cidr: ips.cidr,
+    range: ports.range,
+    nowMs: clock.now(),
+    unusedPorts,
+  });
+  await apply(plan, options);
+  return plan.unusedPorts;
+}
+
+async function apply(plan: ServiceRepair, { ips, ports, log, tell }: RepairOptions): Promise<void> {
+  for (const { address, owner, event } of plan.mark) {
+    if (!(await ips.take(address, keyOf(owner)))) continue;
+    log.warn({ ip: address, service: owner }, "service address was not marked as taken");
+    tell(event);
   }
-  for (const [ip, owner] of usedIps) {
-    if (takenIps.has(ip)) continue;
-    const [namespace = "", name = ""] = owner.split("/");
-    log.warn({ ip, service: owner }, "service address was not marked as taken");
-    await ips.take(ip, { namespace, name });
+  for (const { address, owner, revision, event } of plan.reassign) {
+    if (!(await ips.reassign(address, keyOf(owner), revision))) continue;
+    log.warn({ ip: address, service: owner }, "service address was marked for another");
+    tell(event);
   }
-  for (const [ip, { owner, createdMs }] of takenIps) {
-    if (usedIps.get(ip) === owner || !ips.contains(ip) || clock.now() - createdMs < MIN_AGE_MS) continue;
-    const [namespace = "", name = ""] = owner.split("/");
-    log.warn({ ip, service: owner }, "freeing a leaked service address");
-    await ips.release(ip, { namespace, name });
+  for (const { address, owner, revision } of plan.free) {
+    log.warn({ ip: address, service: owner }, "freeing a leaked service address");
+    await ips.release(address, keyOf(owner), { atMost: revision });
   }
-  const looksLeaked = new Set([...takenPorts].filter((port) => !usedPorts.has(port)));
-  const leaked = new Set([...looksLeaked].filter((port) => suspects.has(port)));
-  const unmarked = new Set([...usedPorts].filter((port) => !takenPorts.has(port)));
-  if (leaked.size > 0 || unmarked.size > 0) {
-    log.warn({ leaked: [...leaked], unmarked: [...unmarked] }, "correcting node ports");
-    await ports.correct(unmarked, leaked);
+  const { markPorts, freePorts } = plan;
+  if (markPorts.size > 0 || freePorts.size > 0) {
+    const marked = await ports.correct(new Set(markPorts.keys()), freePorts);
+    for (const port of marked) {
+      const event = markPorts.get(port);
+      if (event !== undefined) tell(event);
+    }
+    if (freePorts.size > 0 || marked.length > 0) {
+      log.warn({ leaked: [...freePorts], unmarked: marked }, "correcting node ports");
+    }
   }
-  return looksLeaked;
+  for (const event of plan.events) tell(event);
+}
+
+function keyOf(owner: string): ObjectKey {
+  const [namespace = "", name = ""] = owner.split("/");
+  return { namespace, name };
 }

@@ -23,8 +23,8 @@ export interface ResourceHooks<T extends KubeObject = KubeObject> {
   readonly beginCreate?: (object: T, scope: WriteScope) => Promise<void> | void;
   /** After prepareForUpdate, before validation. May change the object. */
   readonly beginUpdate?: (object: T, old: T, scope: WriteScope) => Promise<void> | void;
-  /** After the object is gone from the store. */
-  readonly afterDelete?: (object: T, scope: WriteScope) => Promise<void> | void;
+  /** After the object is gone from the store, by this request; `revision` is the deletion's. */
+  readonly afterDelete?: (object: T, revision: number) => Promise<void> | void;
   /** Replaces the marking of an object whose deletion must wait; returns whether it may be removed at once. */
   readonly markDeleted?: (object: T, options: DeleteRequestOptions, nowMs: number) => "wait" | "remove";
   /** Whether nothing but finalizers keeps a deleted object: an update that drops the last removes it. */

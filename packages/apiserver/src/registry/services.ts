@@ -6,16 +6,19 @@
 import type { Service, ServicePort, ServiceSpec } from "@knarr/api/generated/types/core-v1.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import type { ObjectKey } from "@knarr/apimachinery/resource.ts";
-import { type FieldError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { type FieldError, isNotFound, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import type { ResourceStorage } from "../storage/types.ts";
 import type { WriteScope } from "../verbs/write-scope.ts";
 import { formatCidr } from "./cidr.ts";
-import type { ClusterIps } from "./cluster-ips.ts";
+import { type ClusterIps, ownerText } from "./cluster-ips.ts";
 import type { NodePorts } from "./node-ports.ts";
 import type { ResourceHooks } from "./resource.ts";
 
 interface Allocators {
   readonly ips: ClusterIps;
   readonly ports: NodePorts;
+  /** Where Services lie. */
+  readonly services: () => ResourceStorage;
 }
 
 export function serviceHooks(allocators: Allocators): ResourceHooks {
@@ -24,7 +27,7 @@ export function serviceHooks(allocators: Allocators): ResourceHooks {
     beginCreate: (object, scope) => create(object as Service & KubeObject, scope, allocators),
     beginUpdate: (object, old, scope) =>
       update(object as Service & KubeObject, old as Service & KubeObject, scope, allocators),
-    afterDelete: (object) => release(object as Service & KubeObject, allocators),
+    afterDelete: (object, revision) => release(object as Service & KubeObject, revision, allocators),
   };
 }
 
@@ -32,7 +35,7 @@ async function create(service: Service & KubeObject, scope: WriteScope, allocato
   const spec = service.spec;
   if (spec === undefined) return;
   initFamilies(service, spec, allocators);
-  await takeClusterIp(service, spec, scope, allocators.ips);
+  await takeClusterIp(service, spec, scope, allocators);
   await takeNodePorts(service, spec, new Set(), scope, allocators.ports);
 }
 
@@ -48,10 +51,13 @@ async function update(
   initFamilies(service, spec, allocators);
   const key = keyOf(service);
   if (needsClusterIp(spec) && (spec.clusterIP !== before.clusterIP || !needsClusterIp(before))) {
-    await takeClusterIp(service, spec, scope, allocators.ips);
+    await takeClusterIp(service, spec, scope, allocators);
   }
   const dropped = (before.clusterIPs ?? []).filter((ip) => ip !== "None" && !(spec.clusterIPs ?? []).includes(ip));
-  for (const ip of dropped) scope.onCommit(() => allocators.ips.release(ip, key));
+  for (const ip of dropped) {
+    const mark = scope.dryRun ? undefined : await allocators.ips.markOf(ip);
+    if (mark !== undefined) scope.onCommit(() => allocators.ips.release(ip, key, { atMost: mark.revision }));
+  }
   const had = portsOf(before);
   await takeNodePorts(service, spec, had, scope, allocators.ports);
   const keep = portsOf(spec);
@@ -59,11 +65,13 @@ async function update(
   if (released.length > 0) scope.onCommit(() => allocators.ports.release(released));
 }
 
-async function release(service: Service & KubeObject, allocators: Allocators): Promise<void> {
+/** `revision`: of the deletion. A Service made since then under the same name may have asked for the same address. */
+async function release(service: Service & KubeObject, revision: number, allocators: Allocators): Promise<void> {
   const { spec } = service;
   if (spec === undefined) return;
-  for (const ip of spec.clusterIPs ?? [])
-    if (ip !== "None" && ip !== "") await allocators.ips.release(ip, keyOf(service));
+  for (const ip of spec.clusterIPs ?? []) {
+    if (ip !== "None" && ip !== "") await allocators.ips.release(ip, keyOf(service), { atMost: revision });
+  }
   await allocators.ports.release([...portsOf(spec)]);
 }
 
@@ -121,8 +129,9 @@ async function takeClusterIp(
   service: Service & KubeObject,
   spec: ServiceSpec,
   scope: WriteScope,
-  ips: ClusterIps,
+  allocators: Allocators,
 ): Promise<void> {
+  const { ips } = allocators;
   if (!needsClusterIp(spec)) return;
   if (spec.clusterIP === undefined || spec.clusterIP === "") {
     const first = spec.clusterIPs?.[0];
@@ -145,14 +154,49 @@ async function takeClusterIp(
   } else if (!ips.contains(asked)) {
     throw invalidIp(service, asked, `the provided network (${formatCidr(ips.cidr)}) does not contain ${asked}`);
   } else {
-    const owner = await ips.ownerOf(asked);
-    if (owner !== `${key.namespace}/${key.name}`) {
-      const free = scope.dryRun ? owner === undefined : await ips.take(asked, key);
-      if (!free) throw invalidIp(service, asked, "provided IP is already allocated");
-      if (!scope.dryRun) scope.onRollback(() => ips.release(asked, key));
-    }
+    await takeAskedIp(service, asked, scope, allocators);
   }
   spec.clusterIPs = [spec.clusterIP ?? ""];
+}
+
+/** The Service of the API itself: every server writes it, and all the same. */
+const OWN_SERVICE = "default/kubernetes";
+
+async function takeAskedIp(
+  service: Service & KubeObject,
+  address: string,
+  scope: WriteScope,
+  { ips, services }: Allocators,
+): Promise<void> {
+  const key = keyOf(service);
+  const holds = () => holdsAddress(services(), key, address);
+  if (scope.dryRun) {
+    const owner = (await ips.markOf(address))?.owner;
+    if (owner !== undefined && owner !== ownerText(key)) throw alreadyAllocated(service, address);
+    return;
+  }
+  if (await ips.take(address, key)) return scope.onRollback(() => ips.release(address, key));
+  // A create under a name that is there: the store refuses it, and says so better.
+  if (await holds()) return;
+  const atOnce = ownerText(key) === OWN_SERVICE;
+  if (!(await ips.adopt(address, key, { atOnce }))) throw alreadyAllocated(service, address);
+  scope.onRollback(async () => {
+    if (!(await holds())) await ips.release(address, key);
+  });
+}
+
+async function holdsAddress(services: ResourceStorage, key: ObjectKey, address: string): Promise<boolean> {
+  try {
+    const { bytes } = await services.get(key);
+    return ((JSON.parse(bytes.toString()) as Service).spec?.clusterIPs ?? []).includes(address);
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+function alreadyAllocated(service: Service & KubeObject, address: string): Error {
+  return invalidIp(service, address, "provided IP is already allocated");
 }
 
 function invalidIp(service: Service & KubeObject, value: string, why: string): Error {

@@ -73,6 +73,7 @@ export async function removeObject(request: ResourceRequest, options: DeleteRequ
   if (object === undefined) throw statusErrors.notFound(qualifiedOf(descriptor), request.name);
   const removed = () => plan.kind === "remove";
   let last = result.object;
+  let isOurs = removed();
   if (removed() && result.outcome !== "deleted") {
     // Grace 0: the marks are stored first, so that the last event shows them, and then the object goes.
     const uid = object.metadata.uid;
@@ -81,11 +82,12 @@ export async function removeObject(request: ResourceRequest, options: DeleteRequ
         signal,
       });
     } catch (error) {
-      // Somebody else was faster: gone is gone.
+      // Somebody else was faster: gone is gone, and what it held is given back by whoever removed it.
       if (!isNotFound(error)) throw error;
+      isOurs = false;
     }
   }
-  if (removed()) await hooks.afterDelete?.(object, scope);
+  if (isOurs) await hooks.afterDelete?.(object, last.revision);
   await scope.commit();
   return { removed: removed(), object: decodeStored(descriptor, last), bytes: servedBytes(request.resource, last) };
 }

@@ -140,7 +140,7 @@ export async function changeObject(
       ...(suggestion === undefined ? {} : { suggestion }),
     });
     if (result.outcome === "deleted" && written !== undefined) {
-      await request.resource.hooks.afterDelete?.(written, scope);
+      await request.resource.hooks.afterDelete?.(written, result.object.revision);
     }
     await scope.commit();
     return { outcome: result.outcome, bytes: servedBytes(request.resource, result.object), stored: result.object };
