@@ -167,12 +167,16 @@ function taintText(taint: unknown): unknown {
 export interface FileOnly {
   /** The lowest priority first; empty: pods are not ended before the machine goes down. */
   readonly shutdownPeriods: readonly PriorityPeriod[];
+  /** crashLoopBackOff.maxContainerRestartPeriod: the longest wait before a container that keeps ending runs again. */
+  readonly maxContainerRestartPeriodMs: number;
 }
 
+const MAX_RESTART_PERIOD_MS = 300_000;
+
 function fileOnly(file: FileValues): FileOnly {
-  const durationOf = (field: string) => {
+  const durationOf = (field: string, byDefault = "0s") => {
     try {
-      return parseGoDurationMs(String(file[field] ?? "0s"));
+      return parseGoDurationMs(String(lookUp(file, field) ?? byDefault));
     } catch (error) {
       throw new UsageError(`config file field ${field}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -188,7 +192,12 @@ function fileOnly(file: FileValues): FileOnly {
       "config file fields shutdownGracePeriod and shutdownGracePeriodByPodPriority exclude each other",
     );
   }
-  return { shutdownPeriods: shutdownPeriods(totalMs, criticalMs, byPriority) };
+  const restartField = "crashLoopBackOff.maxContainerRestartPeriod";
+  const maxContainerRestartPeriodMs = durationOf(restartField, "300s");
+  if (maxContainerRestartPeriodMs < 1000 || maxContainerRestartPeriodMs > MAX_RESTART_PERIOD_MS) {
+    throw new UsageError(`config file field ${restartField}: must be between 1s and 300s`);
+  }
+  return { shutdownPeriods: shutdownPeriods(totalMs, criticalMs, byPriority), maxContainerRestartPeriodMs };
 }
 
 /** Upstream's flags that mean nothing here. */

@@ -295,7 +295,7 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     mounts: new PodMounts({ rootDir: config.rootDir, objects, events, node: () => state.facts(), clock, log }),
     status: upstream?.status ?? new LocalStatus(),
     node: () => state.facts(),
-    crashes: new CrashBackoff(),
+    crashes: new CrashBackoff({ maxMs: config.maxContainerRestartPeriodMs }),
   };
 }
 

@@ -1,8 +1,11 @@
 /**
- * How long a container that keeps ending waits before it runs again: 10 s doubling to 300 s, forgotten after ten minutes
+ * How long a container that keeps ending waits before it runs again: 10 s doubling to 300 s (or less, where the node says so), forgotten after ten minutes
  * without a crash. Keys are the caller's; times are arguments. Holds state, reads no clock.
  * Source: kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle#restart-policy
  */
+
+/** Also where the longest delay is set to less. */
+const FORGET_MS = 600_000;
 
 interface Entry {
   delayMs: number;
@@ -22,13 +25,14 @@ export class CrashBackoff {
   readonly #initialMs: number;
   readonly #maxMs: number;
 
-  constructor(options: { readonly initialMs: number; readonly maxMs: number } = { initialMs: 10_000, maxMs: 300_000 }) {
-    this.#initialMs = options.initialMs;
-    this.#maxMs = options.maxMs;
+  /** `maxMs` may be less than the first delay, which is then as long. Source: KEP-4603 */
+  constructor({ maxMs = 300_000 }: { readonly maxMs?: number } = {}) {
+    this.#initialMs = Math.min(10_000, maxMs);
+    this.#maxMs = maxMs;
   }
 
   #expired(entry: Entry, at: number): boolean {
-    return at - entry.lastStepAt > 2 * this.#maxMs;
+    return at - entry.lastStepAt > FORGET_MS;
   }
 
   /**

@@ -130,7 +130,9 @@ function resizeVerdicts({ resize, phase }: ConditionInput): Record<string, Verdi
   const { pending, inProgress } = resize ?? {};
   const error = inProgress?.error;
   return {
-    ...(pending === undefined ? {} : { PodResizePending: { status: "True", ...pending } }),
+    ...(pending === undefined
+      ? {}
+      : { PodResizePending: { status: "True", reason: pending.reason, message: pending.message } }),
     ...(inProgress === undefined
       ? {}
       : {

@@ -214,3 +214,37 @@ test("LogFormatter joins parts of a line, stamps each line once, and stops at th
   assert.deepEqual(out, ["T1 ab", "cd\n", undefined, "T4 e", undefined]);
   assert.equal(formatter.done, true);
 });
+
+test("sandboxHostname() is the override where there is one, whatever else is asked for", () => {
+  const named = pod({ hostnameOverride: "other.example", hostname: "box", subdomain: "sub", setHostnameAsFQDN: true });
+  assert.equal(sandboxHostname(named, "c.l"), "other.example");
+  assert.match(renderHostsFile(named, ["10.0.0.2"], "c.l", ""), /^10\.0\.0\.2\tother\.example$/m);
+});
+
+test("podCgroupLimits() puts overhead on top, also of what the pod has of its own", () => {
+  const overhead = { cpu: "500m", memory: "64Mi" };
+  const limits = { cpu: "1", memory: "64Mi" };
+  const own = pod({ overhead, resources: { requests: { cpu: "1" }, limits } });
+  const summed = pod({ overhead, containers: [container("main", { resources: { requests: { cpu: "1" }, limits } })] });
+  const want = { cpuShares: 1536, cpuQuotaUs: 150_000, memoryLimitBytes: 128 * 2 ** 20 };
+  assert.deepEqual(podCgroupLimits(own), want);
+  assert.deepEqual(podCgroupLimits(summed), want);
+  const unlimited = podCgroupLimits(pod({ overhead }));
+  assert.deepEqual([unlimited.cpuQuotaUs, unlimited.memoryLimitBytes], [undefined, undefined]);
+});
+
+test("CrashBackoff waits no longer than the node's longest wait, and forgets after ten minutes all the same", () => {
+  const backoff = new CrashBackoff({ maxMs: 15_000 });
+  for (const [at, want] of [
+    [0, 10_000],
+    [20_000, 15_000],
+    [600_000, 15_000],
+    [1_300_000, 10_000],
+  ] as const) {
+    backoff.step("k", at, at);
+    assert.equal(backoff.delayMs("k"), want);
+  }
+  const short = new CrashBackoff({ maxMs: 2000 });
+  short.step("k", 0, 0);
+  assert.equal(short.delayMs("k"), 2000);
+});

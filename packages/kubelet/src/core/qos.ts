@@ -159,11 +159,6 @@ export function podCgroupLimits(pod: Pod): PodCgroupLimits {
     if (limits.cpuLimitMillis === 0) sum.cpuLimited = false;
     if (limits.memoryLimitBytes === 0) sum.memoryLimited = false;
   }
-  // What the runtime itself takes for the pod comes on top. Source: KEP-688
-  const overhead = pod.spec?.overhead;
-  sum.cpuRequest += amount(overhead, "cpu");
-  sum.cpuLimit += amount(overhead, "cpu");
-  sum.memoryLimit += amount(overhead, "memory");
   const podLevel = pod.spec?.resources;
   const cpuRequest = podLevel?.requests?.cpu === undefined ? sum.cpuRequest : amount(podLevel.requests, "cpu");
   const cpuLimit =
@@ -174,9 +169,11 @@ export function podCgroupLimits(pod: Pod): PodCgroupLimits {
         ? sum.memoryLimit
         : 0
       : amount(podLevel.limits, "memory");
+  // What the runtime itself takes for the pod comes on top; what has no limit gets none by it. Source: KEP-688
+  const overhead = pod.spec?.overhead;
   return {
-    cpuShares: cpuShares(cpuRequest),
-    cpuQuotaUs: cpuLimit === 0 ? undefined : cpuQuota(cpuLimit),
-    memoryLimitBytes: memory === 0 ? undefined : memory,
+    cpuShares: cpuShares(cpuRequest + amount(overhead, "cpu")),
+    cpuQuotaUs: cpuLimit === 0 ? undefined : cpuQuota(cpuLimit + amount(overhead, "cpu")),
+    memoryLimitBytes: memory === 0 ? undefined : memory + amount(overhead, "memory"),
   };
 }

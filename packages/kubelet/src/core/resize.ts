@@ -121,9 +121,14 @@ export function duringResize(pod: Pod, actuated: (name: string) => ResourceRequi
   return { ...pod, spec: { ...spec, ...widened } };
 }
 
+export interface ResizeRefusal {
+  readonly reason: "Deferred" | "Infeasible";
+  readonly message: string;
+}
+
 export interface ResizeState {
-  /** Why the spec's resources were not granted. */
-  readonly pending?: { readonly reason: "Deferred" | "Infeasible"; readonly message: string } | undefined;
+  /** Why the spec's resources were not granted, and since when (epoch ms). */
+  readonly pending?: (ResizeRefusal & { readonly since: number }) | undefined;
   /** Granted and not in force yet; `error` tells what went wrong. */
   readonly inProgress?: { readonly error?: string | undefined } | undefined;
 }

@@ -1,9 +1,10 @@
 /** The pods of this node, one worker each: hands them what their sources and the runtime tell. */
 import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
-import { judgePod, refusePod, refuseResize } from "../core/admission.ts";
+import { judgePod, refusePod } from "../core/admission.ts";
 import { isCriticalPod } from "../core/critical-pod.ts";
 import { refuseFeatures } from "../core/feature-admission.ts";
 import { planPreemption } from "../core/plan-preemption.ts";
+import { judgeResizes } from "../core/resize-order.ts";
 import { refuseUnderPressure } from "../eviction/admit-under-pressure.ts";
 import type { PressureCondition } from "../eviction/signals.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -187,15 +188,19 @@ export class PodSet {
   #refuseResize(pod: Pod) {
     const node = this.#options.node();
     if (node?.status?.allocatable === undefined) return undefined;
-    const others = this.list().filter((w) => w.holdsResources && w.uid !== pod.metadata.uid);
-    return refuseResize(
-      pod,
-      node,
-      others.map((w) => w.allocatedPod),
-    );
+    const uid = pod.metadata.uid ?? "";
+    const holders = this.list().filter((w) => w.holdsResources && w.uid !== uid);
+    // Whoever asks, all that wait are judged together: the answer does not depend on whose turn it happens to be.
+    const waiting = holders.filter((w) => w.resizeWaitsSince !== undefined);
+    const requests = [
+      { uid, allocated: this.get(uid)?.allocatedPod ?? pod, wanted: pod, since: this.get(uid)?.resizeWaitsSince },
+      ...waiting.map((w) => ({ uid: w.uid, allocated: w.allocatedPod, wanted: w.pod, since: w.resizeWaitsSince })),
+    ];
+    const others = holders.filter((w) => !waiting.includes(w)).map((w) => w.allocatedPod);
+    return judgeResizes(requests, node, others).get(uid);
   }
 
   #retryResizes(): void {
-    for (const worker of this.#workers.values()) if (worker.resizeIsPending) worker.kick();
+    for (const worker of this.#workers.values()) if (worker.resizeWaitsSince !== undefined) worker.kick();
   }
 }

@@ -16,7 +16,7 @@ import {
 } from "../core/pod-lifecycle.ts";
 import { isFinalPhase } from "../core/pod-phase.ts";
 import { computePodStatus } from "../core/pod-status.ts";
-import { type ResizeState, resizeMessage, sameResources } from "../core/resize.ts";
+import { type ResizeRefusal, type ResizeState, resizeMessage, sameResources } from "../core/resize.ts";
 import { isSidecar } from "../core/restart-policy.ts";
 import { sameJson } from "../core/status-patch.ts";
 import { applyPlan } from "./apply-plan.ts";
@@ -38,7 +38,7 @@ export interface WorkerOptions {
   /** Asked before the first start of a pod; a verdict ends it as Failed, "wait": room is being made, ask again. */
   readonly admit: (pod: Pod) => Verdict | "wait" | undefined;
   /** Asked before a running pod is granted other resources; undefined: it may have them. */
-  readonly refuseResize: (pod: Pod) => ResizeState["pending"];
+  readonly refuseResize: (pod: Pod) => ResizeRefusal | undefined;
   /** The pod gave resources back: others may be waiting for them. */
   readonly onFreed: () => void;
 }
@@ -90,8 +90,9 @@ export class PodWorker {
     return this.#resources.allocatedPod(this.#pod);
   }
 
-  get resizeIsPending(): boolean {
-    return this.#resize.pending !== undefined;
+  /** When the resize that was put off was put off first, epoch ms; undefined when none is. */
+  get resizeWaitsSince(): number | undefined {
+    return this.#resize.pending?.since;
   }
 
   get lifecycle(): PodLifecycle {
@@ -284,10 +285,13 @@ export class PodWorker {
     let { pending } = before;
     if (!this.#resources.isWanted(this.#pod)) pending = undefined;
     else {
-      pending = this.#options.refuseResize(this.#pod);
+      const refusal = this.#options.refuseResize(this.#pod);
+      pending = refusal && { ...refusal, since: before.pending?.since ?? this.#waitsSince() };
       if (pending === undefined) {
         await this.#resources.allocate(this.#pod);
         events.pod(this.#pod, "Normal", "ResizeStarted", resizeMessage("Pod resize started", this.#pod));
+        // What it gave back, another may be waiting for.
+        this.#options.onFreed();
       } else if (!sameJson(pending, before.pending)) {
         const message = resizeMessage(`Pod resize ${pending.reason}`, this.#pod, pending.message);
         events.pod(this.#pod, "Warning", `Resize${pending.reason}`, message);
@@ -299,6 +303,12 @@ export class PodWorker {
       this.#options.onFreed();
     }
     this.#resize = { pending, inProgress };
+  }
+
+  /** A kubelet that starts anew goes on counting from what it told before. */
+  #waitsSince(): number {
+    const told = this.#pod.status?.conditions?.find((c) => c.type === "PodResizePending" && c.status === "True");
+    return told?.lastTransitionTime === undefined ? this.#context.clock.now() : Date.parse(told.lastTransitionTime);
   }
 
   /** A pod seen for the first time is granted what it asks for; what runs of it (another kubelet's) is taken to have it. */
