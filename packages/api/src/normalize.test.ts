@@ -37,6 +37,18 @@ const table: readonly { name: string; type: string; object: Record<string, unkno
     want: { name: "a", resources: { limits: { cpu: "1", memory: "512Mi", "example.com/x": "2" } } },
   },
   {
+    name: "makes text of quantities beyond the precision of numbers",
+    type: "ResourceRequirements",
+    object: { limits: { cpu: 9_007_199_254_740_993n, memory: 10n ** 24n } },
+    want: { limits: { cpu: "9007199254740993", memory: "1000000E" } },
+  },
+  {
+    name: "makes empty bytes of null in a map of bytes",
+    type: "Secret",
+    object: { data: { a: null, b: "Yg==" } },
+    want: { metadata: {}, data: { a: "", b: "Yg==" } },
+  },
+  {
     name: "drops null",
     type: "Container",
     object: { name: "a", command: null, securityContext: null },

@@ -104,6 +104,7 @@ function normalizeValue(value: unknown, type: TypeSchema): unknown {
     case "quantity":
       // What is no quantity is left for validation to name.
       if (typeof value === "number") return canonicalQuantity(value);
+      if (typeof value === "bigint") return normalizeValue(String(value), type);
       return typeof value === "string" && isQuantity(value) ? canonicalQuantity(value) : value;
     default:
       return value;
@@ -112,6 +113,8 @@ function normalizeValue(value: unknown, type: TypeSchema): unknown {
 
 /** null in a list or map is Go's zero value of the type; types whose zero value is null keep it. */
 function normalizeItem(value: unknown, type: TypeSchema): unknown {
+  // Empty bytes come back from the store as such, not as null: that is how protobuf writes both.
+  if (value === null && type.kind === "bytes") return "";
   return value === null ? (zeroValue(type) ?? null) : normalizeValue(value, type);
 }
 

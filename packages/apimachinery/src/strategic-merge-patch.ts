@@ -11,7 +11,7 @@
  * Differs from upstream: what is wrong with a patch is always a 400; some of it is a 500 there, without a reason.
  */
 import { goTypeOf, showGo } from "./go-text.ts";
-import { cloneJson } from "./json.ts";
+import { cloneJson, stringifyJson } from "./json.ts";
 import { PatchError } from "./patch-error.ts";
 import {
   type FieldSchema,
@@ -208,7 +208,7 @@ function identityOf(item: unknown, mergeKey: string | undefined): unknown {
 }
 
 function comparable(value: unknown): unknown {
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
+  return typeof value === "object" && value !== null ? stringifyJson(value) : value;
 }
 
 /** What both lists are made of. Throws for a mixture, and for lists of lists. */

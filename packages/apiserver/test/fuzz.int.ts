@@ -4,17 +4,17 @@ import { test } from "node:test";
 import { fuzzServer } from "./fuzz/fuzz-server.ts";
 
 const SEED = 20260;
-const SECONDS = 25;
+/** A number, not a time: a fixed seed must mean the same shots on every machine. */
+const SHOTS = 12_000;
 /** Far above what a run of any length needs; a leak or a bomb goes beyond it. */
 const MAX_MEMORY_MIB = 1_200;
 
 test("the API server answers every hostile request with a client error", async () => {
-  const report = await fuzzServer({ seed: SEED, seconds: SECONDS });
+  const report = await fuzzServer({ seed: SEED, shots: SHOTS });
   const found = report.findings.map(({ index, what, shot }) => `#${index} ${shot.method} ${shot.path}: ${what}`);
   assert.deepEqual(found, [], `npm run fuzz -- --seed ${SEED} brings them back`);
   assert.deepEqual(report.loggedErrors, []);
   assert.ok(report.survived, "the API server ended");
   assert.ok(report.peakMiB < MAX_MEMORY_MIB, `memory grew to ${report.peakMiB} MiB`);
-  assert.ok(report.shots > 500, `only ${report.shots} shots`);
   assert.ok(report.bystanderMs.length > 20, "the bystander was kept out");
 });

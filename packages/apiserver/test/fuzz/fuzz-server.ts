@@ -16,7 +16,9 @@ export interface FuzzReport extends FuzzResult {
 
 export async function fuzzServer(options: {
   readonly seed: number;
-  readonly seconds: number;
+  /** How long, or how many shots. */
+  readonly seconds?: number;
+  readonly shots?: number;
   /** Only this one. */
   readonly shot?: number;
 }): Promise<FuzzReport> {
@@ -35,7 +37,7 @@ export async function fuzzServer(options: {
 
 async function run(
   api: TestApiserver,
-  { seed, seconds, shot }: { seed: number; seconds: number; shot?: number },
+  { seed, seconds = Number.POSITIVE_INFINITY, shots: wanted, shot }: Parameters<typeof fuzzServer>[0],
 ): Promise<FuzzReport> {
   const { ca, cert, key } = api.admin;
   if (ca === undefined || cert === undefined || key === undefined) throw new Error("no credentials");
@@ -46,7 +48,8 @@ async function run(
       if (status !== 201) throw new Error(`the seed ${path} was answered ${status}`);
     }
     const deadline = performance.now() + seconds * 1_000;
-    const until = (shots: number) => (shot === undefined ? performance.now() > deadline : shots >= 1);
+    const enough = shot === undefined ? (wanted ?? Number.POSITIVE_INFINITY) : 1;
+    const until = (shots: number) => shots >= enough || performance.now() > deadline;
     const result = await fuzz(
       { port: api.port, agent },
       { seed, ...(shot === undefined ? {} : { from: shot }), until },

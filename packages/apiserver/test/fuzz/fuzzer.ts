@@ -169,9 +169,12 @@ function send(target: FuzzTarget, shot: Shot): Promise<Answer> {
       socket.destroy();
       end({ code: response.statusCode ?? 0, body: "" });
     });
-    outgoing.on("error", (error) => {
+    outgoing.on("error", (error: NodeJS.ErrnoException) => {
       clearTimeout(timer);
-      reject(error);
+      // The server closed an idle connection just when we took it up again: every HTTP client sends anew then. Should the
+      // server have ended instead, the new connection tells.
+      if (outgoing.reusedSocket && error.code === "ECONNRESET") send(target, shot).then(resolve, reject);
+      else reject(error);
     });
     outgoing.end(shot.body);
   });
