@@ -50,10 +50,12 @@ if (files.length === 0) {
 const child = spawn(
   process.execPath,
   [
-    `--import=${new URL("seeded-fast-check.ts", import.meta.url).href}`,
+    `--import=${new URL("test-preload.ts", import.meta.url).href}`,
     "--test",
     `--test-concurrency=${selected.concurrency}`,
     `--test-timeout=${selected.timeoutMs}`,
+    // A file ends with its last test, also where a test that was given up left something open; a global teardown forbids it.
+    ...("setup" in selected ? [] : ["--test-force-exit"]),
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",
     "--test-reporter=tap",
@@ -61,7 +63,10 @@ const child = spawn(
     ...("setup" in selected ? [`--test-global-setup=${selected.setup}`] : []),
     ...files,
   ],
-  { stdio: ["ignore", "inherit", "pipe"], env: { ...process.env, NODE_OPTIONS: "" } },
+  {
+    stdio: ["ignore", "inherit", "pipe"],
+    env: { ...process.env, NODE_OPTIONS: "", KNARR_TEST_FILE_LIMIT_MS: String(selected.timeoutMs + MINUTE) },
+  },
 );
 let tap = "";
 child.stderr.on("data", (chunk: Buffer) => {
