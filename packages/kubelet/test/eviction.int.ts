@@ -20,7 +20,7 @@ if (await isolatedTest(import.meta)) {
   before(async () => {
     node = await TestNode.start({
       subnet: "10.88.31.0/24",
-      args: [`--system-reserved=memory=${totalmem() - PODS_BYTES}`, "--eviction-pressure-transition-period=4s"],
+      args: [`--system-reserved=memory=${totalmem() - PODS_BYTES}`, "--eviction-pressure-transition-period=10s"],
     });
   });
   after(async () => {

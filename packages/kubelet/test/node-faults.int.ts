@@ -27,7 +27,7 @@ if (await isolatedTest(import.meta)) {
       args: [
         `--root-dir=${rootDir}`,
         "--eviction-hard=nodefs.available<50%",
-        "--eviction-pressure-transition-period=4s",
+        "--eviction-pressure-transition-period=10s",
       ],
     });
   });
