@@ -26,7 +26,7 @@ if (await isolatedTest(import.meta)) {
     containers: [{ ...shell("main", WAIT), image: `${registry.address}/${image}`, ...more }],
   });
   const reason = (pod: Pod) => statusOf(pod, "main").state?.waiting?.reason;
-  const PATIENCE_MS = 30_000;
+  const PATIENCE_MS = 60_000;
 
   test("an absent image is pulled, with events that tell how long it took; Always asks again, IfNotPresent does not", async () => {
     registry.set("good", "none");

@@ -169,6 +169,16 @@ export class TestNode {
     );
   }
 
+  /** Waits until the log is this: a container is Ready when its process is there, before that has said anything. */
+  async untilLog(pod: string, text: string): Promise<void> {
+    let said = "";
+    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(100)) {
+      said = await this.kubectl("logs", pod);
+      if (said === text) return;
+    }
+    assert.equal(said, text);
+  }
+
   async kubectl(...args: string[]): Promise<string> {
     const env = { ...process.env, KUBECONFIG: this.api.kubeconfig };
     const { stdout } = await run("kubectl", args, { env, timeout: PATIENCE_MS });
