@@ -136,7 +136,7 @@ function settle(text: string): string {
     .replace(/kube-api-access-\w{5}/g, "kube-api-access-XXXXX")
     .replace(/(TargetPort: +|192\.0\.2\.\d:|192\.\d+\.\d+\.\d+:)\d{4,5}/g, "$1PORT")
     .replace(/X509SHA256=[0-9a-f]+/g, "X509SHA256=HASH")
-    .replace(/\/tmp\/knarr-apiserver-\w+/g, "SERVERFOLDER")
+    .replace(/[^\s:]*\/knarr-apiserver-\w+/g, "SERVERFOLDER")
     .replace(/AGE +/g, "AGE ")
     .replace(/(:|port: |nodePort: |NodePort:.*)3[0-2]\d{3}/g, "$1NODEPORT");
   // Addresses of Services are drawn by lot and have not all the same length.
