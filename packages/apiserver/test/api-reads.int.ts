@@ -1,6 +1,7 @@
 /** List and watch at the level of HTTP: selectors, paging, representations, streams. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { connect } from "node:tls";
 import { gunzipSync } from "node:zlib";
 import { configMap, EventReader, type Json, pod, useApiserver } from "./api-harness.ts";
 
@@ -230,4 +231,64 @@ test("pods are watched by node and phase", async () => {
   assert.deepEqual(await names("spec.nodeName=n1"), ["one"]);
   assert.deepEqual(await names("spec.nodeName="), ["two"]);
   assert.deepEqual(await names("status.phase!=Pending"), []);
+});
+
+test("many watchers of one collection see the same events in the same order, whatever else each selects", async () => {
+  const cms = await inNamespace("many-watchers");
+  const { resourceVersion } = (await h.call("GET", cms)).body.metadata;
+  const open = (query: string) => watch(`${cms}?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=60${query}`);
+  const plain = await Promise.all(Array.from({ length: 8 }, () => open("")));
+  const odd = await open("&labelSelector=odd%3Dyes");
+  const written = await Promise.all(
+    Array.from({ length: 24 }, (_, i) =>
+      h.create(cms, configMap(`m${i}`, {}, { labels: { odd: i % 2 === 1 ? "yes" : "no" } })),
+    ),
+  );
+  const version = ({ metadata }: Json) => Number(metadata.resourceVersion);
+  written.sort((a, b) => version(a) - version(b));
+  const read = async (events: EventReader, count: number) => {
+    const seen: Json[] = [];
+    while (seen.length < count) seen.push((await events.next()).object);
+    return seen;
+  };
+  for (const events of plain) assert.deepEqual(await read(events, written.length), written);
+  const isOdd = ({ metadata }: Json) => metadata.labels.odd === "yes";
+  assert.deepEqual(await read(odd, written.length / 2), written.filter(isOdd));
+});
+
+test("a watch's body is whole chunks over HTTP/1.1, so that its connection goes on, and plain lines over HTTP/1.0", async () => {
+  const cms = await inNamespace("framing");
+  await h.create(cms, configMap("a"));
+  const talk = (text: string, isOver: (answer: string) => boolean) =>
+    new Promise<string>((resolve, reject) => {
+      const { ca, cert, key } = h.api.admin;
+      const options = { host: "127.0.0.1", port: h.api.port, ALPNProtocols: ["http/1.1"] };
+      const socket = connect({ ...options, ca: String(ca), cert: String(cert), key: String(key) }, () => {
+        socket.write(text);
+      });
+      let answer = "";
+      socket.on("data", (chunk: Buffer) => {
+        answer += chunk.toString("latin1");
+        if (!isOver(answer)) return;
+        resolve(answer);
+        socket.destroy();
+      });
+      socket.once("end", () => reject(new Error(`the connection ended after ${answer}`)));
+      socket.once("error", reject);
+    });
+  const list = `${cms}?watch=1&resourceVersion=0`;
+  const one = await talk(
+    `GET ${list}&timeoutSeconds=1 HTTP/1.1\r\nhost: x\r\n\r\nGET /version HTTP/1.1\r\nhost: x\r\n\r\n`,
+    (answer) => answer.includes('"gitVersion"'),
+  );
+  const end = one.indexOf("\r\n0\r\n\r\nHTTP/1.1 200");
+  assert.ok(end > 0, one);
+  assert.match(one, /transfer-encoding: chunked/i);
+  const [, size = "", body = ""] = /\r\n\r\n([0-9a-f]+)\r\n(.*)$/s.exec(one.slice(0, end)) ?? [];
+  assert.equal(body.length, Number.parseInt(size, 16));
+  assert.equal(JSON.parse(body).object.metadata.name, "a");
+  const old = await talk(`GET ${list}&timeoutSeconds=60 HTTP/1.0\r\nhost: x\r\n\r\n`, (answer) =>
+    answer.endsWith("}\n"),
+  );
+  assert.equal(JSON.parse(old.slice(old.indexOf("\r\n\r\n"))).object.metadata.name, "a");
 });

@@ -3,12 +3,15 @@
  * given up, and the reader's iteration ends, so that a slow client costs neither memory nor the others' time.
  */
 import type { ObjectEvent, ObjectWatch } from "./types.ts";
+import { WakeRounds } from "./wake-rounds.ts";
 
 /** A queue may hold this many events or bytes. The frames are shared, so this bounds how long old versions stay alive. */
 const MAX_EVENTS = 8_192;
 const MAX_BYTES = 16 * 1024 * 1024;
 /** Initial events handed out in one step. */
 const INITIAL_STEP = 128;
+/** Of all watches: their readers share the event loop. */
+const rounds = new WakeRounds();
 
 export class EventQueue implements ObjectWatch {
   readonly #onClose: () => void;
@@ -21,6 +24,7 @@ export class EventQueue implements ObjectWatch {
   #draining = false;
   #overflowed = false;
   #wake: (() => void) | undefined;
+  #isInRound = false;
   #dropped: (() => void) | undefined;
 
   /** `initial` is read lazily, before anything pushed. `onClose` runs once, however the watch ends. */
@@ -57,8 +61,11 @@ export class EventQueue implements ObjectWatch {
       this.#overflowed = true;
       this.close();
       this.#dropped?.();
+      return;
     }
-    this.#notify();
+    if (this.#wake === undefined || this.#isInRound) return;
+    this.#isInRound = true;
+    rounds.add(this.#onTurn);
   }
 
   /** Ends the watch after what is queued, with `last` as its final event if given. Idempotent. */
@@ -118,6 +125,11 @@ export class EventQueue implements ObjectWatch {
   }
 
   readonly #onAbort = (): void => this.close();
+
+  readonly #onTurn = (): void => {
+    this.#isInRound = false;
+    this.#notify();
+  };
 
   #notify(): void {
     const wake = this.#wake;

@@ -7,6 +7,7 @@ import { isExpired, type StatusError } from "@knarr/apimachinery/status-error.ts
 import { drained } from "../http/chunk-writer.ts";
 import { negotiate, PROTOBUF_TYPE, type Representation } from "../http/media-type.ts";
 import { baseHeaders, breakOff, flushHeaders, toStatusError, writeHead } from "../http/respond.ts";
+import { LAST_CHUNK, SharedPieces } from "../http/shared-pieces.ts";
 import { acceptWebSocket, sendMessage } from "../http/web-socket.ts";
 import { errorEventOf } from "../storage/object-event.ts";
 import type { ObjectWatch } from "../storage/types.ts";
@@ -95,6 +96,8 @@ interface Sink {
   end(): void;
 }
 
+/** Of all watches. A piece is short enough to be no burden when one of its readers is slow. */
+const pieces = new SharedPieces();
 /** Frames that are written together. */
 const GROUP_BYTES = 64 * 1024;
 
@@ -119,19 +122,22 @@ function httpSink(request: ResourceRequest, representation: Representation): Sin
     baseHeaders(context, contentType === PROTOBUF_TYPE ? `${contentType};stream=watch` : contentType),
   );
   flushHeaders(context);
+  const { response, signal } = context;
+  const isChunked = "chunkedEncoding" in response && response.chunkedEncoding;
+  // From here on the chunks are made by us, once for all watchers.
+  if (isChunked) response.chunkedEncoding = false;
   return {
     async write(frames) {
       for (let from = 0; from < frames.length; ) {
-        if (context.signal.aborted) return false;
+        if (signal.aborted) return false;
         const to = groupEnd(frames, from);
-        // A frame alone is the one that all watchers share; a copy of many is short enough to be no burden when its reader is slow.
-        const bytes = to - from === 1 ? (frames[from] as Buffer) : Buffer.concat(frames.slice(from, to));
-        if (!context.response.write(bytes) && !(await drained(context, context.response))) return false;
+        const group = from === 0 && to === frames.length ? frames : frames.slice(from, to);
+        if (!response.write(pieces.of(group, isChunked)) && !(await drained(context, response))) return false;
         from = to;
       }
       return true;
     },
-    end: () => context.response.end(),
+    end: () => (isChunked ? response.end(LAST_CHUNK) : response.end()),
   };
 }
 
