@@ -51,7 +51,7 @@ test("planNode() runs a Docker Engine of the node's own and tells the kubelet of
   assert.equal(specs[0]?.name, "docker@node-1");
   assert.deepEqual(new Set(specs.map((spec) => spec.name)), new Set(nodeDaemons("node-1", "docker")));
   const files = options.paths.node(node.name);
-  assert.deepEqual(specs[0]?.command.slice(-3), ["/bin/dockerd", "--config-file", files.dockerConfig]);
+  assert.deepEqual(specs[0]?.command.slice(-4), ["/bin/dockerd", "--config-file", files.dockerConfig, "--pidfile="]);
   const kubelet = specs.find(({ name }) => name === "kubelet@node-1")?.command ?? [];
   assert.ok(kubelet.includes(`--container-runtime-endpoint=docker://${files.dockerSocket}`));
   assert.ok(kubelet.includes(`--cni-conf-dir=${files.cniConfDir}`));

@@ -204,12 +204,16 @@ function containerd(options: ComponentOptions, node: NodeConfig): ComponentSpec 
   };
 }
 
-/** A Docker Engine of the node's own; the host's, if it has one, is not touched. */
+/**
+ * A Docker Engine of the node's own; the host's, if it has one, is not touched. It writes no pid file: the supervisor
+ * knows its processes, and an engine refuses to start when the pid in its file is another process's by now. Only the
+ * command line can say so, an empty name in the configuration means /var/run/docker.pid, which is the host's engine's.
+ */
 function docker(options: ComponentOptions, node: NodeConfig): ComponentSpec {
   const files = options.paths.node(node.name);
   return {
     name: `docker@${node.name}`,
-    command: entering(options)(node, [options.tools.dockerd, "--config-file", files.dockerConfig]),
+    command: entering(options)(node, [options.tools.dockerd, "--config-file", files.dockerConfig, "--pidfile="]),
     health: { kind: "unix", socket: files.dockerSocket, path: "/_ping" },
     stopTimeoutMs: 15_000,
   };

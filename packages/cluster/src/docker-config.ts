@@ -17,8 +17,6 @@ export function renderDockerConfig({ paths, restricted }: DockerConfigOptions): 
     hosts: [`unix://${paths.dockerSocket}`],
     "data-root": paths.dockerData,
     "exec-root": paths.dockerExec,
-    // None: the supervisor knows its processes, and the engine refuses to start when a pid in its file was given anew.
-    pidfile: "",
     bridge: "none",
     iptables: false,
     "ip-forward": false,

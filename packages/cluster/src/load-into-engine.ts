@@ -10,7 +10,7 @@ export interface LoadIntoEngineOptions {
   readonly signal: AbortSignal;
 }
 
-/** Throws with the engine's words. An engine that is still starting answers when it is ready. */
+/** Throws with the engine's words, or the system's when the archive can't be read. An engine that is still starting answers when it is ready. */
 export async function loadIntoEngine(archive: string, { socket, signal }: LoadIntoEngineOptions): Promise<void> {
   const call = request({
     socketPath: socket,
@@ -34,9 +34,14 @@ export async function loadIntoEngine(archive: string, { socket, signal }: LoadIn
       });
     });
   });
+  let unreadable: Error | undefined;
+  const archiveStream = createReadStream(archive);
+  archiveStream.once("error", (error) => (unreadable = error));
   // The answer tells more than a connection that broke because of it.
-  await Promise.all([
-    answered,
-    pipeline(createReadStream(archive), call).catch((error: unknown) => call.destroy(error as Error)),
-  ]);
+  const sent = pipeline(archiveStream, call).catch((error: Error) => void call.destroy(error));
+  try {
+    await Promise.all([answered, sent]);
+  } catch (error) {
+    throw unreadable ?? error;
+  }
 }
