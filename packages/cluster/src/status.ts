@@ -128,6 +128,6 @@ function versionReader(): (pid: number) => Promise<string> {
 async function programVersion(program: string): Promise<string> {
   if (program === "") return "";
   const text = await tryCommand([program, "--version"], { timeoutMs: 5000 });
-  const number = /\bv?(\d+\.\d+\.\d+\S*)/.exec(text ?? "")?.[1];
+  const number = /\bv?(\d+\.\d+\.\d+[^\s,]*)/.exec(text ?? "")?.[1];
   return number === undefined ? "" : `v${number}`;
 }

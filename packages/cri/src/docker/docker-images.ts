@@ -63,6 +63,15 @@ export function pullReference(image: string): { fromImage: string; tag?: string 
   return { fromImage: image.slice(0, image.length - last.length + colon), tag: last.slice(colon + 1) };
 }
 
+/**
+ * Whether a name may become part of a path of the engine's API. What is no reference could lead to another resource
+ * (`../containers/prune`), add a query or name another host.
+ * Source: distribution/reference's grammar, loosely: the engine judges the rest.
+ */
+export function isImageReference(name: string): boolean {
+  return /^[A-Za-z0-9][\w.:/@+-]*$/.test(name) && !/\/\/|\/$|(?:^|\/)\.{1,2}(?:\/|$)/.test(name);
+}
+
 const DISK_USAGE_MAX_AGE_MS = 30_000;
 
 export class DockerImages implements ImageService {
@@ -93,6 +102,7 @@ export class DockerImages implements ImageService {
 
   /** undefined when the image is not there. */
   async inspect(image: string, options?: CallOptions): Promise<EngineImage | undefined> {
+    if (!isImageReference(image)) return undefined;
     try {
       // A reference's slashes are part of the path, as in Docker's own client.
       return await this.#engine.get<EngineImage>(
@@ -111,6 +121,9 @@ export class DockerImages implements ImageService {
   }
 
   async pullImage(image: string, auth: RegistryAuth | undefined, options: PullOptions = {}): Promise<string> {
+    if (!isImageReference(image)) {
+      throw new RuntimeError("InvalidArgument", `failed to parse image reference ${JSON.stringify(image)}`);
+    }
     const stall = new AbortController();
     const signal = options.signal === undefined ? stall.signal : AbortSignal.any([options.signal, stall.signal]);
     let timer: NodeJS.Timeout | undefined;

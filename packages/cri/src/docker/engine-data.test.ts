@@ -5,7 +5,7 @@ import { plannedLimits } from "./cgroup-limits.ts";
 import { cgroupUsage } from "./cgroup-stats.ts";
 import { containerStatusOf, msOfTime } from "./container-state.ts";
 import { runtimeEventOf } from "./docker-events.ts";
-import { engineAuth, imageOf, pullReference } from "./docker-images.ts";
+import { engineAuth, imageOf, isImageReference, pullReference } from "./docker-images.ts";
 import type { InspectedContainer } from "./engine-types.ts";
 import { containerLabels, ownedOf } from "./identity.ts";
 import { convertLines, criLogLine } from "./log-lines.ts";
@@ -203,4 +203,24 @@ test("cgroupUsage() computes the working set from both versions' files", () => {
   const v2 = { version: 2, cpu: "usage_usec 5\nuser_usec 1\n", usage: "100\n", limit: "200\n" } as const;
   const two = cgroupUsage({ ...v2, stat: "anon 40\ninactive_file 30\npgfault 7\n" });
   assert.deepEqual([two.cpuUsageNanoSeconds, two.memoryAvailableBytes, two.pageFaults], [5000, 130, 7]);
+});
+
+test("isImageReference() lets names, digests and ids pass, and nothing that would lead elsewhere in the engine's API", () => {
+  const digest = `sha256:${"a".repeat(64)}`;
+  const good = ["busybox", "busybox:1", "127.0.0.1:5000/team/app:1.2_x-y", `app@${digest}`, `app:1@${digest}`, digest];
+  for (const name of [...good, "a".repeat(64), "registry.example/a__b/c--d"]) assert.ok(isImageReference(name), name);
+  const bad = [
+    "../containers/json",
+    "a/../../containers/prune",
+    "x/..",
+    "./x",
+    "x?all=1",
+    "x#y",
+    "x%2e%2e",
+    "--help",
+    "/",
+  ];
+  for (const name of [...bad, "x\r\nHost: y", "x y", "//host/x", "x//y", "x/", "\0", "", "x\n"]) {
+    assert.ok(!isImageReference(name), JSON.stringify(name));
+  }
 });
