@@ -1,14 +1,15 @@
 /** What only the Docker runtime does, or does by itself: events, strangers' containers, faults of the engine and of the kubelet. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
 import type { TestDockerd } from "@knarr/testkit/start-dockerd.ts";
+import { startRegistry } from "@knarr/testkit/start-registry.ts";
 import Docker from "dockerode";
-import type { Runtime } from "../src/runtime.ts";
+import type { PullProgress, Runtime } from "../src/runtime.ts";
 import { isRuntimeNotFound, RuntimeError } from "../src/runtime-error.ts";
 import type { RuntimeEvent } from "../src/types.ts";
 import { type ContractKit, containerConfig, exited, IMAGE, say, sleeper, start, until } from "./contract-kit.ts";
@@ -208,6 +209,29 @@ export function dockerOwn(kit: ContractKit, dockerd: () => TestDockerd): void {
       for (const stop of stops) stop.abort();
       current.close();
     });
+  });
+
+  test("a pull that stands still and is given up ends in the engine, too: the next one gets the image", async () => {
+    const files = [{ type: "file" as const, path: "data", mode: 0o644, data: randomBytes(2_000_000) }];
+    const registry = await startRegistry({ name: "team/still", tag: "1", files });
+    const runtime = await kit.open();
+    try {
+      registry.stall = true;
+      const enough = new AbortController();
+      const onProgress = ({ bytesDone }: PullProgress) => {
+        if (bytesDone > 0) enough.abort(new Error("enough"));
+      };
+      await assert.rejects(
+        runtime.pullImage(registry.image, undefined, { signal: enough.signal, onProgress }),
+        /enough/,
+      );
+      registry.stall = false;
+      assert.match(await runtime.pullImage(registry.image, undefined), /^sha256:/);
+      await runtime.removeImage(registry.image);
+    } finally {
+      runtime.close();
+      await registry.stop();
+    }
   });
 
   test("createContainer() takes another name when a leftover holds the one it wants", async () => {

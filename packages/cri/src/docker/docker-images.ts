@@ -164,7 +164,9 @@ export class DockerImages implements ImageService {
     },
   ): Promise<void> {
     const authconfig = engineAuth(pull.auth);
-    const request = { ...pullReference(pull.image), abortSignal: pull.abortSignal };
+    // No body: the engine reads none here, and Go's server sees that a client went away only when the body was read to
+    // its end. A pull that stands still would go on, and every later one of the image would wait for it.
+    const request = { _query: pullReference(pull.image), _body: {}, abortSignal: pull.abortSignal };
     const stream =
       authconfig === undefined
         ? await docker.createImage(request)
