@@ -1,7 +1,7 @@
 /** Image archives into a node's Docker Engine, as `docker load` does, without needing its client. */
 import { createReadStream } from "node:fs";
-import { request } from "node:http";
 import { pipeline } from "node:stream/promises";
+import { request } from "@knarr/daemon/node-http.ts";
 
 const TIMEOUT_MS = 120_000;
 
