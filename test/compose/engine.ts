@@ -1,14 +1,17 @@
 /**
  * A Docker Engine of the test's own, with the image of docker-compose.yml built in it from Debian's packages: no registry
- * of images is asked. It touches no firewall; its bridges go with `compose down`.
+ * of images is asked. It touches no firewall; its bridges go with `compose down`. KNARR_COMPOSE_FOLDER names a folder that is
+ * kept with its images, so that the next run has them.
  */
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { copyFile, cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cgroupHierarchies, removeCgroup } from "@knarr/cluster/node-files.ts";
 import { ChildDaemon } from "@knarr/testkit/child-daemon.ts";
-import { must, type RunOptions, run } from "../e2e/lib/run.ts";
+import { eventually, must, type RunOptions, run } from "../e2e/lib/run.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 const COMPOSE = "/usr/local/lib/knarr/bin/docker-compose";
@@ -41,7 +44,10 @@ export interface EngineOptions {
 }
 
 export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promise<Engine> {
-  const folder = await mkdtemp(join(tmpdir(), "knarr-compose-"));
+  const kept = process.env.KNARR_COMPOSE_FOLDER;
+  const folder = kept ?? (await mkdtemp(join(tmpdir(), "knarr-compose-")));
+  await mkdir(folder, { recursive: true });
+  const cgroup = `/${basename(folder)}`;
   const socket = join(folder, "docker.sock");
   const config = join(folder, "daemon.json");
   const settings = {
@@ -54,6 +60,7 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
     "ip-masq": false,
     "ip-forward": false,
     "oom-score-adjust": 0,
+    "cgroup-parent": cgroup,
   };
   await writeFile(config, JSON.stringify(settings));
   const env = {
@@ -80,7 +87,10 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
       daemon = await start();
     },
     async crash() {
+      const pid = Number(await readFile(join(folder, "exec/containerd/containerd.pid"), "utf8"));
       await daemon.kill();
+      // It dies with the engine, and is waited for here: an engine that finds it dying takes it for alive, and gives up.
+      await eventually("the engine's containerd is gone", 60_000, async () => (isRunning(pid) ? undefined : true));
       daemon = await start();
     },
     async stop() {
@@ -88,11 +98,13 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
       await daemon.stop(ENGINE_GRACE_MS);
       // The engine leaves its host network's namespace mounted.
       await run("umount", ["-l", join(folder, "exec/netns/default")]);
-      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+      await removeCgroup(cgroup);
+      if (kept === undefined) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
   try {
-    await importBase(folder, env);
+    await makeHeavy(cgroup);
+    if ((await run("docker", ["image", "inspect", BASE], { env })).code !== 0) await importBase(folder, env);
     const build = ["build", "-q", "--network", "host", "--build-arg", `BASE=${BASE}`, "-f", "deploy/Dockerfile"];
     await must("docker", [...build, "-t", "knarr", "."], { env, cwd: root, timeoutMs: 900_000 });
   } catch (error) {
@@ -100,6 +112,30 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
     throw error;
   }
   return engine;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false; // ESRCH: this process is root, so nothing else is possible
+  }
+}
+
+/** The engine's containers share one cgroup, which else weighs as much as a single process of a busy machine. */
+async function makeHeavy(cgroup: string): Promise<void> {
+  for (const hierarchy of await cgroupHierarchies()) {
+    await mkdir(join(hierarchy, cgroup), { recursive: true });
+    const files: readonly (readonly [string, string])[] = [
+      ["cpu.shares", "32768"],
+      ["cpu.weight", "3200"],
+    ];
+    for (const [name, weight] of files) {
+      const file = join(hierarchy, cgroup, name);
+      if (existsSync(file)) await writeFile(file, weight);
+    }
+  }
 }
 
 /** docker-compose.yml as it is for users, and what differs on a machine that can't give all privileges. */
