@@ -117,12 +117,14 @@ export async function measureCompose(say: (text: string) => void): Promise<First
     const rest = await deploy(engine.kubeconfig, since, async () => "http://127.0.0.1:30080/");
     await new Promise((wake) => setTimeout(wake, IDLE_MS));
     const stats = await engine.docker("stats", "--no-stream", "--format", "{{.Name}} {{.CPUPerc}} {{.MemUsage}}");
-    const rows = [...stats.matchAll(/^(\S+) ([\d.]+)% ([\d.]+)MiB/gm)].map(([, name = "", cpu, memory]) => ({
-      name,
-      millis: Math.round(Number(cpu) * 10),
-      bytes: Number(memory) * 2 ** 20,
-    }));
-    const plane = rows.filter(({ name }) => !name.includes("node"));
+    const rows = [...stats.matchAll(/^(\S+) ([\d.]+)% ([\d.]+)([KMG])iB/gm)].map(
+      ([, name = "", cpu, size, unit = ""]) => ({
+        name,
+        millis: Math.round(Number(cpu) * 10),
+        bytes: Number(size) * 1024 ** (1 + "KMG".indexOf(unit)),
+      }),
+    );
+    const plane = rows.filter(({ name }) => !/-node-\d+$/.test(name));
     const sum = (of: typeof rows, key: "millis" | "bytes") => of.reduce((total, row) => total + row[key], 0);
     return {
       phasesMs: { "API answering": apiMs, "command done (nodes Ready)": commandMs, ...rest },
