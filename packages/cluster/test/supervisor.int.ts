@@ -119,7 +119,8 @@ test("shutdown stops everything, last started first, and the supervisor ends", a
 });
 
 test("a supervisor that only ends leaves its components running, and the next one replaces them", async () => {
-  await start(sh("a", SLEEP));
+  const a = sh("a", `echo start >> ${folder}/starts; ${SLEEP}`);
+  await start(a);
   const { pid } = await stateOf("a");
   assert.ok(pid);
   controller.abort();
@@ -130,13 +131,15 @@ test("a supervisor that only ends leaves its components running, and the next on
   const options = { socketPath, runDir: folder, logDir: folder, clock: systemClock, log: silentLogger() };
   running = new Supervisor({ ...options, signal: next.signal }).run();
   await until("the next supervisor has started it", async () => {
-    await start(sh("a", SLEEP));
+    await start(a);
     return true;
   });
   assert.equal(await isAlive(identity), false);
   assert.equal((await stateOf("a")).state, "running");
+  await until("it is there", async () => (await readFile(join(folder, "starts"), "utf8")) === "start\nstart\n");
   await askSupervisor(socketPath, { op: "shutdown" });
   await running;
+  assert.equal(await readFile(join(folder, "starts"), "utf8"), "start\nstart\n", "who has ended starts nothing more");
 });
 
 test("a bad request is answered with what is wrong, and the supervisor goes on", async () => {

@@ -90,6 +90,13 @@ export class ComponentProcess {
     await rm(this.#identityFile, { force: true });
   }
 
+  /** It goes on, and whoever comes next sees to it: this one starts it no more. */
+  leave(): void {
+    this.#cancelRestart?.();
+    this.#state = "stopped";
+    this.#child = undefined;
+  }
+
   get #identityFile(): string {
     return identityFile(this.#options.runDir, this.spec.name);
   }

@@ -44,7 +44,11 @@ export class Supervisor {
       server.once("error", reject);
       server.listen({ path: socketPath, readableAll: false, writableAll: false }, resolve);
     });
-    signal.addEventListener("abort", () => this.#done.resolve(), { once: true });
+    const leave = () => {
+      for (const process of this.#processes.values()) process.leave();
+      this.#done.resolve();
+    };
+    signal.addEventListener("abort", leave, { once: true });
     const logs = this.#rotateLogs();
     await this.#done.promise;
     await closeServer(server);
