@@ -98,6 +98,7 @@ export class GrpcLink {
     );
     try {
       await Promise.race([connected, failed]);
+      link.#follow();
     } catch (error) {
       session.destroy();
       session.on("error", ignoreAfterLoss);
@@ -106,7 +107,6 @@ export class GrpcLink {
       cancelTimeout();
       failed.catch(ignoreAfterLoss);
     }
-    link.#follow();
     return link;
   }
 
@@ -236,7 +236,9 @@ export class GrpcLink {
     return storageErrorOf(error);
   }
 
+  /** Throws when the session ended between its connecting and now; then nobody follows it. */
   #follow(): void {
+    this.#session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     const lost = (error?: unknown) => {
       this.#lose(new StorageError("unavailable", "the connection to etcd was lost", { cause: error }));
     };
@@ -244,7 +246,6 @@ export class GrpcLink {
     this.#session.on("close", () => lost());
     // What was sent before is still answered; the owner dials anew for the rest.
     this.#session.on("goaway", () => this.#retire());
-    this.#session.setLocalWindowSize(SESSION_WINDOW_BYTES);
   }
 
   #retire(): void {
@@ -283,7 +284,8 @@ export class GrpcLink {
       if (call.dueMs > nowMs) break;
       call.fail(new StorageError("timeout", "etcd did not answer in time"));
     }
-    if (nowMs - this.#heardMs < SILENCE_MS) return;
+    // One that ended and has not told yet can't be asked: its "close" is on its way.
+    if (nowMs - this.#heardMs < SILENCE_MS || this.#session.destroyed) return;
     if (this.#pingedMs === undefined) {
       this.#pingedMs = nowMs;
       this.#session.ping(() => {
