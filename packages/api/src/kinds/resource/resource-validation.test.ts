@@ -17,6 +17,11 @@ const slice = (spec: object): Manifest => ({
 });
 const onAll = (...devices: object[]) => slice({ allNodes: true, devices });
 const exactly = (more: object = {}) => ({ name: "gpu", exactly: { deviceClassName: "gpu.example.com", ...more } });
+const shared = (index: number, requestPolicy: object) => ({
+  name: `d${index}`,
+  allowMultipleAllocations: true,
+  capacity: { memory: { value: "8Gi", requestPolicy } },
+});
 const opaque = { driver: "gpu.example.com", parameters: { kind: "Config" } };
 const many = <T>(count: number, make: (index: number) => T) => Array.from({ length: count }, (_, index) => make(index));
 
@@ -155,6 +160,51 @@ const cases: readonly { name: string; manifest: Manifest; want: readonly string[
     want: [
       "spec.devices[0].capacity[memory].requestPolicy: Forbidden: allowMultipleAllocations must be true",
       'spec.devices[1].capacity[memory].requestPolicy.default: Invalid value: "16Gi": default is larger than capacity value: 8Gi',
+    ],
+  },
+  {
+    name: "values that may be asked for of a capacity",
+    manifest: onAll(
+      ...[
+        { default: "1Gi", validValues: ["1Gi", "2Gi"] },
+        { validValues: ["1Gi"] },
+        { default: "3Gi", validValues: ["2Gi", "1Gi", "1024Mi", "9Gi"] },
+        { default: "1Gi", validValues: ["1Gi"], validRange: { min: "1Gi" } },
+      ].map((requestPolicy, i) => shared(i, requestPolicy)),
+    ),
+    want: [
+      "spec.devices[1].capacity[memory].requestPolicy.default: Required value: required when validValues is defined",
+      'spec.devices[2].capacity[memory].requestPolicy.validValues[1]: Invalid value: "1Gi": values must be sorted in ascending order',
+      'spec.devices[2].capacity[memory].requestPolicy.validValues[2]: Duplicate value: "1073741824"',
+      'spec.devices[2].capacity[memory].requestPolicy.validValues[3]: Invalid value: "9Gi": option is larger than capacity value: 8Gi',
+      'spec.devices[2].capacity[memory].requestPolicy.validValues: Invalid value: "3Gi": default value is not valid according to the requestPolicy',
+      'spec.devices[3].capacity[memory].requestPolicy: Forbidden: exactly one policy can be specified, cannot specify "validValues" and "validRange" at the same time',
+    ],
+  },
+  {
+    name: "ranges that may be asked for of a capacity",
+    manifest: onAll(
+      ...[
+        { default: "2Gi", validRange: { min: "1Gi", max: "4Gi", step: "1Gi" } },
+        { validRange: { min: "1Gi" } },
+        { default: "2Gi", validRange: { min: "9Gi", max: "1Gi" } },
+        { default: "2Gi", validRange: { min: "1Gi", max: "16Gi" } },
+        { default: "2Gi", validRange: { min: "1Gi", max: "5Gi", step: "3Gi" } },
+        { default: "1Gi", validRange: { min: "1Gi", step: "8Gi" } },
+        { default: "1Gi", validRange: { min: "1Gi", step: "0" } },
+      ].map((requestPolicy, i) => shared(i, requestPolicy)),
+    ),
+    want: [
+      "spec.devices[1].capacity[memory].requestPolicy.default: Required value: required when validRange is defined",
+      'spec.devices[2].capacity[memory].requestPolicy.validRange.min: Invalid value: "9Gi": min is larger than capacity value: 8Gi',
+      'spec.devices[2].capacity[memory].requestPolicy.validRange.min: Invalid value: "2Gi": default is less than min: 9Gi',
+      'spec.devices[2].capacity[memory].requestPolicy.validRange.max: Invalid value: "9Gi": min is larger than max: 1Gi',
+      'spec.devices[2].capacity[memory].requestPolicy.validRange.max: Invalid value: "2Gi": default is more than max: 1Gi',
+      'spec.devices[3].capacity[memory].requestPolicy.validRange.max: Invalid value: "16Gi": max is larger than capacity value: 8Gi',
+      'spec.devices[4].capacity[memory].requestPolicy.validRange.step: Invalid value: "2Gi": value is not a multiple of a given step (3Gi) from (1Gi)',
+      'spec.devices[4].capacity[memory].requestPolicy.validRange.step: Invalid value: "5Gi": value is not a multiple of a given step (3Gi) from (1Gi)',
+      'spec.devices[5].capacity[memory].requestPolicy.validRange.step: Invalid value: "8Gi": one step 9Gi is larger than capacity value: 8Gi',
+      'spec.devices[6].capacity[memory].requestPolicy.validRange.step: Invalid value: "1Gi": value is not a multiple of a given step (0) from (1Gi)',
     ],
   },
 ];
