@@ -327,13 +327,13 @@ const unusable: [name: string, spec: Record<string, unknown>, want: string][] = 
   [
     "an item has no key",
     { ports: [{ name: "x" }], hosts: [{ ip: "1" }] },
-    "failed to create typed patch object (/t; v1, Kind=Thing): .spec.hosts: element 0: associative list with keys has an element " +
+    "failed to create typed patch object (/t; /v1, Kind=Thing): .spec.hosts: element 0: associative list with keys has an element " +
       'that omits all key fields ["name"] (and doesn\'t have default values for any key fields)',
   ],
   [
     "several things are wrong",
     { tags: ["a", "a"], ports: [{ port: 1 }, { port: 1, protocol: "TCP" }] },
-    "failed to create typed patch object (/t; v1, Kind=Thing): errors:\n" +
+    "failed to create typed patch object (/t; /v1, Kind=Thing): errors:\n" +
       '  .spec.tags: duplicate entries for key [="a"]\n' +
       '  .spec.ports: duplicate entries for key [port=1,protocol="TCP"]',
   ],

@@ -28,7 +28,7 @@ import { allowedByLastApplied, withLastApplied } from "./last-applied.ts";
 import { capUpdates, decodeOwners, encodeOwners, identityText } from "./managed-entries.ts";
 import type { KubeObject } from "./object.ts";
 import type { StructSchema } from "./schema.ts";
-import { StatusError } from "./status-error.ts";
+import { statusErrors } from "./status-error.ts";
 import {
   type Comparison,
   compareValues,
@@ -249,13 +249,9 @@ function checkConfiguration(slot: Slot, applied: KubeObject): void {
   if (errors.length === 0) return;
   const { namespace = "", name = "" } = applied.metadata;
   const why = errors.length === 1 ? errors[0] : `errors:\n${errors.map((error) => `  ${error}`).join("\n")}`;
-  const what = `${namespace}/${name}; ${applied.apiVersion}, Kind=${applied.kind}`;
-  throw plainFailure(`failed to create typed patch object (${what}): ${why}`);
-}
-
-/** An error that upstream sends without a reason. */
-function plainFailure(message: string): StatusError {
-  return new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code: 500 });
+  const [version = "", group = ""] = (applied.apiVersion ?? "").split("/").reverse();
+  const what = `${namespace}/${name}; ${group}/${version}, Kind=${applied.kind}`;
+  throw statusErrors.unspecified(`failed to create typed patch object (${what}): ${why}`);
 }
 
 /** The owners so far; an object that nobody tracked belongs, as it is, to whoever wrote it before the first apply. */
@@ -265,7 +261,7 @@ function trackedOwners(live: KubeObject | undefined, base: KubeObject | undefine
     owners = decodeOwners(live?.metadata.managedFields ?? []);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw plainFailure(`failed to decode managed fields: ${error.message}`);
+    throw statusErrors.unspecified(`failed to decode managed fields: ${error.message}`);
   }
   if (base === undefined || owners.length > 0) return owners;
   return afterUpdate([], { metadata: {}, ...options.empty }, base, options, BEFORE_FIRST_APPLY);

@@ -199,6 +199,9 @@ export const statusErrors = {
     if (cause !== undefined) error.cause = cause;
     return error;
   },
+  /** An error that upstream sends as it is, without a reason: its clients show no "(InternalError)". */
+  unspecified: (message: string) =>
+    new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code: 500 }),
 } as const;
 
 /** Whether `error` is a Status with this reason: `isReason(error, StatusReason.NotFound)`. */

@@ -130,6 +130,13 @@ function keyElement(item: unknown, keys: readonly string[], { type }: Slot): str
 
 const valueElement = (item: unknown) => `v:${stringifyCanonical(item)}`;
 
+/** The path element of a list's item, or undefined where the list is owned as a whole and its items have indices only. */
+export function itemElement(item: unknown, field: FieldSchema | undefined, items: TypeSchema): string | undefined {
+  if (field?.listType === "set") return valueElement(item);
+  if (field?.listType !== "map" || field.listMapKeys === undefined) return undefined;
+  return keyElement(item, field.listMapKeys, items);
+}
+
 interface Child {
   readonly element: string;
   readonly value: unknown;

@@ -63,6 +63,6 @@ export class KubeletClient {
       const found = node.status?.addresses?.find((address) => address.type === type && address.address !== "");
       if (found !== undefined) return found.address;
     }
-    throw statusErrors.internal(`no preferred addresses found; known addresses: []`);
+    throw statusErrors.unspecified("no preferred addresses found; known addresses: []");
   }
 }

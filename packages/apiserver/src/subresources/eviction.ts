@@ -64,7 +64,7 @@ async function budgetOf(request: ResourceRequest, pod: Pod): Promise<PodDisrupti
   const all = await request.env.lookup.list(policy.poddisruptionbudgets, request.namespace);
   const matching = all.filter((budget) => matchesLabelSelector(budget.spec?.selector, pod.metadata?.labels ?? {}));
   if (matching.length > 1) {
-    throw statusErrors.internal(
+    throw statusErrors.unspecified(
       "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
     );
   }

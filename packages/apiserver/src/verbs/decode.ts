@@ -11,8 +11,9 @@ import { JsonError, parseJson } from "@knarr/apimachinery/json.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { isJsonObject, type JsonObject } from "@knarr/apimachinery/schema.ts";
-import { StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { checkTypes, DecodeError, strictErrorText } from "@knarr/apimachinery/strict-decode.ts";
+import { typedErrors } from "@knarr/apimachinery/typed-errors.ts";
 import { parseYaml, YamlError } from "@knarr/apimachinery/yaml.ts";
 import { preparedYaml } from "../http/large-yaml.ts";
 import { OBJECT_TYPES, PROTOBUF_TYPE, parseMediaType } from "../http/media-type.ts";
@@ -100,17 +101,16 @@ export function decodeApplyBody(descriptor: KindDescriptor, body: Buffer, valida
   const document = parsed.value;
   requireMetadata(document);
   const typed = (why: string) =>
-    plainFailure(
-      `failed to create typed patch object (${applyName(document)}; ${apiVersionOf(gvk)}, Kind=${gvk.kind}): ${why}`,
+    statusErrors.unspecified(
+      `failed to create typed patch object (${applyName(document)}; ${gvk.group}/${gvk.version}, Kind=${gvk.kind}): ${why}`,
     );
   const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
   if (schema !== undefined) {
-    const unknown = check(document, gvk, undefined, typed).map((text) => {
-      const field = /^unknown field "(.*)"$/.exec(text)?.[1] ?? text;
-      return `.${field}: field not declared in schema`;
-    });
-    if (unknown.length === 1) throw typed(unknown[0] ?? "");
-    if (unknown.length > 1) throw typed(`errors:\n${unknown.map((one) => `  ${one}`).join("\n")}`);
+    const errors = typedErrors(document, schema);
+    if (errors.length === 1) throw typed(errors[0] ?? "");
+    if (errors.length > 1) throw typed(`errors:\n${errors.map((one) => `  ${one}`).join("\n")}`);
+    // What only Go's decoder finds: quantities, durations and times that are none.
+    check(document, gvk, undefined, typed);
   }
   const warnings = validation === "Warn" ? parsed.complaints : [];
   return { object: document as unknown as KubeObject, warnings };
@@ -124,11 +124,6 @@ function applyName(document: JsonObject): string {
     return typeof value === "string" ? value : "";
   };
   return `${text("namespace")}/${text("name")}`;
-}
-
-/** An error that upstream sends without a reason. */
-function plainFailure(message: string): StatusError {
-  return new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code: 500 });
 }
 
 function parseBody(gvk: Gvk, body: Buffer, contentType: string): Parsed {

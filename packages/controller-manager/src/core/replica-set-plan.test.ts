@@ -166,6 +166,14 @@ test("replicaSetStatus() bears a failure as a condition and drops it afterwards"
   assert.equal(healed.conditions, undefined);
 });
 
+test("replicaSetStatus() keeps the first failure's condition while attempts fail with ever new names", () => {
+  const replicaSet = set(1);
+  const view = { replicaSet, pods: [], related: [], nowMs: NOW };
+  const status = replicaSetStatus(view, { reason: "FailedCreate", message: 'pods "x-abcde" is forbidden' });
+  const later = { ...view, replicaSet: { ...replicaSet, status }, nowMs: NOW + 60_000 };
+  assert.deepEqual(replicaSetStatus(later, { reason: "FailedCreate", message: 'pods "x-vwxyz" is forbidden' }), status);
+});
+
 test("planClaims() adopts matching orphans and releases what no longer matches", () => {
   const mine = pod("mine");
   const foreign = { ...pod("foreign"), metadata: { ...pod("foreign").metadata, labels: { app: "y" } } };

@@ -72,8 +72,9 @@ function failureCondition(
   const type = "ReplicaFailure";
   const others = conditions.filter((c) => c.type !== type);
   if (failure === undefined) return others;
-  const current = conditions.find((c) => c.type === type);
-  if (current?.reason === failure.reason && current.message === failure.message) return [...conditions];
+  // The first failure's words stay: each names another pod that was never made, and a status that changes with every
+  // attempt brings the next attempt at once, past all backing off. Source: replicaset, calculateStatus
+  if (others.length < conditions.length) return [...conditions];
   return [...others, { type, status: "True", ...failure, lastTransitionTime: rfc3339Seconds(nowMs) }];
 }
 
