@@ -125,7 +125,7 @@ test("without metrics nothing is scaled, and why is told", async () => {
   const { message } = await condition(namespace, "ScalingActive", "FailedGetResourceMetric");
   assert.match(
     message ?? "",
-    /unable to compute the replica count: failed to get cpu resource metric value: unable to fetch/,
+    /unable to compute the replica count: failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch/,
   );
   await eventually("both events", async () => {
     const lines = (await told(namespace)).join("\n");
@@ -146,6 +146,15 @@ test("without metrics nothing is scaled, and why is told", async () => {
   await condition(namespace, "ScalingActive", "ScalingDisabled");
   await client.delete(apps.deployments, { namespace, name: "web" });
   await condition(namespace, "AbleToScale", "FailedGetScale");
+  const scaleTargetRef = { apiVersion: "shop.example.com/v1", kind: "Bar", name: "web" };
+  await client.patch(
+    autoscaling.horizontalpodautoscalers,
+    { namespace, name: "web" },
+    { type: "merge", body: { spec: { scaleTargetRef } } },
+  );
+  await eventually("the unknown kind is named", async () =>
+    (await told(namespace)).some((line) => line.includes('no matches for kind "Bar" in group "shop.example.com"')),
+  );
 });
 
 test("pods', objects' and external metrics count, the greatest wins", async () => {

@@ -41,7 +41,8 @@ export async function evaluateMetric(spec: MetricSpec, context: EvaluationContex
     return { ok: true, replicas, name, status: statusOf(spec, current) };
   } catch (error) {
     if (!(error instanceof MetricError)) throw error;
-    return { ok: false, reason, message: what === "" ? error.message : `failed to get ${what}: ${error.message}` };
+    const { message } = error;
+    return { ok: false, reason, message, summary: what === "" ? message : `failed to get ${what}: ${message}` };
   }
 }
 
@@ -82,17 +83,29 @@ async function evaluate(spec: MetricSpec, context: EvaluationContext): Promise<E
   const { metrics, namespace, selector, view, signal } = context;
   if (spec.type === "Object" && spec.object !== undefined) {
     const { describedObject, metric, target } = spec.object;
-    const milli = await metrics.object(metric, { object: describedObject, namespace }, signal);
+    // The order of upstream's words, which tools know. Source: replica_calculator.go, GetObjectMetricReplicas
+    const { kind, name } = describedObject;
+    const milli = await explained(
+      `unable to get metric ${metric.name}: ${kind} on ${namespace} ${name}/`,
+      metrics.object(metric, { object: describedObject, namespace }, signal),
+    );
     return shared(target, { milli, name: `${describedObject.kind} metric ${metric.name}` }, context);
   }
   if (spec.type === "External" && spec.external !== undefined) {
     const { metric, target } = spec.external;
-    const milli = await metrics.external(metric, namespace, signal);
-    return shared(target, { milli, name: `external metric ${metric.name}(${goSelector(metric.selector)})` }, context);
+    const labels = goSelector(metric.selector);
+    const milli = await explained(
+      `unable to get external metric ${namespace}/${metric.name}/${labels}: `,
+      metrics.external(metric, namespace, signal),
+    );
+    return shared(target, { milli, name: `external metric ${metric.name}(${labels})` }, context);
   }
   if (spec.type === "Pods" && spec.pods !== undefined) {
     const { metric, target } = spec.pods;
-    const samples = await metrics.pods(metric, { namespace, selector }, signal);
+    const samples = await explained(
+      `unable to get metric ${metric.name}: `,
+      metrics.pods(metric, { namespace, selector }, signal),
+    );
     const targetMilli = milliOf(target.averageValue ?? "");
     const { replicas, averageMilli } = averageReplicas(view, { samples, resource: "", targetMilli });
     return { replicas, name: `pods metric ${metric.name}`, current: { averageValue: milliQuantity(averageMilli) } };
@@ -105,30 +118,56 @@ async function evaluate(spec: MetricSpec, context: EvaluationContext): Promise<E
   return usage(source, container, context);
 }
 
+/** Source: horizontal.go, computeStatusForResourceMetricGeneric */
 async function usage(
-  { name: resource, target }: { name: string; target: MetricTarget },
+  source: { name: string; target: MetricTarget },
   container: string | undefined,
-  { metrics, namespace, selector, view, signal }: EvaluationContext,
+  context: EvaluationContext,
 ): Promise<Evaluated> {
-  const part = container === undefined ? {} : { container };
-  const samples = await metrics.resource({ resource, namespace, selector, ...part }, signal);
-  const what = `${resource} ${container === undefined ? "" : "container "}resource`;
+  const { name: resource, target } = source;
   if (target.averageValue !== undefined) {
-    const targetMilli = milliOf(target.averageValue);
-    const { replicas, averageMilli } = averageReplicas(view, { samples, resource, targetMilli });
-    return { replicas, name: what, current: { averageValue: milliQuantity(averageMilli) } };
+    return explained(`failed to get ${resource} usage: `, measured(source, container, context));
   }
   if (target.averageUtilization === undefined) {
     throw new MetricError(
       "invalid resource metric source: neither an average utilization target nor an average value (usage) target was set",
     );
   }
-  const proposal = utilizationReplicas(view, { samples, resource, target: target.averageUtilization, ...part });
+  return explained(`failed to get ${resource} utilization: `, measured(source, container, context));
+}
+
+async function measured(
+  { name: resource, target }: { name: string; target: MetricTarget },
+  container: string | undefined,
+  { metrics, namespace, selector, view, signal }: EvaluationContext,
+): Promise<Evaluated> {
+  const part = container === undefined ? {} : { container };
+  const samples = await explained(
+    `unable to get metrics for resource ${resource}: `,
+    metrics.resource({ resource, namespace, selector, ...part }, signal),
+  );
+  const what = `${resource} ${container === undefined ? "" : "container "}resource`;
+  if (target.averageValue !== undefined) {
+    const targetMilli = milliOf(target.averageValue);
+    const { replicas, averageMilli } = averageReplicas(view, { samples, resource, targetMilli });
+    return { replicas, name: what, current: { averageValue: milliQuantity(averageMilli) } };
+  }
+  const proposal = utilizationReplicas(view, { samples, resource, target: target.averageUtilization ?? 0, ...part });
   return {
     replicas: proposal.replicas,
     name: `${what} utilization (percentage of request)`,
     current: { averageUtilization: proposal.utilization, averageValue: milliQuantity(proposal.averageMilli) },
   };
+}
+
+/** What was being done goes before what went wrong. */
+async function explained<T>(doing: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof MetricError)) throw error;
+    throw new MetricError(`${doing}${error.message}`);
+  }
 }
 
 /** One value for all: against the whole target, or shared out among the replicas. */

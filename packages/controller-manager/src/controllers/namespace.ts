@@ -60,7 +60,9 @@ function startNamespaces(context: ControllerContext): (signal: AbortSignal) => P
     if (contentFailures.length + discoveryFailures.length > 0 && remaining.length === 0) {
       throw new Error(`namespace ${name} can't be emptied: ${[...discoveryFailures, ...contentFailures].join(", ")}`);
     }
-    if (remaining.length > 0) return after(nextRoundMs(remaining));
+    if (remaining.length > 0) {
+      return after(nextRoundMs(remaining, clock.now() - Date.parse(namespace.metadata.deletionTimestamp ?? "")));
+    }
     const finalizers = (namespace.spec?.finalizers ?? []).filter((finalizer) => finalizer !== NAMESPACE_FINALIZER);
     try {
       await client.update(

@@ -5,6 +5,7 @@
 import type { Scale } from "@knarr/api/generated/types/autoscaling-v1.ts";
 import type { APIResourceList } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { type ObjectKey, objectPath, type ResourceRef } from "@knarr/apimachinery/resource.ts";
+import { isNotFound } from "@knarr/apimachinery/status-error.ts";
 import type { Client } from "@knarr/client/client.ts";
 import { decodeJson } from "@knarr/client/codec.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
@@ -49,7 +50,13 @@ export class ScaleClient {
   async #resource({ apiVersion, kind }: ScaleTarget, signal: AbortSignal): Promise<ResourceRef<unknown>> {
     const slash = apiVersion.indexOf("/");
     const [group, version] = slash < 0 ? ["", apiVersion] : [apiVersion.slice(0, slash), apiVersion.slice(slash + 1)];
-    const { resources } = await this.#list(group === "" ? `/api/${version}` : `/apis/${apiVersion}`, signal);
+    let resources: APIResourceList["resources"] = [];
+    try {
+      ({ resources } = await this.#list(group === "" ? `/api/${version}` : `/apis/${apiVersion}`, signal));
+    } catch (error) {
+      // A group that nobody serves: the kind is unknown, too.
+      if (!isNotFound(error)) throw error;
+    }
     const found = resources.find(({ name, kind: of }) => of === kind && !name.includes("/"));
     if (found === undefined) throw new NoScaleError(`no matches for kind "${kind}" in group "${group}"`);
     if (!resources.some(({ name }) => name === `${found.name}/scale`)) {

@@ -92,7 +92,15 @@ test("namespaceConditions() says what remains, and keeps the time of what did no
   assert.equal(of("NamespaceContentRemaining", second)?.status, "False");
   assert.equal(of("NamespaceContentRemaining", second)?.lastTransitionTime, "2026-01-01T00:01:00Z");
   assert.equal(of("NamespaceDeletionDiscoveryFailure", second)?.lastTransitionTime, "2026-01-01T00:00:00Z");
-  assert.equal(nextRoundMs(remaining), 16_000);
+  assert.equal(nextRoundMs(remaining, 0), 16_000);
+});
+
+test("nextRoundMs() looks often for finalizers that go soon, and slows down while one stays", () => {
+  const held = [{ resource: "configmaps.", count: 1, finalizers: { "x/y": 1 }, waitSeconds: 0 }];
+  const waits = [0, 7_000, 16_000, 60_000, 3_600_000].map((ms) => nextRoundMs(held, ms));
+  assert.deepEqual(waits, [1_000, 1_000, 3_000, 8_000, 8_000]);
+  const going = [{ resource: "jobs.batch", count: 1, finalizers: {}, waitSeconds: 0 }];
+  assert.equal(nextRoundMs(going, 3_600_000), 1_000);
 });
 
 test("planPodGc() removes orphans after their quarantine, the unscheduled that go, and the oldest ended", () => {

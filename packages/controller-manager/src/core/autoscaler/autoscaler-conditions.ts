@@ -27,7 +27,14 @@ export function withCondition(
 /** What one metric came to. */
 export type MetricOutcome =
   | { readonly ok: true; readonly replicas: number; readonly name: string; readonly status: MetricStatus }
-  | { readonly ok: false; readonly reason: string; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly reason: string;
+      /** For the condition and the event of this metric. */
+      readonly message: string;
+      /** The same, saying of which kind of metric: for the error that counts all invalid ones. */
+      readonly summary: string;
+    };
 
 export interface Choice {
   /** Undefined: don't scale. */
@@ -54,7 +61,7 @@ export function chooseReplicas(outcomes: readonly MetricOutcome[], specReplicas:
     first === undefined
       ? undefined
       : new MetricError(
-          `invalid metrics (${invalid.length} invalid out of ${outcomes.length}), first error is: ${first.message}`,
+          `invalid metrics (${invalid.length} invalid out of ${outcomes.length}), first error is: ${first.summary}`,
         );
   if (first !== undefined && (best === undefined || best.replicas < specReplicas)) {
     const message = `the HPA was unable to compute the replica count: ${first.message}`;

@@ -189,13 +189,14 @@ test("chooseReplicas() takes the most, and scales nothing down while a metric is
     name,
     status: { type: name },
   });
-  const invalid: MetricOutcome = { ok: false, reason: "FailedGetPodsMetric", message: "no" };
+  const invalid: MetricOutcome = { ok: false, reason: "FailedGetPodsMetric", message: "no", summary: "failed: no" };
   const choose = (...outcomes: MetricOutcome[]) => {
     const { replicas, name, active, error } = chooseReplicas(outcomes, 5);
     return [replicas, name, active.reason, error?.message];
   };
   assert.deepEqual(choose(valid(3, "a"), valid(7, "b")), [7, "b", "ValidMetricFound", undefined]);
-  const message = "invalid metrics (1 invalid out of 2), first error is: no";
+  const message = "invalid metrics (1 invalid out of 2), first error is: failed: no";
   assert.deepEqual(choose(valid(3, "a"), invalid), [undefined, "", "FailedGetPodsMetric", message]);
   assert.deepEqual(choose(valid(7, "a"), invalid), [7, "a", "ValidMetricFound", message]);
+  assert.equal(chooseReplicas([invalid], 5).active.message, "the HPA was unable to compute the replica count: no");
 });
