@@ -55,8 +55,13 @@ function visitItems(
   errors: string[],
 ): void {
   for (const [i, item] of list.entries()) {
+    const own: string[] = [];
+    visit(item, items, undefined, "", own);
+    // Most items are right and need no name.
+    if (own.length === 0) continue;
     const element = itemElement(item, field, items);
-    visit(item, items, undefined, `${path}${element === undefined ? `[${i}]` : formatPath([element])}`, errors);
+    const at = `${path}${element === undefined ? `[${i}]` : formatPath([element])}`;
+    errors.push(...own.map((why) => `${at}${why}`));
   }
 }
 

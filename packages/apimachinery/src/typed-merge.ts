@@ -134,7 +134,7 @@ const valueElement = (item: unknown) => `v:${stringifyCanonical(item)}`;
 export function itemElement(item: unknown, field: FieldSchema | undefined, items: TypeSchema): string | undefined {
   if (field?.listType === "set") return valueElement(item);
   if (field?.listType !== "map" || field.listMapKeys === undefined) return undefined;
-  return keyElement(item, field.listMapKeys, items);
+  return keyElement(item, field.listMapKeys, new Slot(items));
 }
 
 interface Child {
