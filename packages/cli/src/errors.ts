@@ -9,7 +9,7 @@ export function describeError(error: unknown): string {
     if (status.reason === "Unauthorized") {
       return "error: You must be logged in to the server (Unauthorized)";
     }
-    if (status.reason === "Invalid" && status.details?.causes !== undefined) return invalidText(error);
+    if (status.reason === "Invalid") return invalidText(error);
     return status.reason === undefined || status.reason === ""
       ? `Error from server: ${error.message}`
       : `Error from server (${status.reason}): ${error.message}`;
@@ -22,14 +22,15 @@ export function describeError(error: unknown): string {
   return `error: ${error.message}${cause === undefined ? "" : `: ${cause.message}`}`;
 }
 
-/** Several causes get a line each, as kubectl shows them. */
+/** Several causes get a line each, as kubectl shows them. A patch that does not fit has neither name nor causes. */
 function invalidText(error: StatusError): string {
-  const { details } = error.status;
+  const { details, message = "" } = error.status;
   const causes = details?.causes ?? [];
-  const of = `${details?.kind ?? ""} "${details?.name ?? ""}"`;
-  if (causes.length === 0) return `The ${of} is invalid`;
-  if (causes.length === 1) return `The ${of} is invalid: ${causes[0]?.field}: ${causes[0]?.message}`;
-  return `The ${of} is invalid: \n${causes.map((c) => `* ${c.field}: ${c.message}`).join("\n")}`;
+  const { kind = "", name = "" } = details ?? {};
+  const what = kind === "" && name === "" ? "The request is invalid" : `The ${kind} "${name}" is invalid`;
+  if (causes.length === 0) return what === "The request is invalid" && message !== "" ? `${what}: ${message}` : what;
+  if (causes.length === 1) return `${what}: ${causes[0]?.field}: ${causes[0]?.message}`;
+  return `${what}: \n${causes.map((c) => `* ${c.field}: ${c.message}`).join("\n")}`;
 }
 
 export function exitCodeOf(error: unknown): number {
