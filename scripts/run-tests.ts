@@ -54,8 +54,7 @@ const child = spawn(
     "--test",
     `--test-concurrency=${selected.concurrency}`,
     `--test-timeout=${selected.timeoutMs}`,
-    // A file ends with its last test, also where a test that was given up left something open; a global teardown forbids it.
-    ...("setup" in selected ? [] : ["--test-force-exit"]),
+    // Not --test-force-exit: it ends a file before tests that are registered after an await, and loses the last results of others.
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",
     "--test-reporter=tap",

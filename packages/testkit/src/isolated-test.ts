@@ -32,8 +32,7 @@ export async function isolatedTest(meta: { readonly url: string }): Promise<bool
   test(`isolated: ${file.split("/").slice(-1)[0]}`, async ({ signal }) => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const namespaces = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const options = [`--test-timeout=${TEST_TIMEOUT_MS}`, "--test-force-exit"];
-    const args = [...namespaces, "--", process.execPath, ...options, file];
+    const args = [...namespaces, "--", process.execPath, `--test-timeout=${TEST_TIMEOUT_MS}`, file];
     const child = spawn("unshare", args, { stdio: ["ignore", "inherit", "inherit"], env: { ...env, [MARK]: "1" } });
     endWithThisProcess(child);
     // The first process of a pid namespace ignores what it has no handler for, and all others end with it.
