@@ -27,6 +27,8 @@ if (given !== "random") {
 const limitMs = Number(process.env.KNARR_TEST_FILE_LIMIT_MS ?? 0);
 // The runner loads this, too; only the files' processes have a context.
 if (process.env.NODE_TEST_CONTEXT !== undefined && limitMs > 0) {
+  // Not for the daemons that the file starts.
+  delete process.env.KNARR_TEST_FILE_LIMIT_MS;
   setTimeout(() => {
     const open = [...new Set(process.getActiveResourcesInfo())].join(", ");
     writeSync(2, `${process.argv[1]}: not ended after ${limitMs / 1000} s; what is open: ${open}\n`);

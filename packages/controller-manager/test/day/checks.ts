@@ -56,9 +56,13 @@ export async function checkEnd(client: Client, namespace: string, nodes: number)
     const name = `Job ${job.metadata.name}`;
     const complete = job.status?.conditions?.some(({ type, status }) => type === "Complete" && status === "True");
     assert.ok(complete === true, `${name} is not complete`);
-    assert.equal(job.status?.succeeded, job.spec?.completions, `${name}: counted`);
+    // At least once, as upstream: a pod is made again when the answer to its creation was cut off with the watch that would
+    // have shown it, and pods that end at once do the work before the surplus is seen.
+    const { completions = 0, parallelism = 0 } = job.spec ?? {};
+    const succeeded = job.status?.succeeded ?? 0;
+    assert.ok(succeeded >= completions && succeeded <= completions + parallelism, `${name}: ${succeeded} counted`);
     const ended = podsOf(job).filter(({ status }) => status?.phase === "Succeeded");
-    assert.ok(ended.length <= (job.spec?.completions ?? 0), `${name}: ${ended.length} pods did its work`);
+    assert.ok(ended.length <= completions + parallelism, `${name}: ${ended.length} pods did its work`);
     assert.ok(!podsOf(job).some(isActive), `${name}: a pod still runs`);
     assert.ok(!podsOf(job).some(({ metadata }) => metadata.finalizers?.length), `${name}: a pod is still held`);
   }
