@@ -5,11 +5,12 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { copyFile, cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cgroupHierarchies, removeCgroup } from "@knarr/cluster/node-files.ts";
+import { renderRuncWrapper } from "@knarr/cluster/containerd-config.ts";
+import { cgroupHierarchies, lacksSysResource, removeCgroup, unmountAll } from "@knarr/cluster/node-files.ts";
 import { ChildDaemon } from "@knarr/testkit/child-daemon.ts";
 import { eventually, must, type RunOptions, run } from "../e2e/lib/run.ts";
 
@@ -41,9 +42,11 @@ export interface Engine {
 export interface EngineOptions {
   readonly apiPort: number;
   readonly nodePorts: string;
+  /** The engine runs pods itself, beside compose's containers. */
+  readonly runsPods?: boolean;
 }
 
-export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promise<Engine> {
+export async function startEngine({ apiPort, nodePorts, runsPods = false }: EngineOptions): Promise<Engine> {
   const kept = process.env.KNARR_COMPOSE_FOLDER;
   const folder = kept ?? (await mkdtemp(join(tmpdir(), "knarr-compose-")));
   await mkdir(folder, { recursive: true });
@@ -61,6 +64,7 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
     "ip-forward": false,
     "oom-score-adjust": 0,
     "cgroup-parent": cgroup,
+    ...(runsPods && (await lacksSysResource()) ? await restrictedRuntime(folder) : {}),
   };
   await writeFile(config, JSON.stringify(settings));
   const env = {
@@ -70,6 +74,8 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
     DOCKER_BUILDKIT: "0",
     KNARR_API_PORT: String(apiPort),
     KNARR_NODE_PORTS: nodePorts,
+    KNARR_DOCKER_SOCKET: socket,
+    KNARR_DOCKER_ROOT: join(folder, "data"),
   };
   const ready = async () => (await run("docker", ["version"], { env })).code === 0;
   const start = () => ChildDaemon.start({ command: "dockerd", args: ["--config-file", config], ready });
@@ -94,10 +100,10 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
       daemon = await start();
     },
     async stop() {
-      await engine.compose(["down", "-v", "-t", "5"]);
+      await engine.compose(["--profile", "*", "down", "-v", "-t", runsPods ? "30" : "5"]);
       await daemon.stop(ENGINE_GRACE_MS);
-      // The engine leaves its host network's namespace mounted.
-      await run("umount", ["-l", join(folder, "exec/netns/default")]);
+      // The engine leaves its host network's namespace mounted; so does a node whose end a failed test did not wait for.
+      await unmountAll(folder);
       await removeCgroup(cgroup);
       if (kept === undefined) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
@@ -112,6 +118,14 @@ export async function startEngine({ apiPort, nodePorts }: EngineOptions): Promis
     throw error;
   }
   return engine;
+}
+
+/** Pods ask for OOM scores that root can't set here. */
+async function restrictedRuntime(folder: string): Promise<object> {
+  const path = join(folder, "runc");
+  await writeFile(path, renderRuncWrapper((await must("sh", ["-c", "command -v runc"])).trim()));
+  await chmod(path, 0o755);
+  return { "default-runtime": "restricted", runtimes: { restricted: { path } } };
 }
 
 function isRunning(pid: number): boolean {
@@ -148,7 +162,7 @@ async function writeProject(folder: string): Promise<string> {
     cap_add: CAPABILITIES,
     security_opt: ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"],
   };
-  await writeFile(join(project, "restricted.yml"), JSON.stringify({ services: { node } }));
+  await writeFile(join(project, "restricted.yml"), JSON.stringify({ services: { node, "docker-node": node } }));
   return project;
 }
 

@@ -1,6 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { createLogger } from "@knarr/daemon/logger.ts";
 import { runApiserver, runClusterDns, runComponent } from "./control-plane.ts";
+import { runDockerNode } from "./docker-node.ts";
 import { runNode } from "./node.ts";
 import { ContainerComponents } from "./run-components.ts";
 import { runSetup } from "./setup.ts";
@@ -40,9 +41,12 @@ switch (role) {
   case "node":
     await runNode(ip, components, signal);
     break;
+  case "docker-node":
+    await runDockerNode(ip, components, signal);
+    break;
   default:
     throw new Error(
-      `unknown role ${JSON.stringify(role)}: must be setup, etcd, apiserver, controller-manager, scheduler, cluster-dns or node`,
+      `unknown role ${JSON.stringify(role)}: must be setup, etcd, apiserver, controller-manager, scheduler, cluster-dns, node or docker-node`,
     );
 }
 await components.untilStopped(signal);

@@ -105,14 +105,14 @@ async function engineNamesOf(ip: string): Promise<string[]> {
   }
 }
 
-const inHere = (_node: NodeConfig, command: readonly string[]) => command;
+export const inHere = (_node: NodeConfig, command: readonly string[]) => command;
 
-async function exampleImages(): Promise<string[]> {
+export async function exampleImages(): Promise<string[]> {
   const text = await tryCommand(["find", IMAGES_DIR, "-name", "*.tar"]);
   return (text ?? "").split("\n").filter((line) => line !== "");
 }
 
-async function enableForwarding(): Promise<void> {
+export async function enableForwarding(): Promise<void> {
   const path = "/proc/sys/net/ipv4/ip_forward";
   if ((await readFile(path, "utf8")).trim() !== "1") await writeFile(path, "1");
 }

@@ -27,12 +27,20 @@ const SANDBOX: SandboxConfig = {
 const CONTAINER: ContainerConfig = { metadata: { name: "main", attempt: 1 }, image: { image: "sha256:1" } };
 
 function sandboxOf(config: SandboxConfig, traits: Partial<EngineTraits> = {}) {
-  const request = { config, image: "pause", runtimeHandler: "", securityOpt: [], traits: { ...TRAITS, ...traits } };
+  const request = {
+    owner: "/state",
+    config,
+    image: "pause",
+    runtimeHandler: "",
+    securityOpt: [],
+    traits: { ...TRAITS, ...traits },
+  };
   return sandboxRequest(request);
 }
 
 function containerOf(config: Partial<ContainerConfig>, sandbox = SANDBOX, traits: Partial<EngineTraits> = {}) {
   return containerRequest({
+    owner: "/state",
     sandboxId: "s1",
     config: { ...CONTAINER, ...config },
     sandbox,
@@ -45,7 +53,7 @@ function containerOf(config: Partial<ContainerConfig>, sandbox = SANDBOX, traits
 
 test("sandboxRequest() keeps the configuration in one label that a pod's labels can't forge", () => {
   const { Labels } = sandboxOf(SANDBOX);
-  const owned = ownedOf(Labels ?? null);
+  const owned = ownedOf(Labels ?? null, "/state");
   assert.equal(owned?.kind, "sandbox");
   assert.deepEqual(owned?.record.labels, SANDBOX.labels);
   assert.deepEqual(owned?.record.annotations, SANDBOX.annotations);

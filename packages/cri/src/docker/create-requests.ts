@@ -34,6 +34,8 @@ const SANDBOX_CPU_SHARES = 2;
 const SANDBOX_OOM_SCORE = -998;
 
 export interface SandboxRequest {
+  /** The kubelet's state folder. */
+  readonly owner: string;
   readonly config: SandboxConfig;
   readonly image: string;
   readonly runtimeHandler: string;
@@ -52,7 +54,7 @@ export function sandboxRequest(request: SandboxRequest): ContainerCreateOptions 
   return {
     Image: request.image,
     ...(network === "host" || (config.hostname ?? "") === "" ? {} : { Hostname: config.hostname as string }),
-    Labels: sandboxLabels(sandboxRecord(config, request.runtimeHandler)),
+    Labels: sandboxLabels(sandboxRecord(config, request.runtimeHandler), request.owner),
     ...userOf(securityContext?.runAsUser?.value, securityContext?.runAsGroup?.value, undefined),
     Healthcheck: { Test: ["NONE"] },
     HostConfig: {
@@ -74,6 +76,8 @@ export function sandboxRequest(request: SandboxRequest): ContainerCreateOptions 
 }
 
 export interface ContainerRequest {
+  /** The kubelet's state folder. */
+  readonly owner: string;
   readonly sandboxId: string;
   readonly config: ContainerConfig;
   readonly sandbox: SandboxConfig;
@@ -96,7 +100,7 @@ export function containerRequest(request: ContainerRequest): ContainerCreateOpti
   const privileged = security?.privileged ?? false;
   return {
     Image: config.image.image,
-    Labels: containerLabels(containerRecord(config, sandbox.logDirectory ?? ""), sandboxId),
+    Labels: containerLabels(containerRecord(config, sandbox.logDirectory ?? ""), sandboxId, request.owner),
     ...(config.command === undefined || config.command.length === 0 ? {} : { Entrypoint: [...config.command] }),
     ...(config.args === undefined || config.args.length === 0 ? {} : { Cmd: [...config.args] }),
     ...((config.workingDir ?? "") === "" ? {} : { WorkingDir: config.workingDir as string }),

@@ -46,9 +46,9 @@ export class DockerContainers implements ContainerService {
     sandbox: SandboxConfig,
     options?: CallOptions,
   ): Promise<string> {
-    const { engine, store } = this.#context;
+    const { engine, owner, store } = this.#context;
     const traits = await this.#context.traits(options);
-    const { owned } = await inspectOwned(engine, "sandbox", sandboxId, options);
+    const { owned } = await inspectOwned(this.#context, "sandbox", sandboxId, options);
     const security = config.linux?.securityContext;
     const mounts = config.mounts ?? [];
     await makeSources(mounts);
@@ -58,6 +58,7 @@ export class DockerContainers implements ContainerService {
       readonly: security?.readonlyRootfs ?? false,
     };
     const request = containerRequest({
+      owner,
       sandboxId,
       config,
       sandbox: { ...sandbox, logDirectory: sandbox.logDirectory ?? owned.record.logDirectory },
@@ -74,9 +75,9 @@ export class DockerContainers implements ContainerService {
 
   async startContainer(id: string, options?: CallOptions): Promise<void> {
     const { engine } = this.#context;
-    const { owned } = await inspectOwned(engine, "container", id, options);
+    const { owned } = await inspectOwned(this.#context, "container", id, options);
     await engine.call((docker, abortSignal) => docker.getContainer(id).start({ abortSignal }), options);
-    const { inspected } = await inspectOwned(engine, "container", id, options);
+    const { inspected } = await inspectOwned(this.#context, "container", id, options);
     const limits = this.#limits.get(id);
     this.#limits.delete(id);
     if (limits !== undefined && inspected.State.Pid > 0) await applyCgroupLimits(inspected.State.Pid, limits);
@@ -86,7 +87,7 @@ export class DockerContainers implements ContainerService {
   async stopContainer(id: string, graceSeconds: number, options: CallOptions = {}): Promise<void> {
     const { engine } = this.#context;
     try {
-      await inspectOwned(engine, "container", id, options);
+      await inspectOwned(this.#context, "container", id, options);
       if (graceSeconds <= 0) return await killNow(engine, id, options);
       await engine.call(
         (docker, abortSignal) => docker.getContainer(id).stop({ t: Math.ceil(graceSeconds), abortSignal }),
@@ -102,7 +103,7 @@ export class DockerContainers implements ContainerService {
 
   async removeContainer(id: string, options?: CallOptions): Promise<void> {
     try {
-      await inspectOwned(this.#context.engine, "container", id, options);
+      await inspectOwned(this.#context, "container", id, options);
     } catch (error) {
       if (!isRuntimeNotFound(error)) throw error;
       await this.#logs.forget(id);
@@ -118,9 +119,9 @@ export class DockerContainers implements ContainerService {
   async listContainers(filter: ContainerFilter = {}, options?: CallOptions): Promise<RuntimeContainer[]> {
     const ofSandbox = filter.podSandboxId === undefined ? [] : [`${Label.sandbox}=${filter.podSandboxId}`];
     const labels = [...ofSandbox, ...engineLabelFilter(filter.labelSelector)];
-    const listed = await listOwned(this.#context.engine, "container", labels, options);
+    const listed = await listOwned(this.#context, "container", labels, options);
     const containers = listed.flatMap((item) => {
-      const owned = ownedOf(item.Labels);
+      const owned = ownedOf(item.Labels, this.#context.owner);
       return owned?.kind === "container" ? [containerOf(item, owned.sandboxId, owned.record)] : [];
     });
     return containers.filter(
@@ -132,7 +133,7 @@ export class DockerContainers implements ContainerService {
   }
 
   async containerStatus(id: string, options?: CallOptions): Promise<ContainerStatus> {
-    const { inspected, owned } = await inspectOwned(this.#context.engine, "container", id, options);
+    const { inspected, owned } = await inspectOwned(this.#context, "container", id, options);
     const status = containerStatusOf(inspected, owned.record, await this.#image(inspected.Image, options));
     // Who reads that it has ended may read its log next, and must find all of it.
     if (status.state === "exited") await this.#logs.drain(id);
@@ -151,7 +152,7 @@ export class DockerContainers implements ContainerService {
 
   async updateContainerResources(id: string, linux: LinuxContainerResources, options?: CallOptions): Promise<void> {
     const { engine } = this.#context;
-    const { inspected } = await inspectOwned(engine, "container", id, options);
+    const { inspected } = await inspectOwned(this.#context, "container", id, options);
     const given = Object.entries(resourceFields(linux)).filter(([, value]) => value !== 0 && value !== "");
     if (given.length > 0) {
       await engine.call(
@@ -163,7 +164,7 @@ export class DockerContainers implements ContainerService {
   }
 
   async reopenContainerLog(id: string, options?: CallOptions): Promise<void> {
-    const { inspected, owned } = await inspectOwned(this.#context.engine, "container", id, options);
+    const { inspected, owned } = await inspectOwned(this.#context, "container", id, options);
     // Source: containerd's CRI plugin refuses with the same words
     if (!inspected.State.Running) throw new RuntimeError("Unknown", "container is not running");
     await this.#logs.follow(id, inspected.LogPath, owned.record.logPath);

@@ -11,6 +11,8 @@ import type { SandboxStore } from "./sandbox-store.ts";
 export interface DockerContext {
   readonly engine: DockerEngine;
   readonly cni: Cni;
+  /** The state folder, by which this kubelet's containers are told from another's. */
+  readonly owner: string;
   readonly cniConfDir: string;
   readonly sandboxImage: string;
   readonly store: SandboxStore;
@@ -32,24 +34,27 @@ export function traitsOf(info: EngineInfo, apiVersion: string): EngineTraits {
   };
 }
 
+type Owner = Pick<DockerContext, "engine" | "owner">;
+
 /** All containers of a kind that carry our label, in any state. */
 export async function listOwned(
-  engine: DockerEngine,
+  { engine, owner }: Owner,
   kind: "sandbox" | "container",
   labels: readonly string[],
   options?: CallOptions,
 ): Promise<ListedContainer[]> {
   const filters = { label: [`${Label.kind}=${kind}`, ...labels] };
-  return await engine.call(
+  const listed = await engine.call(
     async (docker, abortSignal) =>
       (await docker.listContainers({ all: true, filters, abortSignal })) as unknown as ListedContainer[],
     options,
   );
+  return listed.filter((item) => ownedOf(item.Labels, owner) !== undefined);
 }
 
 /** Throws NotFound for what is not there, and for what is there and not ours: nothing else may ever be touched. */
 export async function inspectOwned<K extends "sandbox" | "container">(
-  engine: DockerEngine,
+  { engine, owner }: Owner,
   kind: K,
   id: string,
   options?: CallOptions,
@@ -60,7 +65,7 @@ export async function inspectOwned<K extends "sandbox" | "container">(
       (await docker.getContainer(encodeURIComponent(id)).inspect({ abortSignal })) as unknown as InspectedContainer,
     options,
   );
-  const owned = ownedOf(inspected.Config.Labels);
+  const owned = ownedOf(inspected.Config.Labels, owner);
   if (inspected.Id !== id || owned?.kind !== kind) {
     throw new RuntimeError("NotFound", `an error occurred when try to find ${kind} ${JSON.stringify(id)}: not found`);
   }

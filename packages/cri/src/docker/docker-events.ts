@@ -2,6 +2,7 @@
 import type { EventService } from "../runtime.ts";
 import { RuntimeError } from "../runtime-error.ts";
 import type { RuntimeEvent } from "../types.ts";
+import type { DockerContext } from "./docker-context.ts";
 import { asRuntimeError, type DockerEngine } from "./docker-engine.ts";
 import type { EngineEvent } from "./engine-types.ts";
 import { Label, ownedOf } from "./identity.ts";
@@ -16,9 +17,9 @@ const TYPES: Readonly<Record<string, RuntimeEvent["type"]>> = {
 };
 
 /** undefined for what the kubelet does not follow. Pure. */
-export function runtimeEventOf(event: EngineEvent): RuntimeEvent | undefined {
+export function runtimeEventOf(event: EngineEvent, owner: string): RuntimeEvent | undefined {
   const type = TYPES[event.Action];
-  const owned = ownedOf(event.Actor?.Attributes ?? null);
+  const owned = ownedOf(event.Actor?.Attributes ?? null, owner);
   if (event.Type !== "container" || type === undefined || owned === undefined) return undefined;
   const podUid =
     owned.kind === "sandbox" ? owned.record.metadata.uid : (owned.record.labels["io.kubernetes.pod.uid"] ?? "");
@@ -27,9 +28,11 @@ export function runtimeEventOf(event: EngineEvent): RuntimeEvent | undefined {
 
 export class DockerEvents implements EventService {
   readonly #engine: DockerEngine;
+  readonly #owner: string;
 
-  constructor(engine: DockerEngine) {
+  constructor({ engine, owner }: Pick<DockerContext, "engine" | "owner">) {
     this.#engine = engine;
+    this.#owner = owner;
   }
 
   async *events(signal: AbortSignal): AsyncGenerator<RuntimeEvent> {
@@ -48,7 +51,7 @@ export class DockerEvents implements EventService {
         const lines = (rest + (chunk as string)).split("\n");
         rest = lines.pop() ?? "";
         for (const line of lines) {
-          const event = line.trim() === "" ? undefined : runtimeEventOf(JSON.parse(line) as EngineEvent);
+          const event = line.trim() === "" ? undefined : runtimeEventOf(JSON.parse(line) as EngineEvent, this.#owner);
           if (event !== undefined) yield event;
         }
       }

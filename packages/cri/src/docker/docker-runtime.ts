@@ -62,6 +62,7 @@ export class DockerRuntime implements Runtime {
     const stateDirectory = options.stateDirectory ?? DEFAULT_STATE;
     this.#context = {
       engine,
+      owner: stateDirectory,
       cni: new Cni(options.cniBinDirs ?? DEFAULT_CNI_BIN),
       cniConfDir: options.cniConfDir ?? DEFAULT_CNI_CONF,
       sandboxImage: options.sandboxImage ?? DEFAULT_SANDBOX_IMAGE,
@@ -74,7 +75,7 @@ export class DockerRuntime implements Runtime {
     this.#containers = new DockerContainers(this.#context, this.#images, this.#logs);
     this.#streams = new DockerStreams(this.#context);
     this.#stats = new DockerStats(this.#context);
-    this.#events = new DockerEvents(engine);
+    this.#events = new DockerEvents(this.#context);
   }
 
   async #engineTraits(options?: CallOptions): Promise<EngineTraits> {
@@ -216,10 +217,10 @@ export class DockerRuntime implements Runtime {
   }
 
   async #adoptLogs(options: CallOptions): Promise<void> {
-    for (const { Id } of await listOwned(this.#context.engine, "container", [], options)) {
+    for (const { Id } of await listOwned(this.#context, "container", [], options)) {
       if (this.#logs.isFollowed(Id)) continue;
       try {
-        const { inspected, owned } = await inspectOwned(this.#context.engine, "container", Id, options);
+        const { inspected, owned } = await inspectOwned(this.#context, "container", Id, options);
         const there = await access(inspected.LogPath).then(
           () => true,
           () => false,

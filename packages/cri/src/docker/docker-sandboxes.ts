@@ -52,13 +52,13 @@ export class DockerSandboxes implements SandboxService {
   }
 
   async runSandbox(config: SandboxConfig, runtimeHandler: string, options: CallOptions = {}): Promise<string> {
-    const { engine, sandboxImage, store } = this.#context;
+    const { engine, owner, sandboxImage, store } = this.#context;
     const traits = await this.#context.traits(options);
     const record = sandboxRecord(config, runtimeHandler);
     const network = record.networkMode === "NODE" ? undefined : await this.#network(config);
     await this.#images.ensure(sandboxImage, options);
     const securityOpt = await securityOptions(config.linux?.securityContext ?? {}, traits.hasAppArmor);
-    const request = sandboxRequest({ config, image: sandboxImage, runtimeHandler, securityOpt, traits });
+    const request = sandboxRequest({ owner, config, image: sandboxImage, runtimeHandler, securityOpt, traits });
     const id = await createNamed(engine, sandboxName(config.metadata), request, options);
     const stored: StoredSandbox = {
       record,
@@ -118,7 +118,7 @@ export class DockerSandboxes implements SandboxService {
   /** "" when the sandbox does not run. */
   async #netns(id: string, options: CallOptions): Promise<string> {
     try {
-      const { inspected } = await inspectOwned(this.#context.engine, "sandbox", id, options);
+      const { inspected } = await inspectOwned(this.#context, "sandbox", id, options);
       return inspected.State.Running && inspected.State.Pid > 0 ? `/proc/${inspected.State.Pid}/ns/net` : "";
     } catch (error) {
       if (isRuntimeNotFound(error)) return "";
@@ -129,7 +129,7 @@ export class DockerSandboxes implements SandboxService {
   async stopSandbox(id: string, options: CallOptions = {}): Promise<void> {
     const { cni, engine, store } = this.#context;
     await this.#assertOurs(id, options);
-    const containers = await listOwned(engine, "container", [`${Label.sandbox}=${id}`], options);
+    const containers = await listOwned(this.#context, "container", [`${Label.sandbox}=${id}`], options);
     await Promise.all(containers.map((c) => (c.State === "running" ? killNow(engine, c.Id, options) : undefined)));
     const stored = await store.read(id);
     if (stored?.network !== undefined) {
@@ -157,7 +157,7 @@ export class DockerSandboxes implements SandboxService {
   async removeSandbox(id: string, options: CallOptions = {}): Promise<void> {
     const { engine, store } = this.#context;
     await this.stopSandbox(id, options);
-    const containers = await listOwned(engine, "container", [`${Label.sandbox}=${id}`], options);
+    const containers = await listOwned(this.#context, "container", [`${Label.sandbox}=${id}`], options);
     await Promise.all(containers.map((c) => removeForced(engine, c.Id, options)));
     await removeForced(engine, id, options);
     await store.remove(id);
@@ -166,7 +166,7 @@ export class DockerSandboxes implements SandboxService {
   /** What is gone may be stopped and removed again; what is somebody else's may not. */
   async #assertOurs(id: string, options: CallOptions): Promise<void> {
     try {
-      await inspectOwned(this.#context.engine, "sandbox", id, options);
+      await inspectOwned(this.#context, "sandbox", id, options);
     } catch (error) {
       if (!isRuntimeNotFound(error)) throw error;
       const there = await this.#context.engine
@@ -179,7 +179,7 @@ export class DockerSandboxes implements SandboxService {
   async sandboxStatus(id: string, options: CallOptions = {}): Promise<SandboxStatus> {
     const stored = await this.#context.store.read(id);
     try {
-      const { inspected, owned } = await inspectOwned(this.#context.engine, "sandbox", id, options);
+      const { inspected, owned } = await inspectOwned(this.#context, "sandbox", id, options);
       const runs = sandboxState(inspected.State.Status) === "ready";
       const sandbox = sandboxOf(id, owned.record, stateOf(runs, stored), msOfTime(inspected.Created));
       const info = { info: JSON.stringify({ pid: inspected.State.Pid }) };
@@ -193,12 +193,12 @@ export class DockerSandboxes implements SandboxService {
   }
 
   async listSandboxes(filter: SandboxFilter = {}, options: CallOptions = {}): Promise<Sandbox[]> {
-    const { engine, store } = this.#context;
+    const { store } = this.#context;
     const ids = await store.ids();
-    const listed = await listOwned(engine, "sandbox", engineLabelFilter(filter.labelSelector), options);
+    const listed = await listOwned(this.#context, "sandbox", engineLabelFilter(filter.labelSelector), options);
     const stored = new Map(await Promise.all(ids.map(async (id) => [id, await store.read(id)] as const)));
     const sandboxes = listed.flatMap((item) => {
-      const owned = ownedOf(item.Labels);
+      const owned = ownedOf(item.Labels, this.#context.owner);
       if (owned?.kind !== "sandbox") return [];
       const known = stored.get(item.Id);
       const state = stateOf(sandboxState(item.State) === "ready", known);
@@ -225,7 +225,7 @@ export class DockerSandboxes implements SandboxService {
       missing.map(async ([id, sandbox]) => {
         if (sandbox === undefined) return [];
         // It may only have been outside of the search.
-        const there = await inspectOwned(this.#context.engine, "sandbox", id, options).catch((error: unknown) => {
+        const there = await inspectOwned(this.#context, "sandbox", id, options).catch((error: unknown) => {
           if (isRuntimeNotFound(error)) return undefined;
           throw error;
         });

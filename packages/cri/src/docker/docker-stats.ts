@@ -26,7 +26,7 @@ export class DockerStats implements StatsService {
   }
 
   async listContainerStats(options?: CallOptions): Promise<ContainerStats[]> {
-    const listed = await listOwned(this.#context.engine, "container", [], options);
+    const listed = await listOwned(this.#context, "container", [], options);
     const running = listed.filter((item) => item.State === "running");
     const present = new Set(running.map((item) => item.Id));
     for (const id of this.#running.keys()) if (!present.has(id)) this.#running.delete(id);
@@ -36,7 +36,7 @@ export class DockerStats implements StatsService {
   }
 
   async #statsOf(item: ListedContainer, options?: CallOptions): Promise<ContainerStats | undefined> {
-    const owned = ownedOf(item.Labels);
+    const owned = ownedOf(item.Labels, this.#context.owner);
     if (owned?.kind !== "container") return undefined;
     const known = this.#running.get(item.Id) ?? (await this.#find(item.Id, options));
     if (known === undefined) return undefined;
@@ -56,7 +56,7 @@ export class DockerStats implements StatsService {
 
   /** A container's cgroup and layer stay the same while it runs. */
   async #find(id: string, options?: CallOptions): Promise<Running | undefined> {
-    const found = await inspectOwned(this.#context.engine, "container", id, options).catch(() => undefined);
+    const found = await inspectOwned(this.#context, "container", id, options).catch(() => undefined);
     if (found === undefined || !found.inspected.State.Running) return undefined;
     const procCgroup = await readProcCgroup(found.inspected.State.Pid);
     if (procCgroup === undefined) return undefined;

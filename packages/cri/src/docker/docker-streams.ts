@@ -78,14 +78,14 @@ export class DockerStreams implements StreamService {
   }
 
   async portForwardUrl(sandboxId: string, _ports: readonly number[], options: CallOptions = {}): Promise<string> {
-    const { inspected } = await inspectOwned(this.#context.engine, "sandbox", sandboxId, options);
+    const { inspected } = await inspectOwned(this.#context, "sandbox", sandboxId, options);
     if (!inspected.State.Running) throw new RuntimeError("Unknown", `sandbox ${sandboxId} is not running`);
     const target = { sandboxId, netns: `/proc/${inspected.State.Pid}/ns/net` };
     return await this.#server.offer("portforward", (upgrade) => servePortForward(target, upgrade));
   }
 
   async #assertRunning(id: string, options: CallOptions) {
-    const { inspected } = await inspectOwned(this.#context.engine, "container", id, options);
+    const { inspected } = await inspectOwned(this.#context, "container", id, options);
     if (inspected.State.Running) return inspected;
     const word = inspected.State.Status === "created" ? "CONTAINER_CREATED" : "CONTAINER_EXITED";
     throw new RuntimeError("Unknown", `container is in ${word} state`);

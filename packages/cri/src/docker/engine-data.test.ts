@@ -71,14 +71,19 @@ for (const { name, state, want } of [
 }
 
 test("ownedOf() knows its own labels, and nobody else's", () => {
-  assert.equal(ownedOf(containerLabels(RECORD, "s1"))?.kind, "container");
+  const labels = containerLabels(RECORD, "s1", "/one");
+  assert.equal(ownedOf(labels, "/one")?.kind, "container");
+  assert.equal(ownedOf(labels, "/another"), undefined);
+  // Made before owners were told apart.
+  const { "dev.knarr.cri.owner": _, ...older } = labels;
+  assert.equal(ownedOf(older, "/one")?.kind, "container");
   for (const labels of [
     null,
     {},
     { "dev.knarr.cri": "container" },
     { "dev.knarr.cri": "sandbox", "dev.knarr.cri.config": "x" },
   ]) {
-    assert.equal(ownedOf(labels), undefined);
+    assert.equal(ownedOf(labels, "/one"), undefined);
   }
 });
 
@@ -169,7 +174,7 @@ test("StreamDemux takes frames apart, however the stream is cut", () => {
 });
 
 test("runtimeEventOf() passes on what the kubelet follows, of our containers only", () => {
-  const Attributes = containerLabels({ ...RECORD, labels: { "io.kubernetes.pod.uid": "u1" } }, "s1");
+  const Attributes = containerLabels({ ...RECORD, labels: { "io.kubernetes.pod.uid": "u1" } }, "s1", "/one");
   const event = (Action: string, attributes = Attributes) => ({
     Type: "container",
     Action,
@@ -177,9 +182,10 @@ test("runtimeEventOf() passes on what the kubelet follows, of our containers onl
     timeNano: 1_000_500_000,
   });
   const want = { containerId: "c1", type: "stopped", podUid: "u1", createdAt: 1000.5 };
-  assert.deepEqual(runtimeEventOf(event("die")), want);
-  assert.equal(runtimeEventOf(event("exec_start: ls")), undefined);
-  assert.equal(runtimeEventOf(event("die", { "dev.knarr.cri": "" })), undefined);
+  assert.deepEqual(runtimeEventOf(event("die"), "/one"), want);
+  assert.equal(runtimeEventOf(event("die"), "/another"), undefined);
+  assert.equal(runtimeEventOf(event("exec_start: ls"), "/one"), undefined);
+  assert.equal(runtimeEventOf(event("die", { "dev.knarr.cri": "" }), "/one"), undefined);
 });
 
 const V1 = "9:hugetlb:/pod/c\n4:memory:/pod/c\n0::/pod/c\n";

@@ -6,6 +6,7 @@
  *   dev.knarr.cri            "sandbox" | "container"
  *   dev.knarr.cri.sandbox    the sandbox's container id (containers only)
  *   dev.knarr.cri.config     JSON of SandboxRecord or ContainerRecord
+ *   dev.knarr.cri.owner      the state folder of the kubelet that made it: several may share an engine
  *   io.kubernetes.*          as the kubelet gave them
  */
 import { createHash } from "node:crypto";
@@ -16,6 +17,7 @@ export const Label = {
   kind: "dev.knarr.cri",
   sandbox: "dev.knarr.cri.sandbox",
   config: "dev.knarr.cri.config",
+  owner: "dev.knarr.cri.owner",
 } as const;
 
 export interface SandboxRecord {
@@ -68,15 +70,21 @@ export function containerRecord(config: ContainerConfig, logDirectory: string): 
   };
 }
 
-export function sandboxLabels(record: SandboxRecord): Record<string, string> {
-  return { ...visible(record.labels), [Label.kind]: "sandbox", [Label.config]: JSON.stringify(record) };
+export function sandboxLabels(record: SandboxRecord, owner: string): Record<string, string> {
+  return {
+    ...visible(record.labels),
+    [Label.kind]: "sandbox",
+    [Label.owner]: owner,
+    [Label.config]: JSON.stringify(record),
+  };
 }
 
-export function containerLabels(record: ContainerRecord, sandboxId: string): Record<string, string> {
+export function containerLabels(record: ContainerRecord, sandboxId: string, owner: string): Record<string, string> {
   return {
     ...visible(record.labels),
     [Label.kind]: "container",
     [Label.sandbox]: sandboxId,
+    [Label.owner]: owner,
     [Label.config]: JSON.stringify(record),
   };
 }
@@ -85,8 +93,10 @@ type Owned =
   | { readonly kind: "sandbox"; readonly record: SandboxRecord }
   | { readonly kind: "container"; readonly sandboxId: string; readonly record: ContainerRecord };
 
-/** undefined for containers that are not ours, or whose label somebody made up. */
-export function ownedOf(labels: EngineLabels | null): Owned | undefined {
+/** undefined for containers that are not ours, are another kubelet's, or whose label somebody made up. */
+export function ownedOf(labels: EngineLabels | null, owner: string): Owned | undefined {
+  // Containers of a kubelet that did not say whose they were are nobody else's.
+  if ((labels?.[Label.owner] ?? owner) !== owner) return undefined;
   const kind = labels?.[Label.kind];
   const text = labels?.[Label.config];
   if (text === undefined || (kind !== "sandbox" && kind !== "container")) return undefined;
