@@ -121,9 +121,7 @@ test("containerRequest() leaves command and arguments to the image when none are
 test("containerRequest() mounts a path once, the last one given", () => {
   const mount = (hostPath: string) => ({ containerPath: "/etc/hosts", hostPath, readonly: true });
   const { Mounts } = containerOf({ mounts: [mount("/one"), mount("/two")] }).HostConfig ?? {};
-  assert.deepEqual(Mounts, [
-    { Type: "bind", Source: "/two", Target: "/etc/hosts", ReadOnly: true, BindOptions: { Propagation: "rprivate" } },
-  ]);
+  assert.deepEqual(Mounts, [{ Type: "bind", Source: "/two", Target: "/etc/hosts", ReadOnly: true, BindOptions: {} }]);
 });
 
 test("containerRequest() makes read-only mounts recursive only where asked, on engines that would do so of themselves", () => {
@@ -139,10 +137,7 @@ test("containerRequest() makes read-only mounts recursive only where asked, on e
   }[];
   assert.deepEqual(
     options.map((m) => m.BindOptions),
-    [
-      { Propagation: "rprivate", ReadOnlyForceRecursive: true },
-      { Propagation: "rprivate", ReadOnlyNonRecursive: true },
-    ],
+    [{ Propagation: "rprivate", ReadOnlyForceRecursive: true }, { ReadOnlyNonRecursive: true }],
   );
 });
 

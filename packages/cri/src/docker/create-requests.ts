@@ -4,7 +4,7 @@
  * The sandbox is one container that sleeps. It owns the pod's network, IPC and, if the pod shares it, process namespace;
  * the pod's containers join it by its id.
  */
-import type { ContainerCreateOptions, HostConfig } from "dockerode";
+import type { ContainerCreateOptions, HostConfig, MountSettings } from "dockerode";
 import { RuntimeError } from "../runtime-error.ts";
 import type {
   ContainerConfig,
@@ -190,8 +190,9 @@ function refuseUserNamespaces(namespaces: NamespaceOption | undefined): void {
   throw new RuntimeError("InvalidArgument", "Docker has no user namespace per pod (hostUsers: false)");
 }
 
+/** Private is not said but left to the engine, whose default it is but for what lies below the engine's own data root. */
 const PROPAGATIONS = {
-  PROPAGATION_PRIVATE: "rprivate",
+  PROPAGATION_PRIVATE: undefined,
   PROPAGATION_HOST_TO_CONTAINER: "rslave",
   PROPAGATION_BIDIRECTIONAL: "rshared",
 } as const;
@@ -205,24 +206,36 @@ function engineMounts(mounts: readonly Mount[], traits: EngineTraits): HostConfi
   const propagation = (mount: Mount) => PROPAGATIONS[mount.propagation ?? "PROPAGATION_PRIVATE"];
   return {
     Binds: relabelled.map((m) =>
-      [m.hostPath, m.containerPath, ["Z", m.readonly ? "ro" : "rw", propagation(m)].join(",")].join(":"),
+      [
+        m.hostPath,
+        m.containerPath,
+        ["Z", m.readonly ? "ro" : "rw", propagation(m)].filter((o) => o !== undefined).join(","),
+      ].join(":"),
     ),
     Mounts: plain.map((m) => ({
       Type: "bind",
       Source: m.hostPath,
       Target: m.containerPath,
       ReadOnly: m.readonly,
-      BindOptions: {
-        Propagation: propagation(m),
-        ...(m.readonly && traits.recursiveReadOnly ? readOnlyDepth(m) : {}),
-      },
+      BindOptions: bindOptions(m, traits),
     })),
   };
 }
 
-/** Docker 25 makes read-only mounts recursive of itself; Kubernetes wants that only where it asks. */
-function readOnlyDepth(mount: Mount): object {
-  return mount.recursiveReadOnly === true ? { ReadOnlyForceRecursive: true } : { ReadOnlyNonRecursive: true };
+/**
+ * Docker 25 makes read-only mounts recursive of itself; Kubernetes wants that only where it asks, and Docker does it only
+ * for mounts that say private.
+ */
+function bindOptions(mount: Mount, traits: EngineTraits): NonNullable<MountSettings["BindOptions"]> {
+  const propagation = PROPAGATIONS[mount.propagation ?? "PROPAGATION_PRIVATE"];
+  const depth = mount.readonly && traits.recursiveReadOnly;
+  const recursive = depth && mount.recursiveReadOnly === true;
+  const options = {
+    ...(propagation === undefined && !recursive ? {} : { Propagation: propagation ?? "rprivate" }),
+    ...(recursive ? { ReadOnlyForceRecursive: true } : depth ? { ReadOnlyNonRecursive: true } : {}),
+  };
+  // The types know neither the default nor what came with Docker 25.
+  return options as NonNullable<MountSettings["BindOptions"]>;
 }
 
 /** Zero and absent are "not given" on both sides. */
