@@ -66,6 +66,11 @@ async function askUdp(message: Buffer): Promise<Buffer> {
   return answer;
 }
 
+/** As patient as askUdp(). c-ares sets its time limit by the answers before, a second at least: too little where one is silent. */
+async function addressesOf(name: string): Promise<(string | undefined)[]> {
+  return answerText(await askUdp(questionBytes(`${name}. A`))).answers.map((record) => record.split(" ").at(-1));
+}
+
 test("a DNS client gets A, AAAA, SRV, PTR and CNAME records", async () => {
   assert.deepEqual(await client.resolve4("web.default.svc.cluster.local"), ["10.96.0.20"]);
   assert.deepEqual(await client.resolve6("dual.default.svc.cluster.local"), ["fd00:96::30"]);
@@ -120,18 +125,20 @@ test("an ExternalName that leads to itself is SERVFAIL", async () => {
   assert.equal(answerText(await askUdp(questionBytes("circle.default.svc.cluster.local. A"))).rcode, "SERVFAIL");
 });
 
-test("a silent upstream is SERVFAIL within the deadline, and another one is asked first", async () => {
+test("a silent upstream is SERVFAIL within the deadline, and another one is asked first", async (t) => {
   upstream.answer = (name) => ({ silent: name.startsWith("silent") });
   assert.equal(answerText(await askUdp(questionBytes("silent.example.org. A"))).rcode, "SERVFAIL");
   const second = await new FakeUpstream().start();
+  t.after(() => {
+    second.stop();
+    forwarder.setUpstreams([{ host: "127.0.0.1", port: upstream.port }]);
+  });
   second.answer = () => ({ addresses: ["192.0.2.10"] });
   forwarder.setUpstreams([
     { host: "127.0.0.1", port: upstream.port },
     { host: "127.0.0.1", port: second.port },
   ]);
-  assert.deepEqual(await client.resolve4("silent2.example.org"), ["192.0.2.10"]);
-  second.stop();
-  forwarder.setUpstreams([{ host: "127.0.0.1", port: upstream.port }]);
+  assert.deepEqual(await addressesOf("silent2.example.org"), ["192.0.2.10"]);
 });
 
 test("an upstream's NXDOMAIN and SERVFAIL are handed on", async () => {
@@ -140,15 +147,19 @@ test("an upstream's NXDOMAIN and SERVFAIL are handed on", async () => {
   assert.equal(answerText(await askUdp(questionBytes("broken.example.org. A"))).rcode, "SERVFAIL");
 });
 
-test("names of a stub domain are asked of its own servers, whose silence is noticed and whose return too", async () => {
+test("names of a stub domain are asked of its own servers, whose silence is noticed and whose return too", async (t) => {
   const own = await new FakeUpstream().start();
   const spare = await new FakeUpstream().start();
+  t.after(() => {
+    own.stop();
+    spare.stop();
+  });
   own.answer = () => ({ addresses: ["192.0.2.77"] });
   stub.setUpstreams([{ host: "127.0.0.1", port: own.port }]);
-  assert.deepEqual(await client.resolve4("git.corp.example"), ["192.0.2.77"]);
-  assert.deepEqual(await client.resolve4("CORP.example"), ["192.0.2.77"]);
+  assert.deepEqual(await addressesOf("git.corp.example"), ["192.0.2.77"]);
+  assert.deepEqual(await addressesOf("CORP.example"), ["192.0.2.77"]);
   upstream.answer = () => ({ addresses: ["192.0.2.1"] });
-  assert.deepEqual(await client.resolve4("notcorp.example"), ["192.0.2.1"]);
+  assert.deepEqual(await addressesOf("notcorp.example"), ["192.0.2.1"]);
   own.answer = () => ({ silent: true });
   spare.answer = () => ({ addresses: ["192.0.2.78"] });
   stub.setUpstreams([
@@ -156,17 +167,14 @@ test("names of a stub domain are asked of its own servers, whose silence is noti
     { host: "127.0.0.1", port: spare.port },
   ]);
   const questionsOf = (server: FakeUpstream) => server.asked.filter((asked) => asked.includes("corp")).length;
-  while (!own.asked.includes("udp .")) assert.deepEqual(await client.resolve4("git.corp.example"), ["192.0.2.78"]);
+  while (!own.asked.includes("udp .")) assert.deepEqual(await addressesOf("git.corp.example"), ["192.0.2.78"]);
   // Distrusted now: only checks go there.
   const before = questionsOf(own);
-  for (let i = 0; i < 10; i++) await client.resolve4("git.corp.example");
+  for (let i = 0; i < 10; i++) await addressesOf("git.corp.example");
   assert.equal(questionsOf(own), before);
   own.answer = () => ({ addresses: ["192.0.2.77"] });
   const deadline = Date.now() + 60_000;
-  while ((await client.resolve4("git.corp.example"))[0] !== "192.0.2.77")
-    assert.ok(Date.now() < deadline, "trusted again");
-  own.stop();
-  spare.stop();
+  while ((await addressesOf("git.corp.example"))[0] !== "192.0.2.77") assert.ok(Date.now() < deadline, "trusted again");
 });
 
 test("without any upstream other names are REFUSED", async () => {

@@ -37,16 +37,16 @@ export class ContainerComponents {
 
   /** Resolves when the signal has aborted and everything has ended. */
   async untilStopped(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      // Children are not what keeps this process: the timer is.
-      const beat = setInterval(() => {}, 2 ** 30);
-      const stop = () => {
-        clearInterval(beat);
-        resolve();
-      };
-      signal.addEventListener("abort", stop, { once: true });
-      if (signal.aborted) stop();
-    });
-    for (const running of this.#processes.toReversed()) await running.stop();
+    // Children are not what keeps this process, neither while they run nor while they end: the timer is.
+    const beat = setInterval(() => {}, 2 ** 30);
+    try {
+      await new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve(), { once: true });
+        if (signal.aborted) resolve();
+      });
+      for (const running of this.#processes.toReversed()) await running.stop();
+    } finally {
+      clearInterval(beat);
+    }
   }
 }
