@@ -1,8 +1,8 @@
 /** Kubeconfig files with the credentials inside, as kubeadm writes them. */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import type { KeyFiles } from "./pki.ts";
+import { readIfThere, writeWhole } from "./whole-file.ts";
 
 export interface KubeconfigSpec {
   readonly clusterName: string;
@@ -39,16 +39,5 @@ export async function writeKubeconfig(path: string, spec: KubeconfigSpec): Promi
   };
   const text = stringify(config);
   if ((await readIfThere(path)) === text) return; // its owner stays, too
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
-  await rename(`${path}.new`, path);
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+  await writeWhole(path, text, 0o600);
 }

@@ -5,9 +5,7 @@
  */
 import "reflect-metadata";
 import { createPrivateKey, X509Certificate as NodeCertificate, randomBytes, webcrypto } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { dirname } from "node:path";
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
@@ -20,6 +18,7 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
+import { readIfThere, writeWhole } from "./whole-file.ts";
 
 const crypto = webcrypto as Crypto;
 const ECDSA = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
@@ -30,6 +29,9 @@ const LEAF_DAYS = 365;
 const RENEW_BEFORE_MS = 30 * DAY_MS;
 /** Clocks of a cluster may differ a little. */
 const BACKDATE_MS = 5 * 60 * 1000;
+/** File modes. */
+const SECRET = 0o600;
+const PUBLIC = 0o644;
 
 export interface KeyFiles {
   readonly cert: string;
@@ -45,26 +47,6 @@ export interface LeafSpec {
   /** Host names and addresses; a certificate with some is for serving. */
   readonly hosts?: readonly string[];
   readonly usages: readonly ("server" | "client")[];
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-async function writeSecret(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeWhole(path, text, 0o600);
-}
-
-/** Daemons watch these files, and a run may be interrupted at any point: they are there whole or not at all. */
-async function writeWhole(path: string, text: string, mode = 0o644): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode });
-  await rename(`${path}.new`, path);
 }
 
 async function privateKeyPem(key: CryptoKey): Promise<string> {
@@ -119,8 +101,8 @@ export async function ensureAuthority(commonName: string, files: KeyFiles, nowMs
     },
     crypto,
   );
-  await writeSecret(files.key, await privateKeyPem(keys.privateKey));
-  await writeWhole(files.cert, `${certificate.toString("pem")}\n`);
+  await writeWhole(files.key, await privateKeyPem(keys.privateKey), SECRET);
+  await writeWhole(files.cert, `${certificate.toString("pem")}\n`, PUBLIC);
   return { certificate, keys };
 }
 
@@ -181,8 +163,8 @@ export async function ensureCertificate(
     },
     crypto,
   );
-  await writeSecret(files.key, await privateKeyPem(keys.privateKey));
-  await writeWhole(files.cert, `${certificate.toString("pem")}\n`);
+  await writeWhole(files.key, await privateKeyPem(keys.privateKey), SECRET);
+  await writeWhole(files.cert, `${certificate.toString("pem")}\n`, PUBLIC);
   return true;
 }
 
@@ -196,9 +178,10 @@ export async function ensureServiceAccountKeys(keyFile: string, publicFile: stri
     hash: "SHA-256",
   };
   const keys = (await crypto.subtle.generateKey(rsa, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
-  await writeSecret(keyFile, await privateKeyPem(keys.privateKey));
+  await writeWhole(keyFile, await privateKeyPem(keys.privateKey), SECRET);
   await writeWhole(
     publicFile,
     `${PemConverter.encode(await crypto.subtle.exportKey("spki", keys.publicKey), "PUBLIC KEY")}\n`,
+    PUBLIC,
   );
 }
