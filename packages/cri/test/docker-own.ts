@@ -158,7 +158,10 @@ export function dockerOwn(kit: ContractKit, dockerd: () => TestDockerd): void {
       assert.equal(await say(runtime, id, "echo still here"), "still here");
       const path = join(given.logs, "main.log");
       const texts = await until("the last line", async () => {
-        const lines = joined(parseLog(await readFile(path, "utf8")), "stdout");
+        const text = await readFile(path, "utf8");
+        // It is being written: what was read may end within a line.
+        if (!text.endsWith("\n")) return undefined;
+        const lines = joined(parseLog(text), "stdout");
         return lines.at(-1) === "399" ? lines : undefined;
       });
       assert.deepEqual(
