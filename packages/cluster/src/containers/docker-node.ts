@@ -92,11 +92,7 @@ export async function runDockerNode(ip: string, components: ContainerComponents,
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-  // Daemons that are waited for keep no process alive, and this one must see the end of theirs: an API server that went
-  // before makes them slow.
-  const stay = setInterval(() => {}, 2 ** 30);
   await components.untilStopped(signal);
-  clearInterval(stay);
   await removePods(plan).catch((error: Error) => {
     // An engine that stops answers nobody any more, and stops its containers itself.
     process.stderr.write(`pods' containers are left for the next start to remove: ${error.message}\n`);

@@ -1,6 +1,6 @@
 /**
- * How long a container that keeps ending waits before it runs again: 10 s doubling to 300 s (or less, where the node says so), forgotten after ten minutes
- * without a crash. Keys are the caller's; times are arguments. Holds state, reads no clock.
+ * How long a container that keeps ending waits before it runs again: 10 s doubling to 300 s (or less, where the node says
+ * so), forgotten after ten minutes without a crash. Keys are the caller's; times are arguments. Holds state, reads no clock.
  * Source: kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle#restart-policy
  */
 
