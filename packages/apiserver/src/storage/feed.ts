@@ -11,6 +11,7 @@
  * only after every event up to N has been applied.
  */
 import { Backoff } from "@knarr/daemon/backoff.ts";
+import { Bag } from "@knarr/daemon/bag.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import { type KeyValue, type KeyValueBatch, type KeyValueStore, type KeyValueWatch, prefixEnd } from "./key-value.ts";
@@ -47,7 +48,7 @@ export class Feed {
   readonly #log: Logger;
   /** By folder with a slash: "pods/". */
   readonly #sources = new Map<string, Source>();
-  #waiters = new Set<Waiter>();
+  readonly #waiters = new Bag<Waiter>();
   #watch: KeyValueWatch | undefined;
   #revision = 0;
   #cancelAsk: (() => void) | undefined;
@@ -150,16 +151,15 @@ export class Feed {
     if (this.#revision >= revision) return Promise.resolve(true);
     return new Promise<boolean>((resolve) => {
       const finish = (reached: boolean) => {
-        this.#waiters.delete(waiter);
+        this.#waiters.remove(slot);
         cancelTimeout();
         signal?.removeEventListener("abort", onAbort);
         resolve(reached);
       };
       const onAbort = () => finish(false);
-      const waiter: Waiter = { revision, resolve: () => finish(true) };
+      const slot = this.#waiters.add({ revision, resolve: () => finish(true) });
       const cancelTimeout = this.#clock.setTimeout(() => finish(false), timeoutMs);
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiters.add(waiter);
       this.#askSoon();
     });
   }

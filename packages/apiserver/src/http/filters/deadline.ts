@@ -1,5 +1,6 @@
 /** Ends requests that take too long; watches, logs and streams may take as long as they like. */
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { Bag } from "@knarr/daemon/bag.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { RequestContext } from "../request-context.ts";
@@ -48,9 +49,14 @@ const deadlinesOf = new WeakMap<FilterEnvironment, Deadlines>();
 const COARSE_MS = 250;
 const SHORT_MS = 5_000;
 
+interface Deadline {
+  readonly dueMs: number;
+  readonly late: () => void;
+}
+
 class Deadlines {
   readonly #clock: Clock;
-  readonly #waiting = new Set<{ readonly dueMs: number; readonly late: () => void }>();
+  readonly #waiting = new Bag<Deadline>();
   #isTicking = false;
 
   constructor(clock: Clock) {
@@ -60,10 +66,9 @@ class Deadlines {
   /** Calls `late` once after `limitMs`, or up to COARSE_MS later if that is long; returns what cancels it. */
   add(limitMs: number, late: () => void): () => void {
     if (limitMs <= SHORT_MS) return this.#clock.setTimeout(late, limitMs);
-    const entry = { dueMs: this.#clock.monotonicMs() + limitMs, late };
-    this.#waiting.add(entry);
+    const slot = this.#waiting.add({ dueMs: this.#clock.monotonicMs() + limitMs, late });
     if (!this.#isTicking) this.#tick();
-    return () => void this.#waiting.delete(entry);
+    return () => void this.#waiting.remove(slot);
   }
 
   #tick(): void {
@@ -71,11 +76,7 @@ class Deadlines {
     if (!this.#isTicking) return;
     this.#clock.setTimeout(() => {
       const nowMs = this.#clock.monotonicMs();
-      for (const entry of this.#waiting) {
-        if (entry.dueMs > nowMs) continue;
-        this.#waiting.delete(entry);
-        entry.late();
-      }
+      for (const { late } of this.#waiting.take(({ dueMs }) => dueMs <= nowMs)) late();
       this.#tick();
     }, COARSE_MS);
   }

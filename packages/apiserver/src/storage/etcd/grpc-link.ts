@@ -11,6 +11,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import { connect as connectTcp, isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { Bag } from "@knarr/daemon/bag.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { StorageError } from "../storage-error.ts";
 import { MessageReader } from "./message-reader.ts";
@@ -66,7 +67,7 @@ export class GrpcLink {
   readonly #options: LinkOptions;
   readonly #session: ClientHttp2Session;
   readonly #authority: string;
-  readonly #calls = new Set<PendingCall>();
+  readonly #calls = new Bag<PendingCall>();
   readonly #scheme: string;
   /** Takes no new calls. */
   #isLost = false;
@@ -124,7 +125,7 @@ export class GrpcLink {
         message = one;
       });
       const settle = () => {
-        if (!this.#calls.delete(call)) return;
+        if (!this.#calls.remove(slot)) return;
         signal?.removeEventListener("abort", onAbort);
         if (failure === undefined && message !== undefined) resolve(message);
         else reject(failure ?? new StorageError("unavailable", "etcd ended a call without an answer"));
@@ -142,7 +143,7 @@ export class GrpcLink {
       const onAbort = () => {
         call.fail(new StorageError("canceled", "the request was given up", { cause: signal?.reason }));
       };
-      this.#calls.add(call);
+      const slot = this.#calls.add(call);
       this.#keepTicking();
       signal?.addEventListener("abort", onAbort, { once: true });
       let hasStatus = false;
@@ -258,7 +259,7 @@ export class GrpcLink {
     if (this.#isDead) return;
     this.#isDead = true;
     this.#cancelTick?.();
-    for (const call of [...this.#calls]) call.fail(error);
+    for (const call of this.#calls) call.fail(error);
     this.#session.on("error", ignoreAfterLoss);
     this.#session.destroy();
     this.#retire();
@@ -280,8 +281,7 @@ export class GrpcLink {
 
   #look(nowMs: number): void {
     for (const call of this.#calls) {
-      // In the order of their start, with few different deadlines: the rest is not due either, or soon will be.
-      if (call.dueMs > nowMs) break;
+      if (call.dueMs > nowMs) continue;
       call.fail(new StorageError("timeout", "etcd did not answer in time"));
     }
     // One that ended and has not told yet can't be asked: its "close" is on its way.
