@@ -172,3 +172,116 @@ for (const { ask, reason, want } of refusals) {
     assert.equal(error.code, 403);
   });
 }
+
+const reviewed = (resourceAttributes: object, metadata: object = {}) => ({
+  metadata,
+  spec: { user: "u", resourceAttributes: { verb: "list", resource: "pods", ...resourceAttributes } },
+});
+
+test("reviewAccess() hands on selectors, given as text or as requirements", async () => {
+  const want = {
+    fieldSelector: [{ key: "spec.nodeName", operator: "=", values: ["n1"] }],
+    labelSelector: [{ key: "a", operator: "In", values: ["b"] }],
+  };
+  const { asked, authorizer } = recorder("allowed");
+  await reviewAccess(
+    authorizer,
+    reviewed({
+      fieldSelector: { requirements: [{ key: "spec.nodeName", operator: "In", values: ["n1"] }] },
+      labelSelector: { requirements: [{ key: "a", operator: "In", values: ["b"] }] },
+    }),
+  );
+  await reviewAccess(
+    authorizer,
+    reviewed({
+      version: "",
+      fieldSelector: { rawSelector: "spec.nodeName=n1" },
+      labelSelector: { rawSelector: "a in (b)" },
+    }),
+  );
+  for (const [i, operator] of ["In", "in"].entries()) {
+    const { fieldSelector, labelSelector, apiVersion } = asked[i] as Extract<
+      AuthorizerAttributes,
+      { kind: "resource" }
+    >;
+    const labels = want.labelSelector.map((one) => ({ ...one, operator }));
+    assert.deepEqual({ fieldSelector, labelSelector, apiVersion }, { ...want, labelSelector: labels, apiVersion: "*" });
+  }
+});
+
+test("reviewAccess() says which selectors it could not read, and asks without them", async () => {
+  const { asked, authorizer } = recorder("no-opinion");
+  const { status } = await reviewAccess(
+    authorizer,
+    reviewed({
+      fieldSelector: {
+        requirements: [
+          { key: "a", operator: "In", values: ["b"] },
+          { key: "c", operator: "Exists" },
+        ],
+      },
+      labelSelector: { rawSelector: "((" },
+    }),
+  );
+  assert.equal(
+    status?.evaluationError,
+    "spec.resourceAttributes.fieldSelector partially ignored due to parse error; spec.resourceAttributes.labelSelector ignored due to parse error",
+  );
+  const [question] = asked;
+  assert.ok(question?.kind === "resource");
+  assert.deepEqual(question.fieldSelector, [{ key: "a", operator: "=", values: ["b"] }]);
+  assert.equal(question.labelSelector, undefined);
+});
+
+test("reviewAccess() refuses selectors that say nothing or two things, bad requirements, and metadata", async () => {
+  const errorsOf = async (resourceAttributes: object, metadata?: object) => {
+    const refused = await reviewAccess(recorder("allowed").authorizer, reviewed(resourceAttributes, metadata)).catch(
+      (error: { status: { details: { causes: { field: string; message: string }[] } } }) => error,
+    );
+    return "spec" in refused ? [] : refused.status.details.causes.map(({ field, message }) => `${field}: ${message}`);
+  };
+  const at = "spec.resourceAttributes";
+  assert.deepEqual(
+    await errorsOf({
+      fieldSelector: {},
+      labelSelector: { rawSelector: "a", requirements: [{ key: "a", operator: "Exists" }] },
+    }),
+    [
+      `${at}.fieldSelector.requirements: Required value: when ${at}.fieldSelector is specified, requirements or rawSelector is required`,
+      `${at}.labelSelector.rawSelector: Invalid value: "a": may not specified at the same time as requirements`,
+    ],
+  );
+  const requirements = [
+    { key: "", operator: "In" },
+    { key: "k", operator: "Exists", values: ["v"] },
+    { key: "k", operator: "New" },
+  ];
+  assert.deepEqual(await errorsOf({ fieldSelector: { requirements } }), [
+    `${at}.fieldSelector.requirements[0].key: Required value: must be specified`,
+    `${at}.fieldSelector.requirements[0].values: Required value: must be specified when \`operator\` is 'In' or 'NotIn'`,
+    `${at}.fieldSelector.requirements[1].values: Forbidden: may not be specified when \`operator\` is 'Exists' or 'DoesNotExist'`,
+  ]);
+  assert.deepEqual(await errorsOf({}, { name: "x", managedFields: [] }), [
+    'metadata: Invalid value: {"name":"x"}: must be empty',
+  ]);
+  assert.deepEqual(await errorsOf({}, { managedFields: [] }), []);
+});
+
+test("reviewLocalAccess() takes the namespace of the request for its own", async () => {
+  const { authorizer } = recorder("allowed");
+  const review = await reviewLocalAccess(authorizer, reviewed({ namespace: "ns" }), "ns");
+  assert.deepEqual([review.metadata.namespace, review.status?.allowed], ["ns", true]);
+  await assert.rejects(reviewLocalAccess(authorizer, reviewed({ namespace: "ns" }, { namespace: "other" }), "ns"), {
+    code: 400,
+    message: "the namespace of the provided object does not match the namespace sent on the request",
+  });
+});
+
+test("a review with both targets names the path's", async () => {
+  const spec = { nonResourceAttributes: { path: "/x", verb: "get" }, resourceAttributes: { verb: "get" } };
+  await assert.rejects(reviewOwnAccess(recorder("allowed").authorizer, { metadata: {}, spec }, bob), {
+    message:
+      'SelfSubjectAccessReview.authorization.k8s.io "" is invalid: spec.nonResourceAttributes: Invalid value: ' +
+      '{"path":"/x","verb":"get"}: cannot be specified in combination with resourceAttributes',
+  });
+});

@@ -12,46 +12,49 @@ import type {
   SubjectAccessReviewSpec,
   SubjectAccessReviewStatus,
 } from "@knarr/api/generated/types/authorization-v1.ts";
+import { invalid } from "@knarr/apimachinery/field-errors.ts";
+import type { ObjectMeta } from "@knarr/apimachinery/generated/meta-v1.ts";
 import { type FieldError, type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { UserInfo } from "../authn/types.ts";
 import { joinErrors } from "./rbac.ts";
-import type { Authorizer, AuthorizerAttributes, Decision, RuleResolver, SelectorRequirement } from "./types.ts";
+import { selectorsOfReview, validateSelectors } from "./selector-attributes.ts";
+import type { Authorizer, AuthorizerAttributes, Decision, RuleResolver } from "./types.ts";
 
 const GROUP = "authorization.k8s.io";
+const RESOURCE_PATH = "spec.resourceAttributes";
 
 /** Throws Invalid. The result is the request with its status filled. */
 export async function reviewAccess(authorizer: Authorizer, review: SubjectAccessReview): Promise<SubjectAccessReview> {
-  refuseIf("SubjectAccessReview", validateSubjectSpec(review.spec));
+  refuseIf("SubjectAccessReview", [
+    ...validateSubjectSpec(review.spec),
+    ...validateMetadata(review.metadata, "must be empty"),
+  ]);
   return { ...review, status: await answer(authorizer, userOfSpec(review.spec), review.spec) };
 }
 
-/** As reviewAccess, within the namespace of the request. Throws Invalid and BadRequest. */
+/** As reviewAccess, within the namespace of the request, which fills the review's own. Throws Invalid and BadRequest. */
 export async function reviewLocalAccess(
   authorizer: Authorizer,
-  review: LocalSubjectAccessReview,
+  asked: LocalSubjectAccessReview,
   namespace: string,
 ): Promise<LocalSubjectAccessReview> {
-  const errors = validateSubjectSpec(review.spec);
-  if (
-    review.spec.resourceAttributes !== undefined &&
-    review.spec.resourceAttributes.namespace !== review.metadata.namespace
-  ) {
-    errors.push(
-      invalid(
-        "spec.resourceAttributes.namespace",
-        review.spec.resourceAttributes.namespace ?? "",
-        "must match metadata.namespace",
-      ),
+  if ((asked.metadata.namespace ?? "") !== "" && asked.metadata.namespace !== namespace) {
+    throw statusErrors.badRequest(
+      "the namespace of the provided object does not match the namespace sent on the request",
     );
   }
-  if (review.spec.nonResourceAttributes !== undefined) {
-    errors.push(invalid("spec.nonResourceAttributes", null, "disallowed on this kind of request"));
+  const review = { ...asked, metadata: { ...asked.metadata, namespace } };
+  const { namespace: _filled, ...rest } = review.metadata;
+  const errors = [...validateSubjectSpec(review.spec), ...validateMetadata(rest, "must be empty except for namespace")];
+  const { resourceAttributes, nonResourceAttributes } = review.spec;
+  if (resourceAttributes !== undefined && (resourceAttributes.namespace ?? "") !== namespace) {
+    const path = "spec.resourceAttributes.namespace";
+    errors.push(invalid(path, resourceAttributes.namespace ?? "", "must match metadata.namespace"));
+  }
+  if (nonResourceAttributes !== undefined) {
+    errors.push(invalid("spec.nonResourceAttributes", nonResourceAttributes, "disallowed on this kind of request"));
   }
   refuseIf("LocalSubjectAccessReview", errors);
-  if (namespace === "") throw statusErrors.badRequest("namespace is required on this type: ");
-  if (review.metadata.namespace !== undefined && review.metadata.namespace !== namespace) {
-    throw statusErrors.badRequest(`spec.resourceAttributes.namespace must match namespace: ${namespace}`);
-  }
   return { ...review, status: await answer(authorizer, userOfSpec(review.spec), review.spec) };
 }
 
@@ -60,7 +63,10 @@ export async function reviewOwnAccess(
   review: SelfSubjectAccessReview,
   user: UserInfo,
 ): Promise<SelfSubjectAccessReview> {
-  refuseIf("SelfSubjectAccessReview", validateTargets(review.spec));
+  refuseIf("SelfSubjectAccessReview", [
+    ...validateOwnSpec(review.spec),
+    ...validateMetadata(review.metadata, "must be empty"),
+  ]);
   return { ...review, status: await answer(authorizer, user, review.spec) };
 }
 
@@ -99,48 +105,47 @@ interface Targets {
 }
 
 async function answer(authorizer: Authorizer, user: UserInfo, targets: Targets): Promise<SubjectAccessReviewStatus> {
-  return statusOf(await authorizer.authorize(questionOf(user, targets)));
+  const { question, unread } = questionOf(user, targets);
+  return statusOf(await authorizer.authorize(question), unread);
 }
 
-function statusOf(decision: Decision): SubjectAccessReviewStatus {
+function statusOf(decision: Decision, unread: readonly string[]): SubjectAccessReviewStatus {
+  const { verdict, reason, evaluationError } = decision;
+  const errors = evaluationError === undefined ? unread : [evaluationError, ...unread];
   return {
-    allowed: decision.verdict === "allowed",
-    ...(decision.verdict === "denied" ? { denied: true } : {}),
-    ...(decision.reason === "" ? {} : { reason: decision.reason }),
-    ...(decision.evaluationError === undefined ? {} : { evaluationError: decision.evaluationError }),
+    allowed: verdict === "allowed",
+    ...(verdict === "denied" ? { denied: true } : {}),
+    ...(reason === "" ? {} : { reason }),
+    ...(errors.length === 0 ? {} : { evaluationError: errors.join("; ") }),
   };
 }
 
-function questionOf(user: UserInfo, { resourceAttributes, nonResourceAttributes }: Targets): AuthorizerAttributes {
+interface Question {
+  readonly question: AuthorizerAttributes;
+  /** What of its selectors could not be read. */
+  readonly unread: readonly string[];
+}
+
+function questionOf(user: UserInfo, { resourceAttributes, nonResourceAttributes }: Targets): Question {
   if (resourceAttributes === undefined) {
-    return {
-      kind: "nonResource",
-      user,
-      verb: nonResourceAttributes?.verb ?? "",
-      path: nonResourceAttributes?.path ?? "",
-    };
+    const { verb = "", path = "" } = nonResourceAttributes ?? {};
+    return { question: { kind: "nonResource", user, verb, path }, unread: [] };
   }
-  const { verb, group, version, resource, subresource, namespace, name, fieldSelector, labelSelector } =
-    resourceAttributes;
-  return {
+  const { verb, group, version, resource, subresource, namespace, name } = resourceAttributes;
+  const { unread, ...selectors } = selectorsOfReview(resourceAttributes);
+  const question: AuthorizerAttributes = {
     kind: "resource",
     user,
     verb: verb ?? "",
     apiGroup: group ?? "",
-    apiVersion: version ?? "*",
+    apiVersion: (version ?? "") === "" ? "*" : (version as string),
     resource: resource ?? "",
     subresource: subresource ?? "",
     namespace: namespace ?? "",
     name: name ?? "",
-    ...(fieldSelector?.requirements === undefined ? {} : { fieldSelector: requirementsOf(fieldSelector.requirements) }),
-    ...(labelSelector?.requirements === undefined ? {} : { labelSelector: requirementsOf(labelSelector.requirements) }),
+    ...selectors,
   };
-}
-
-function requirementsOf(
-  requirements: readonly { readonly key: string; readonly operator: string; readonly values?: string[] | undefined }[],
-): readonly SelectorRequirement[] {
-  return requirements.map(({ key, operator, values }) => ({ key, operator, values: values ?? [] }));
+  return { question, unread };
 }
 
 function userOfSpec(spec: SubjectAccessReviewSpec): UserInfo {
@@ -148,33 +153,31 @@ function userOfSpec(spec: SubjectAccessReviewSpec): UserInfo {
 }
 
 function validateSubjectSpec(spec: SubjectAccessReviewSpec): FieldError[] {
-  const errors = validateTargets(spec);
-  if ((spec.user ?? "") === "" && (spec.groups ?? []).length === 0) {
-    errors.push(invalid("spec.user", "", "at least one of user or group must be specified"));
-  }
-  return errors;
+  const { user = "", groups = [] } = spec;
+  const isNobody = user === "" && groups.length === 0;
+  const errors = isNobody ? [invalid("spec.user", "", "at least one of user or group must be specified")] : [];
+  return [...validateTargets(spec), ...errors, ...validateSelectors(spec.resourceAttributes, RESOURCE_PATH)];
 }
 
-function validateTargets(targets: Targets): FieldError[] {
-  const hasResource = targets.resourceAttributes !== undefined;
-  const hasPath = targets.nonResourceAttributes !== undefined;
-  if (hasResource && hasPath) {
-    return [invalid("spec.nonResourceAttributes", null, "cannot be specified in combination with resourceAttributes")];
+function validateOwnSpec(spec: Targets): FieldError[] {
+  return [...validateTargets(spec), ...validateSelectors(spec.resourceAttributes, RESOURCE_PATH)];
+}
+
+function validateTargets({ resourceAttributes, nonResourceAttributes }: Targets): FieldError[] {
+  if (resourceAttributes !== undefined && nonResourceAttributes !== undefined) {
+    const why = "cannot be specified in combination with resourceAttributes";
+    return [invalid("spec.nonResourceAttributes", nonResourceAttributes, why)];
   }
-  if (!hasResource && !hasPath) {
-    return [
-      invalid(
-        "spec.resourceAttributes",
-        null,
-        "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-      ),
-    ];
+  if (resourceAttributes === undefined && nonResourceAttributes === undefined) {
+    const why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+    return [invalid(RESOURCE_PATH, null, why)];
   }
   return [];
 }
 
-function invalid(field: string, value: unknown, why: string): FieldError {
-  return { type: "FieldValueInvalid", field, message: `Invalid value: ${JSON.stringify(value)}: ${why}` };
+/** Nothing is stored, so there is nothing to name. The server's own record of who wrote the fields does not count. */
+function validateMetadata({ managedFields: _, ...meta }: ObjectMeta, why: string): FieldError[] {
+  return Object.keys(meta).length === 0 ? [] : [invalid("metadata", meta, why)];
 }
 
 function refuseIf(kind: string, errors: readonly FieldError[]): void {

@@ -24,6 +24,11 @@ const question: AuthorizerAttributes = {
   namespace: "ns",
   name: "",
   fieldSelector: [{ key: "metadata.name", operator: "=", values: ["x"] }],
+  labelSelector: [
+    { key: "a", operator: "notin", values: ["b", "c"] },
+    { key: "d", operator: "!", values: [] },
+    { key: "e", operator: "gt", values: ["1"] },
+  ],
 };
 
 function asking(
@@ -58,6 +63,12 @@ describe("WebhookAuthorizer", () => {
         version: "v1",
         resource: "deployments",
         fieldSelector: { requirements: [{ key: "metadata.name", operator: "In", values: ["x"] }] },
+        labelSelector: {
+          requirements: [
+            { key: "a", operator: "NotIn", values: ["b", "c"] },
+            { key: "d", operator: "DoesNotExist" },
+          ],
+        },
       },
     });
   });

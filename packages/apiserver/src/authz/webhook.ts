@@ -96,19 +96,35 @@ function specOf(attributes: AuthorizerAttributes): SubjectAccessReviewSpec {
     ...who,
     resourceAttributes: {
       ...Object.fromEntries(filled.filter(([, value]) => value !== "")),
-      ...(fieldSelector === undefined ? {} : { fieldSelector: { requirements: copied(fieldSelector) } }),
-      ...(labelSelector === undefined ? {} : { labelSelector: { requirements: copied(labelSelector) } }),
+      ...requirementsField("fieldSelector", fieldSelector),
+      ...requirementsField("labelSelector", labelSelector),
     },
   };
 }
 
-function copied(requirements: readonly SelectorRequirement[]) {
-  const operators: Readonly<Record<string, string>> = { "=": "In", "==": "In", "!=": "NotIn" };
-  return requirements.map(({ key, operator, values }) => ({
-    key,
-    operator: operators[operator] ?? operator,
-    values: [...values],
-  }));
+/** The API's names of what selectors say; comparisons of numbers have none and are left out, which asks for more. */
+const OPERATORS: Readonly<Record<string, string>> = {
+  "=": "In",
+  "==": "In",
+  in: "In",
+  In: "In",
+  "!=": "NotIn",
+  notin: "NotIn",
+  NotIn: "NotIn",
+  exists: "Exists",
+  Exists: "Exists",
+  "!": "DoesNotExist",
+  DoesNotExist: "DoesNotExist",
+};
+
+function requirementsField(name: "fieldSelector" | "labelSelector", asked: readonly SelectorRequirement[] = []) {
+  const requirements = asked.flatMap(({ key, operator, values }) => {
+    const known = Object.hasOwn(OPERATORS, operator) ? OPERATORS[operator] : undefined;
+    return known === undefined
+      ? []
+      : [{ key, operator: known, ...(values.length === 0 ? {} : { values: [...values] }) }];
+  });
+  return requirements.length === 0 ? {} : { [name]: { requirements } };
 }
 
 /** The old version says `group` where the new one says `groups`. */

@@ -1,8 +1,8 @@
 /** Decides whether the user may do it; a refusal is 403 in upstream's words, which tools parse and people read. */
-import { FieldSelectorError, parseFieldSelector } from "@knarr/apimachinery/field-selector.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { UserInfo } from "../../authn/types.ts";
 import { forbiddenError } from "../../authz/forbidden.ts";
+import { readRawFields, readRawLabels } from "../../authz/selector-attributes.ts";
 import type { AuthorizerAttributes, ResourceAttributes } from "../../authz/types.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Filter } from "./filter.ts";
@@ -46,17 +46,15 @@ const SELECTED_VERBS = ["list", "watch", "deletecollection"];
  * What the request narrows itself to, so that an authorizer may allow just that (a kubelet its own node's pods). A
  * selector that can't be read narrows nothing here; the handler refuses it with 400. Source: KEP-4601
  */
-function selectorsOf(query: URLSearchParams, verb: string): Pick<ResourceAttributes, "fieldSelector"> {
+function selectorsOf(
+  query: URLSearchParams,
+  verb: string,
+): Pick<ResourceAttributes, "fieldSelector" | "labelSelector"> {
   if (!SELECTED_VERBS.includes(verb)) return {};
-  const fields = query.get("fieldSelector") ?? "";
-  if (fields === "") return {};
-  try {
-    const { requirements } = parseFieldSelector(fields);
-    return {
-      fieldSelector: requirements.map(({ field, op, value }) => ({ key: field, operator: op, values: [value] })),
-    };
-  } catch (error) {
-    if (error instanceof FieldSelectorError) return {};
-    throw error;
-  }
+  const fields = readRawFields(query.get("fieldSelector") ?? "").requirements;
+  const labels = readRawLabels(query.get("labelSelector") ?? "").requirements;
+  return {
+    ...(fields.length === 0 ? {} : { fieldSelector: fields }),
+    ...(labels.length === 0 ? {} : { labelSelector: labels }),
+  };
 }
