@@ -164,6 +164,9 @@ export const statusErrors = {
       `${verb} is not supported on resources of kind ${quoteGo(qualified(of))}`,
       detailsOf(of, ""),
     ),
+  /** A path that is known, but not with this method. */
+  pathMethodNotAllowed: () =>
+    failure(405, StatusReason.MethodNotAllowed, "the server does not allow this method on the requested resource", {}),
   notAcceptable: (accepted: readonly string[]) =>
     failure(406, StatusReason.NotAcceptable, `only the following media types are accepted: ${accepted.join(", ")}`),
   unsupportedMediaType: (accepted: readonly string[]) =>

@@ -120,12 +120,3 @@ test("readyz fails and says so while etcd is away", async () => {
   assert.equal(answer.status, 500);
   assert.match(answer.text, /^\[-\]etcd failed/m);
 });
-
-test("unknown paths and methods are Status errors", async () => {
-  const unknown = await h.call("GET", "/nothing");
-  assert.equal(unknown.status, 404);
-  assert.equal(unknown.body.kind, "Status");
-  const method = await h.call("PUT", "/api/v1/namespaces");
-  assert.equal(method.status, 405);
-  assert.equal((await h.call("GET", "/api/v1/namespaces/%zz/pods")).status, 400);
-});

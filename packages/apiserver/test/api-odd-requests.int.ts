@@ -31,10 +31,6 @@ const rows: readonly Row[] = [
   { name: "negative limit is no limit", method: "GET", path: `${CMS}?limit=-1`, code: 200 },
   { name: "negative timeout ends at once", method: "GET", path: `${CMS}?watch=1&timeoutSeconds=-3`, code: 200 },
   {
-    ...{ name: "name with a slash", method: "GET", path: `${CMS}/a%2Fb`, code: 400, reason: "BadRequest" },
-    message: "Name parameter invalid: \"a/b\": may not contain '/'",
-  },
-  {
     ...{ name: "name that is no name", method: "DELETE", path: `${CMS}/%2e%2e`, code: 400, reason: "BadRequest" },
     message: "Name parameter invalid: \"..\": may not be '..'",
   },
@@ -71,6 +67,10 @@ const rows: readonly Row[] = [
     ...{ name: "a patch of unknown type", method: "PATCH", path: `${CMS}/odd`, body: "{}", code: 415 },
     reason: "UnsupportedMediaType",
   },
+  {
+    ...{ name: "a timeout without a unit", method: "GET", path: `${CMS}?timeout=5`, code: 400, reason: "BadRequest" },
+    message: 'invalid timeout specified in the request URL - time: missing unit in duration "5"',
+  },
   ...["POST", "PUT", "PATCH", "OPTIONS"].map((method) => ({
     ...{ name: `${method} where it makes no sense`, method, code: 405, reason: "MethodNotAllowed" },
     ...{ path: method === "POST" ? `${CMS}/odd` : CMS, ...(method === "OPTIONS" ? {} : { body: "{}" }) },
@@ -98,5 +98,75 @@ for (const row of rows) {
     if (row.reason !== undefined) assert.equal(reason, row.reason);
     if (typeof row.message === "string") assert.equal(message, row.message);
     else if (row.message !== undefined) assert.match(message, row.message);
+  });
+}
+
+const TEXT = "404 page not found\n";
+const NOWHERE = "the server could not find the requested resource";
+const NO_METHOD = "the server does not allow this method on the requested resource";
+/** Method (GET if absent), path, code, and the Status' message or the plain text. Source: k8s.io/apiserver/pkg/server/handler.go */
+const paths: readonly (readonly [string, number, string])[] = [
+  // Below an API that is served, a Status.
+  ["/api/v2", 404, NOWHERE],
+  ["/api/v1/nothing", 404, NOWHERE],
+  ["/api/v1//pods", 404, NOWHERE],
+  ["/api/v1/pods/odd", 404, NOWHERE],
+  ["/api/v1/namespaces/default/namespaces/default2", 404, NOWHERE],
+  ["/api/v1/namespaces/default/pods/odd/log/more", 404, NOWHERE],
+  ["/api/v1/namespaces/default/pods/odd%2Fnothing", 404, NOWHERE],
+  ["/apis/apps/v2", 404, NOWHERE],
+  ["/apis/apps/v1beta1/deployments", 404, NOWHERE],
+  ["/version/more", 404, NOWHERE],
+  // Everywhere else, text.
+  ["/nothing", 404, TEXT],
+  ["//api/v1/pods", 404, TEXT],
+  ["/apis/nothing.example", 404, TEXT],
+  ["/apis/nothing.example/v1", 404, TEXT],
+  ["/apis/nothing.example/v1/things", 404, TEXT],
+  ["/apisapps/v1", 404, TEXT],
+  ["/healthz/", 404, TEXT],
+  ["/healthz/nothing", 404, TEXT],
+  ["/metrics/", 404, TEXT],
+  ["/metrics/more", 404, TEXT],
+  ["/openapi/v4", 404, TEXT],
+  ["/openapi/v3/apis/nothing/v1", 404, TEXT],
+  ["/debug/nothing", 404, TEXT],
+  ["/api/v1/namespaces/%zz/pods", 400, "400 Bad Request: invalid URL escape\n"],
+  // Slashes at the end, and an empty namespace, which is all of them.
+  ["/api/", 200, ""],
+  ["/apis/apps/v1/", 200, ""],
+  ["/version/", 200, ""],
+  ["/api/v1/namespaces/default/pods//", 200, ""],
+  ["/api/v1/namespaces//pods", 200, ""],
+  ["/index.html", 200, ""],
+  // Methods that a path does not have.
+  ["HEAD /api/v1/namespaces", 405, ""],
+  ["HEAD /api/v1/namespaces/default", 405, ""],
+  ["HEAD /healthz", 200, ""],
+  ["PUT /api/v1/namespaces", 405, NO_METHOD],
+  ["POST /api/v1/pods", 405, NO_METHOD],
+  ["DELETE /api/v1/pods", 405, NO_METHOD],
+  ["POST /apis/apps/v1", 405, NO_METHOD],
+  ["PUT /version", 405, NO_METHOD],
+  ["DELETE /api/v1/namespaces", 405, NO_METHOD],
+];
+for (const [asked, code, text] of paths) {
+  test(`${asked} answers ${code}`, async () => {
+    const [path = "", method = "GET"] = asked.split(" ").reverse();
+    const answer = await h.call(method, path, method === "POST" || method === "PUT" ? { body: {} } : {});
+    assert.equal(answer.status, code, answer.text);
+    if (text === "") return;
+    if (text.endsWith("\n")) {
+      assert.deepEqual([answer.text, answer.headers["content-type"]?.split(";")[0]], [text, "text/plain"]);
+    } else {
+      const { kind, message, details, reason } = answer.body;
+      const want = {
+        kind: "Status",
+        message: text,
+        details: {},
+        reason: code === 404 ? "NotFound" : "MethodNotAllowed",
+      };
+      assert.deepEqual({ kind, message, details, reason }, want);
+    }
   });
 }

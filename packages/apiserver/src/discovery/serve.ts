@@ -30,19 +30,22 @@ export class Discovery {
     return (parts[0] === "api" && parts.length <= 2) || (parts[0] === "apis" && parts.length <= 3);
   }
 
-  async serve(context: RequestContext, parts: readonly string[]): Promise<void> {
-    if (context.method !== "GET" && context.method !== "HEAD") {
-      throw statusErrors.methodNotSupported({ group: "", resource: parts.join("/") }, context.method.toLowerCase());
-    }
+  /** False when there is no such document. Throws 405 and 406. */
+  async serve(context: RequestContext, parts: readonly string[]): Promise<boolean> {
+    const value = this.#legacy(parts);
+    if (value === undefined) return false;
+    if (context.method !== "GET") throw statusErrors.pathMethodNotAllowed();
     if (parts.length === 1) {
       const version = aggregatedVersion(context.header("accept"));
-      if (version !== undefined) return this.#serveAggregated(context, parts[0] === "api", version);
+      if (version !== undefined) {
+        await this.#serveAggregated(context, parts[0] === "api", version);
+        return true;
+      }
     }
-    const value = this.#legacy(parts);
-    if (value === undefined) throw statusErrors.pathNotFound();
     const representation = representationFor(context, { transforms: [] });
     const shown = representBytes(this.#document(parts.join("/"), () => value).body, representation);
     await sendBytes(context, 200, shown.body, { contentType: shown.contentType });
+    return true;
   }
 
   #legacy(parts: readonly string[]): object | undefined {

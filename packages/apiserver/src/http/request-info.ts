@@ -44,7 +44,7 @@ const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
 
 /** Throws URIError for a malformed percent escape. */
 export function parseRequestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
-  const parts = path.split("/").filter((part) => part !== "");
+  const parts = splitPath(path);
   const prefix = parts[0];
   const isLegacy = prefix === "api";
   if ((!isLegacy && prefix !== "apis") || parts.length < (isLegacy ? 3 : 4)) {
@@ -81,6 +81,20 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
     pathName: name,
     rest: rest.length > 3 || (subresource !== "" && path.endsWith("/")) ? restOf(path, rest) : "",
   };
+}
+
+/**
+ * The parts between slashes; slashes at both ends do not count, an empty part between two is one: /api/v1//pods is no list of pods.
+ * Escaped slashes divide as well, but what a proxy hands on stays as it came.
+ */
+export function splitPath(path: string): string[] {
+  let start = 0;
+  let end = path.length;
+  while (path[start] === "/") start++;
+  while (end > start && path[end - 1] === "/") end--;
+  if (start === end) return [];
+  const trimmed = path.slice(start, end);
+  return (trimmed.includes("%") && !trimmed.includes("/proxy") ? trimmed.replaceAll(/%2f/gi, "/") : trimmed).split("/");
 }
 
 /** The undecoded tail after the subresource: "/metrics/" of ".../pods/web/proxy/metrics/". */

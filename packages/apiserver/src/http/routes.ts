@@ -9,7 +9,9 @@ import { SERVER_VERSION } from "../server-version.ts";
 import { dispatch } from "../verbs/dispatch.ts";
 import type { ApiEnvironment } from "../verbs/environment.ts";
 import type { RequestContext } from "./request-context.ts";
+import { splitPath } from "./request-info.ts";
 import { sendBytes, sendJson, sendText } from "./respond.ts";
+import { answerUnknownPath } from "./unknown-path.ts";
 
 export interface Routes {
   readonly env: ApiEnvironment;
@@ -35,23 +37,35 @@ const ROOT_PATHS = [
 ];
 
 export async function route(context: RequestContext, routes: Routes): Promise<void> {
+  const { path } = context;
+  const { resources } = routes.env;
+  if (path.startsWith("//")) return answerUnknownPath(context, resources);
   if (context.info.isResourceRequest) return dispatch(context, routes.env);
-  const parts = context.path.split("/").filter((part) => part !== "");
-  if (Discovery.owns(parts)) return routes.discovery.serve(context, parts);
+  const parts = splitPath(path);
+  if (Discovery.owns(parts)) {
+    return (await routes.discovery.serve(context, parts)) ? undefined : answerUnknownPath(context, resources);
+  }
   const [root] = parts;
+  // What is no API is known by its exact path.
+  const isExact = !path.endsWith("/");
   switch (root) {
     case undefined:
+    case "index.html":
+      if (parts.length > 1) break;
       return sendJson(context, 200, { paths: rootPaths(routes) });
     case "version":
       if (parts.length > 1) break;
+      if (context.method !== "GET") throw statusErrors.pathMethodNotAllowed();
       return sendJson(context, 200, SERVER_VERSION);
     case "openapi":
-      return routes.openApi.serve(context, parts);
+      return (await routes.openApi.serve(context, parts)) ? undefined : answerUnknownPath(context, resources);
     case "livez":
     case "readyz":
     case "healthz":
+      if (!isExact) break;
       return serveHealth(context, routes, root, parts.slice(1).join("/"));
     case "metrics":
+      if (!isExact || parts.length > 1) break;
       return serveMetrics(context, routes);
     case "debug": {
       const dump = routes.fairUse === undefined ? undefined : dumpFlowControl(context.path, routes.fairUse);
@@ -60,7 +74,7 @@ export async function route(context: RequestContext, routes: Routes): Promise<vo
     }
   }
   const document = routes.issuerDocuments[`/${parts.join("/")}`];
-  if (document === undefined) throw statusErrors.pathNotFound();
+  if (document === undefined) return answerUnknownPath(context, resources);
   const { body, contentType } = document();
   await sendBytes(context, 200, body, { contentType, headers: { "cache-control": "public, max-age=3600" } });
 }
@@ -92,7 +106,7 @@ async function serveHealth(
     return sendText(context, ok ? 200 : 500, text);
   }
   const check = Object.hasOwn(checks, checkName) ? checks[checkName] : undefined;
-  if (check === undefined) throw statusErrors.pathNotFound();
+  if (check === undefined) return answerUnknownPath(context, routes.env.resources);
   const { ok, text } = await renderHealth(endpoint, { [checkName]: check }, { verbose: false });
   await sendText(context, ok ? 200 : 500, ok ? "ok" : `internal server error: ${text}`);
 }

@@ -36,12 +36,20 @@ export class OpenApi {
     return [...this.#versions.keys()].map((path) => `/openapi/v3/${path}`);
   }
 
-  async serve(context: RequestContext, parts: readonly string[]): Promise<void> {
-    if (parts[1] === "v2" && parts.length === 2) return this.#serveV2(context);
-    if (parts[1] !== "v3") throw statusErrors.pathNotFound();
-    if (parts.length === 2) return this.#serveIndex(context);
-    const served = this.#versions.get(parts.slice(2).join("/"));
-    if (served === undefined) throw statusErrors.pathNotFound();
+  /** False when there is no such document. Throws 406. */
+  async serve(context: RequestContext, parts: readonly string[]): Promise<boolean> {
+    const [, version, ...rest] = parts;
+    if (version === "v2" && rest.length === 0) await this.#serveV2(context);
+    else if (version === "v3" && rest.length === 0) await this.#serveIndex(context);
+    else {
+      const served = version === "v3" ? this.#versions.get(rest.join("/")) : undefined;
+      if (served === undefined) return false;
+      await this.#serveGroupVersion(context, served);
+    }
+    return true;
+  }
+
+  async #serveGroupVersion(context: RequestContext, served: ServedVersion): Promise<void> {
     requireJson(context);
     const hash = context.query.get("hash");
     const current = this.#hashOf(served);

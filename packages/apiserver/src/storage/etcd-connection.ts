@@ -10,7 +10,10 @@ export interface EtcdOptions {
   /** "https://127.0.0.1:2379" ... */
   readonly endpoints: readonly string[];
   readonly tls?: EtcdTls;
-  /** Deadline of a single request. Default 10 s: etcd itself gives up after 7 s. */
+  /**
+   * Deadline of a single request. Default 10 s: etcd itself gives up after 7 s.
+   * Differs from upstream: it waits as long as the client's request may take, up to a minute, because its link finds out later.
+   */
   readonly requestTimeoutMs?: number;
 }
 

@@ -2,9 +2,9 @@
  * From request info to the verb's function. Built-in and custom resources take the same way.
  */
 import { quoteGo } from "@knarr/apimachinery/go-text.ts";
-import { type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
+import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { RequestContext } from "../http/request-context.ts";
-import { qualifiedOf } from "../registry/resource.ts";
+import { answerUnknownPath } from "../http/unknown-path.ts";
 import { subresources } from "../subresources/order.ts";
 import { create } from "./create.ts";
 import { deleteObject } from "./delete.ts";
@@ -33,12 +33,13 @@ const verbs: Readonly<Record<string, VerbHandler>> = {
 export async function dispatch(context: RequestContext, env: ApiEnvironment): Promise<void> {
   const { info } = context;
   const resource = env.resources.find(info.group, info.version, info.resource);
-  if (resource === undefined || context.user === undefined) throw statusErrors.pathNotFound();
+  if (resource === undefined) return answerUnknownPath(context, env.resources);
+  if (context.user === undefined) throw statusErrors.unauthorized();
   const { descriptor } = resource;
   // A namespaced path of a cluster-scoped resource, and an object of a namespaced one without its namespace, don't exist.
   const misplaced = descriptor.ref.namespaced
     ? info.namespace === "" && info.pathName !== ""
-    : info.namespace !== "" && info.resource !== "namespaces";
+    : info.namespace !== "" && !(info.resource === "namespaces" && info.namespace === info.pathName);
   if (misplaced) throw statusErrors.pathNotFound();
   if (resource.storage !== undefined) checkName(info.pathName);
   const request: ResourceRequest = {
@@ -65,7 +66,11 @@ function checkName(name: string): void {
 
 function mainHandler(request: ResourceRequest): VerbHandler {
   const { resource, context } = request;
-  const { verb } = context.info;
+  const { verb, namespace } = context.info;
+  // All namespaces at once can be read, not written.
+  const isEverywhere = resource.descriptor.ref.namespaced && namespace === "";
+  if (context.method === "HEAD" || (isEverywhere && verb !== "list" && verb !== "watch"))
+    throw statusErrors.pathMethodNotAllowed();
   const known = resource.descriptor.verbs as readonly string[];
   const own = virtualHandler(request);
   if (own !== undefined) return own;
@@ -73,7 +78,7 @@ function mainHandler(request: ResourceRequest): VerbHandler {
   const named = context.info.pathName !== "";
   const fits = verb === "create" ? !named : named || (verb !== "update" && verb !== "patch");
   const handler = known.includes(verb) && fits ? verbs[verb] : undefined;
-  if (handler === undefined || resource.storage === undefined) throw notAllowed(request);
+  if (handler === undefined || resource.storage === undefined) throw statusErrors.pathMethodNotAllowed();
   return handler;
 }
 
@@ -86,17 +91,19 @@ function virtualHandler(request: ResourceRequest): VerbHandler | undefined {
 
 function subresourceHandler(request: ResourceRequest): VerbHandler {
   const { ref, subresources: listed } = request.resource.descriptor;
-  const { verb } = request.context.info;
-  if (!listed.some((one) => one.name === request.subresource)) throw statusErrors.pathNotFound();
+  const { verb, rest } = request.context.info;
+  const goesOn = request.subresource !== "proxy" && /[^/]/.test(rest);
+  if (goesOn || !listed.some((one) => one.name === request.subresource)) throw statusErrors.pathNotFound();
   if (request.subresource === "status") {
-    const handler = verb === "get" || verb === "update" || verb === "patch" ? verbs[verb] : undefined;
-    if (handler === undefined) throw notAllowed(request);
+    const isKnown = verb === "get" || verb === "update" || verb === "patch";
+    const handler = isKnown && request.context.method !== "HEAD" ? verbs[verb] : undefined;
+    if (handler === undefined) throw statusErrors.pathMethodNotAllowed();
     return handler;
   }
   const handlers =
     subresources[`${ref.group}/${ref.resource}/${request.subresource}`] ?? subresources[`*/${request.subresource}`];
-  const handler = ownHandler(handlers, verb) ?? handlers?.["*"];
-  if (handler === undefined) throw notAllowed(request);
+  const handler = (request.context.method === "HEAD" ? undefined : ownHandler(handlers, verb)) ?? handlers?.["*"];
+  if (handler === undefined) throw statusErrors.pathMethodNotAllowed();
   return handler;
 }
 
@@ -106,13 +113,4 @@ function ownHandler(
   verb: string,
 ): VerbHandler | undefined {
   return handlers !== undefined && Object.hasOwn(handlers, verb) ? handlers[verb] : undefined;
-}
-
-function notAllowed(request: ResourceRequest): StatusError {
-  const of = qualifiedOf(request.resource.descriptor);
-  // Source: negotiation of routes in upstream: a method that no route has.
-  const error = statusErrors.methodNotSupported(of, request.context.info.verb);
-  error.status.message = "the server does not allow this method on the requested resource";
-  error.status.details = {};
-  return error;
 }

@@ -1,8 +1,8 @@
 /** Ends requests that take too long; watches, logs and streams may take as long as they like. */
+import { DurationError, parseDurationMs } from "@knarr/apimachinery/duration.ts";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { Bag } from "@knarr/daemon/bag.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
-import { parseGoDurationMs } from "@knarr/daemon/flags.ts";
 import type { RequestContext } from "../request-context.ts";
 import type { Filter, FilterEnvironment } from "./filter.ts";
 
@@ -86,9 +86,10 @@ function askedTimeoutMs(context: RequestContext): number | undefined {
   const text = context.query.get("timeout");
   if (text === null || text === "") return undefined;
   try {
-    const ms = parseGoDurationMs(/^\d+$/.test(text) ? `${text}s` : text);
+    const ms = parseDurationMs(text);
     return ms > 0 ? ms : undefined;
-  } catch {
-    throw statusErrors.badRequest(`invalid timeout specified in the request URL - ${text}`);
+  } catch (error) {
+    if (!(error instanceof DurationError)) throw error;
+    throw statusErrors.badRequest(`invalid timeout specified in the request URL - ${error.message}`);
   }
 }
