@@ -270,9 +270,50 @@ if (await isolatedTest(import.meta)) {
       const { status, text } = await call(`/containerLogs/default/${path}`);
       return [status, text];
     };
-    assert.deepEqual(await logs("none/main"), [404, 'pod "none" does not exist\n']);
-    assert.deepEqual(await logs("busy-node-1/none"), [404, 'container "none" not found in pod "busy-node-1"\n']);
+    assert.deepEqual(await logs("none/main"), [404, 'pod "none" does not exist']);
+    assert.deepEqual(await logs("busy-node-1/none"), [404, 'container "none" not found in pod "busy-node-1"']);
   });
+
+  const POD = "default/busy-node-1";
+  const STREAMS: readonly [method: string, path: string, status: number, text: string][] = [
+    ["GET", "/exec/default/none/main", 400, "you must specify at least 1 of stdin, stdout, stderr"],
+    ["GET", "/exec/default/none/main?output=1", 404, "pod does not exist"],
+    ["POST", `/exec/${POD}/none?output=1`, 500, 'container not found ("none")'],
+    ["GET", `/attach/${POD}/no-such-uid/main?output=1`, 500, 'container not found ("main")'],
+    ["GET", `/attach/${POD}/main?output=1`, 500, "Upgrade request required\n"],
+    ["DELETE", `/exec/${POD}/main?output=1`, 405, "405: Method Not Allowed"],
+    ["GET", `/exec/${POD}`, 404, "404: Page Not Found"],
+    ["GET", "/portForward/default/none", 404, "pod does not exist"],
+    ["GET", `/portForward/${POD}/no-such-uid`, 404, "pod not found"],
+    ["GET", `/portForward/${POD}`, 500, "Upgrade request required\n"],
+    ["GET", `/run/${POD}/main`, 405, "405: Method Not Allowed"],
+    ["POST", `/run/${POD}/none`, 500, 'container not found ("none")'],
+    ["POST", `/run/${POD}/main?cmd=echo%20hi`, 200, "hi\n"],
+    [
+      "POST",
+      `/run/${POD}/main?cmd=ls%20/none`,
+      500,
+      "command 'ls /none' exited with 1: ls: /none: No such file or directory\n",
+    ],
+    ["GET", `/containerLogs/${POD}`, 404, "404: Page Not Found"],
+    ["GET", `/containerLogs/${POD}/main?tailLines=x`, 400, '{"message": "Unable to decode query."}'],
+    ["GET", `/containerLogs/${POD}/main?limitBytes=0`, 422, '{"message": "Invalid request."}'],
+    [
+      "GET",
+      `/containerLogs/${POD}/main?previous=true`,
+      400,
+      'previous terminated container "main" in pod "busy-node-1" not found',
+    ],
+    ["GET", "/pods/more", 404, "404: Page Not Found"],
+    ["GET", "/stats/more", 404, "404: Page Not Found"],
+    ["GET", "/none", 404, "404 page not found\n"],
+  ];
+  for (const [method, path, status, text] of STREAMS) {
+    test(`${method} ${path} is answered ${status} in upstream's words`, async () => {
+      const answer = await call(path, method);
+      assert.deepEqual([answer.status, answer.text], [status, text]);
+    });
+  }
 
   test("what is switched off says so", async () => {
     for (const [path, text] of [

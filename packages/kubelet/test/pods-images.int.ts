@@ -59,7 +59,12 @@ if (await isolatedTest(import.meta)) {
 
   test("a private image wants the pod's pull secret", async () => {
     registry.set("private", "private");
-    await node.create("denied", from("private:1"));
+    await node.create("denied", { ...from("private:1"), imagePullSecrets: [{ name: "absent" }, { name: "lost" }] });
+    await node.untilEvent(
+      "denied",
+      "FailedToRetrieveImagePullSecret",
+      "Unable to retrieve some image pull secrets (absent, lost); attempting to pull the image may not succeed.",
+    );
     await node.until("denied", "is refused", (p) => reason(p) === "ErrImagePull", PATIENCE_MS);
     await node.until("denied", "backs off", (p) => reason(p) === "ImagePullBackOff", PATIENCE_MS);
     await node.remove("denied");

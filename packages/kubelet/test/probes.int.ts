@@ -89,11 +89,20 @@ for (const [code, want] of [
   });
 }
 
-test("an HTTP probe follows redirects on the same host, and takes one elsewhere for a success", async () => {
+test("an HTTP probe follows redirects on the same host, and warns of one that it does not follow", async () => {
   const to = (location: string) => `/to/${encodeURIComponent(location)}`;
-  assert.equal((await probe(to("/code/500"))).result, "failure");
-  assert.equal((await probe(to("/code/200"))).result, "success");
-  assert.equal((await probe(to("http://elsewhere.invalid/code/500"))).result, "success");
+  assert.deepEqual(await probe(to("/code/500")), {
+    result: "failure",
+    output: "HTTP probe failed with statuscode: 500",
+  });
+  assert.deepEqual(await probe(to("/code/200")), { result: "success", output: "body" });
+  const warned = { result: "success", warning: true };
+  const elsewhere = await probe(to("http://elsewhere.invalid/code/500"));
+  assert.deepEqual(elsewhere, { ...warned, output: "Probe terminated redirects, Response body: " });
+  assert.deepEqual(await probe("/code/399"), { ...warned, output: "Probe terminated redirects, Response body: body" });
+  const { result, output } = await probe("/code/302");
+  assert.equal(result, "failure");
+  assert.match(output, /^Get "http:.*": 302 response missing Location header$/);
 });
 
 test("an HTTP probe sends its headers, the user agent of probes unless one is given, and the host that is asked", async () => {

@@ -177,7 +177,7 @@ if (await isolatedTest(import.meta)) {
   test("a refused exec answers the upgrade with a plain error", async () => {
     await assert.rejects(
       overWebSocket("/exec/default/shell-node-1/nobody?command=ls&output=1", ["v4.channel.k8s.io"], () => {}),
-      /404/,
+      /500/,
     );
     await assert.rejects(
       overWebSocket(execPath(["ls"], "output=1"), ["v9.channel.k8s.io"], () => {}),

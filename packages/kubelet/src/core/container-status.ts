@@ -179,7 +179,7 @@ function withoutContainer(
     restartCount: before?.restartCount ?? 0,
     lastState: before?.lastState ?? {},
     ready: false,
-    started: false,
+    ...(kind === "ephemeral" ? {} : { started: false }),
     ...volumeMountsOf(input, container),
   };
   if (input.restartsAll === true && before?.state !== undefined && before.state.waiting === undefined) {
@@ -244,7 +244,10 @@ function withReadiness(
   { kind, before }: { readonly kind: ContainerKind; readonly before: ContainerStatus | undefined },
 ): ContainerStatus {
   // Nobody waits for a debugging container: it has no probes, and upstream never calls one ready.
-  if (kind === "ephemeral") return status;
+  if (kind === "ephemeral") {
+    const { started: _, ...rest } = status;
+    return rest;
+  }
   if (kind === "init" && !isSidecar(container)) {
     const done = status.state?.terminated?.exitCode === 0;
     return { ...status, ready: done, started: latest.state === "running" };

@@ -44,32 +44,58 @@ export interface LogOptions {
   readonly stream: "All" | "Stdout" | "Stderr";
 }
 
-/** Reads the query of a log request; throws an Error whose message names the parameter. */
+/** A query that is no log request: 400 when it can't be read, 422 when what it asks for makes no sense. */
+export class LogQueryError extends Error {
+  readonly status: 400 | 422;
+  constructor(status: 400 | 422) {
+    super(status === 400 ? '{"message": "Unable to decode query."}' : '{"message": "Invalid request."}');
+    this.status = status;
+  }
+}
+
+const STREAMS = ["All", "Stdout", "Stderr"] as const;
+
+/**
+ * Reads the query of a log request; throws LogQueryError.
+ * Source: pkg/kubelet/server getContainerLogs, pkg/apis/core/v1/validation ValidatePodLogOptions
+ */
 export function parseLogOptions(query: URLSearchParams, nowMs: number): LogOptions {
-  const bool = (name: string) => ["true", "1", "t", "T", "TRUE", "True"].includes(query.get(name) ?? "");
-  const count = (name: string, min: number) => {
-    const text = query.get(name);
+  // As Go's conversion of queries: everything but "0" and "false" is true.
+  const bool = (name: string) => query.has(name) && !/^(0|false)$/i.test(query.get(name) ?? "");
+  const count = (text: string | null, min: number) => {
     if (text === null || text === "") return undefined;
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < min)
-      throw new Error(`${name}: Invalid value: ${text}: must be a whole number of at least ${min}`);
-    return value;
+    if (!/^[+-]?\d{1,18}$/.test(text)) throw new LogQueryError(400);
+    if (Number(text) < min) throw new LogQueryError(422);
+    return Number(text);
   };
-  const sinceSeconds = count("sinceSeconds", 1);
-  const sinceTime = query.get("sinceTime");
-  const parsed = sinceTime === null || sinceTime === "" ? undefined : Date.parse(sinceTime);
-  if (parsed !== undefined && Number.isNaN(parsed))
-    throw new Error(`sinceTime: Invalid value: ${sinceTime}: must be RFC 3339`);
-  const stream = query.get("stream") ?? "All";
+  // The name that "tailLines" had once.
+  const tail = query.get("tail") ?? "";
+  const lines = tail === "" ? query.get("tailLines") : tail === "all" ? null : tail;
+  const sinceSeconds = count(query.get("sinceSeconds"), 1);
+  const sinceTime = query.get("sinceTime") ?? "";
+  const parsed = sinceTime === "" ? undefined : Date.parse(sinceTime);
+  if (parsed !== undefined && Number.isNaN(parsed)) throw new LogQueryError(400);
+  if (parsed !== undefined && sinceSeconds !== undefined) throw new LogQueryError(422);
+  const tailLines = count(lines, 0);
+  const asked = query.get("stream") ?? "All";
+  const stream = STREAMS.find((one) => one === asked);
+  // Which lines are of one stream is not known from the end backwards.
+  if (stream === undefined || (stream !== "All" && tailLines !== undefined)) throw new LogQueryError(422);
   return {
     follow: bool("follow"),
     previous: bool("previous"),
     timestamps: bool("timestamps"),
-    tailLines: count("tailLines", 0),
-    limitBytes: count("limitBytes", 1),
+    tailLines,
+    limitBytes: count(query.get("limitBytes"), 1),
     sinceMs: sinceSeconds === undefined ? parsed : nowMs - sinceSeconds * 1000,
-    stream: stream === "Stdout" || stream === "Stderr" ? stream : "All",
+    stream,
   };
+}
+
+/** With all nine digits of the second's fraction: runtimes leave zeros at the end out. */
+function fixedNanoseconds(timestamp: string): string {
+  const parts = /^([^.]{19})(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(timestamp);
+  return parts === null ? timestamp : `${parts[1]}.${(parts[2] ?? "").padEnd(9, "0")}${parts[3]}`;
 }
 
 /** Turns entries into what the client sees; keeps where in a line and how far in the byte limit it is. */
@@ -94,7 +120,7 @@ export class LogFormatter {
     if (sinceMs !== undefined && Date.parse(line.timestamp) < sinceMs) return undefined;
     if (stream !== "All" && stream.toLowerCase() !== line.stream) return undefined;
     const parts: Buffer[] = [];
-    if (timestamps && this.#atLineStart) parts.push(Buffer.from(`${line.timestamp} `));
+    if (timestamps && this.#atLineStart) parts.push(Buffer.from(`${fixedNanoseconds(line.timestamp)} `));
     parts.push(line.content);
     if (!line.partial) parts.push(Buffer.from("\n"));
     this.#atLineStart = !line.partial;

@@ -226,6 +226,47 @@ for (const row of rows) {
   });
 }
 
+const changed = { hash: "other" };
+const unknown = { state: "unknown" as const };
+const withSidecar = pod({ initContainers: [sidecar()] });
+const messages: { pod: Pod; of: ObservedContainer; probes?: ProbeView; want: string }[] = [
+  {
+    pod: pod(),
+    of: ran("main"),
+    probes: failing("liveness", "main-0"),
+    want: "Container main failed liveness probe, will be restarted",
+  },
+  {
+    pod: pod({ restartPolicy: "Never", containers: [container("main"), container("other")] }),
+    of: ran("main"),
+    probes: failing("startup", "main-0"),
+    want: "Container main failed startup probe",
+  },
+  { pod: pod(), of: ran("main", changed), want: "Container main definition changed, will be restarted" },
+  { pod: pod(), of: ran("main", unknown), want: 'Container is in "unknown" state, try killing it before restart' },
+  {
+    pod: withSidecar,
+    of: ran("side"),
+    probes: failing("liveness", "side-0"),
+    want: "Init container side failed liveness probe",
+  },
+  { pod: withSidecar, of: ran("side", changed), want: "Init container side definition changed" },
+  {
+    pod: pod(inits),
+    of: ran("a", unknown),
+    want: 'Init container is in "unknown" state, try killing it before restart',
+  },
+];
+for (const { pod: thePod, of, probes, want } of messages) {
+  test(`computePodActions() tells why it kills: ${want}`, () => {
+    const { kill } = computePodActions(thePod, observed([of, ran("other")]), probes);
+    assert.deepEqual(
+      kill.map((k) => k.message),
+      [want],
+    );
+  });
+}
+
 /** A runtime in miniature: applies plans, and lets containers end as the random choices say. */
 function simulate(thePod: Pod, choices: readonly number[], check: (plan: PodPlan, state: ObservedPod) => void): void {
   let containers: ObservedContainer[] = [];

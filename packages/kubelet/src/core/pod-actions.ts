@@ -185,29 +185,38 @@ interface Verdict {
   readonly resize?: ResizeAction;
 }
 
+const UNKNOWN_STATE = 'is in "unknown" state, try killing it before restart';
+
+/** In upstream's words, which tell of sidecars with fewer. */
 function judgeContainer(
   pod: Pod,
   container: Container,
   latest: ObservedContainer | undefined,
   probes: ContainerView,
 ): Verdict {
+  const sidecar = isSidecar(container);
+  const who = sidecar ? "Init container" : "Container";
   if (latest === undefined || latest.state !== "running") {
     const start = shouldRun(pod, container, latest);
     // Source: a container in an unknown state is stopped before another is made, lest two of them run.
     if (start && latest?.state === "unknown") {
-      return { kill: killOf(latest, "unknownState", "Container is in unknown state"), start, keep: false };
+      return { kill: killOf(latest, "unknownState", `${who} ${UNKNOWN_STATE}`), start, keep: false };
     }
     return { start, keep: false };
   }
+  const told = (what: string, restarts: boolean) =>
+    `${who} ${container.name} ${what}${restarts && !sidecar ? ", will be restarted" : ""}`;
   if (latest.hash !== "" && latest.hash !== containerHash(container)) {
-    const message = `Container ${container.name} definition changed, will be restarted`;
-    return { kill: killOf(latest, "specChanged", message), start: true, keep: false };
+    return { kill: killOf(latest, "specChanged", told("definition changed", true)), start: true, keep: false };
   }
   const failed = failedProbe(latest, probes);
   if (failed === undefined) return judgeResources(container, latest, probes);
   const restarts = restartsOnFailure(pod, container);
-  const message = `Container ${container.name} failed ${failed} probe${restarts ? ", will be restarted" : ""}`;
-  return { kill: killOf(latest, `${failed}Probe`, message), start: restarts, keep: false };
+  return {
+    kill: killOf(latest, `${failed}Probe`, told(`failed ${failed} probe`, restarts)),
+    start: restarts,
+    keep: false,
+  };
 }
 
 function judgeResources(container: Container, latest: ObservedContainer, view: ContainerView): Verdict {
@@ -275,7 +284,7 @@ function planInit(pod: Pod, observed: ObservedPod, inSandbox: ObservedPod, probe
       return plan;
     }
     if (latest?.state === "exited" && !restartsAfter(pod, container, latest.exitCode)) return { ...plan, failed: true };
-    if (latest?.state === "unknown") plan.kill.push(killOf(latest, "unknownState", "Container is in unknown state"));
+    if (latest?.state === "unknown") plan.kill.push(killOf(latest, "unknownState", `Init container ${UNKNOWN_STATE}`));
     plan.start.push({ kind: "init", name: container.name });
     return plan;
   }

@@ -227,6 +227,23 @@ test("planStatusPatch() replaces addresses instead of merging them, and removes 
   });
 });
 
+test("planStatusPatch() names the keys of the pod's own resources that went, which merging would keep", () => {
+  const before = {
+    allocatedResources: { cpu: "1", memory: "64Mi" },
+    resources: { limits: { cpu: "1" }, requests: { cpu: "1" } },
+  };
+  const after = { allocatedResources: { cpu: "1" }, resources: { requests: { memory: "1Gi" } } };
+  const patch = planStatusPatch("u", before, after) as { status: Record<string, unknown> };
+  assert.deepEqual(patch.status, {
+    allocatedResources: { cpu: "1", memory: null },
+    resources: { limits: null, requests: { cpu: null, memory: "1Gi" } },
+  });
+  assert.deepEqual(planStatusPatch("u", before, {}), {
+    metadata: { uid: "u" },
+    status: { allocatedResources: null, resources: null },
+  });
+});
+
 test("computePodStatus() tells the verdict's reason when the pod's last container has stopped", () => {
   const verdict = { reason: "DeadlineExceeded", message: "m" };
   const stopping = status(pod(), observed([ran("main")]), { verdict });
@@ -308,6 +325,7 @@ test("computePodStatus() never calls an ephemeral container ready", () => {
   const s = status(thePod, observed([ran("main"), ran("debug")]));
   const debug = s.ephemeralContainerStatuses?.[0];
   assert.deepEqual([debug?.ready, debug?.state?.running !== undefined], [false, true]);
+  assert.ok(debug !== undefined && !("started" in debug), "upstream does not say whether it has started");
 });
 
 const signals = [

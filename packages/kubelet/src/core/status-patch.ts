@@ -44,6 +44,20 @@ function isEmpty(value: unknown): boolean {
   return typeof value === "object" && value !== null && Object.keys(value).length === 0;
 }
 
+/** What makes `wanted` of `current` by merging: maps keep the keys that are not named, so that those that went are null. */
+function replacing(current: unknown, wanted: unknown): unknown {
+  if (wanted === undefined || !isMap(wanted) || !isMap(current)) return wanted ?? null;
+  const gone = Object.keys(current).filter((key) => wanted[key] === undefined);
+  return {
+    ...Object.fromEntries(gone.map((key) => [key, null])),
+    ...Object.fromEntries(Object.entries(wanted).map(([key, value]) => [key, replacing(current[key], value)])),
+  };
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 function conditionPatch(current: readonly PodCondition[], wanted: readonly PodCondition[]): PodCondition[] {
   const gone = RESIZE_CONDITIONS.filter(
     (type) => current.some((c) => c.type === type) && !wanted.some((c) => c.type === type),
@@ -64,7 +78,9 @@ function conditionPatch(current: readonly PodCondition[], wanted: readonly PodCo
 /** The body of a patch of /status, or undefined when nothing is to be written. */
 export function planStatusPatch(uid: string, current: PodStatus, wanted: PodStatus): object | undefined {
   const status: Record<string, unknown> = {};
-  for (const field of OWNED) if (!sameJson(current[field], wanted[field])) status[field] = wanted[field] ?? null;
+  for (const field of OWNED) {
+    if (!sameJson(current[field], wanted[field])) status[field] = replacing(current[field], wanted[field]);
+  }
   for (const field of REPLACED) {
     if (sameJson(current[field], wanted[field])) continue;
     const replace = (current[field]?.length ?? 0) > 0 ? [{ $patch: "replace" }] : [];

@@ -18,7 +18,7 @@ import type { Client } from "@knarr/client/client.ts";
 import { Informer } from "@knarr/client/informer.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
-import type { ApiObjects } from "./pod-context.ts";
+import type { ApiObjects, PullSecrets } from "./pod-context.ts";
 import { TokenCache } from "./token-cache.ts";
 
 export interface ApiObjectsOptions {
@@ -67,11 +67,14 @@ export class CachedApiObjects implements ApiObjects {
     return this.#get(core.secrets, pod, name);
   }
 
-  async pullSecrets(pod: Pod): Promise<Secret[]> {
+  async pullSecrets(pod: Pod): Promise<PullSecrets> {
     const names = (pod.spec?.imagePullSecrets ?? []).map((s) => s.name ?? "").filter((name) => name !== "");
-    const secrets = await Promise.all(names.map((name) => this.secret(pod, name)));
-    // A missing pull secret is no reason not to try without it.
-    return secrets.filter((s) => s !== undefined);
+    // A pull secret that can't be had is no reason not to try without it: whoever asks tells of it.
+    const found = await Promise.all(names.map((name) => this.secret(pod, name).catch(() => undefined)));
+    return {
+      secrets: found.filter((s) => s !== undefined),
+      missing: names.filter((_, i) => found[i] === undefined),
+    };
   }
 
   serviceAccountToken(pod: Pod, audience: string, expirationSeconds: number): Promise<string> {
@@ -165,7 +168,7 @@ export const noApiObjects: ApiObjects = {
   services: () => ({ synced: true, items: [] }),
   configMap: async () => undefined,
   secret: async () => undefined,
-  pullSecrets: async () => [],
+  pullSecrets: async (pod) => ({ secrets: [], missing: (pod.spec?.imagePullSecrets ?? []).map((s) => s.name ?? "") }),
   claim: () => Promise.reject(new Error("there is no API server to ask for a claim")),
   persistentVolume: () => Promise.reject(new Error("there is no API server to ask for a volume")),
   node: () => undefined,

@@ -41,11 +41,17 @@ export interface StatusSink {
   forget(uid: string): void;
 }
 
+export interface PullSecrets {
+  readonly secrets: readonly Secret[];
+  /** Names of those that are not there, or that we can't have. */
+  readonly missing: readonly string[];
+}
+
 /** Further things of the API that pods refer to. */
 export interface ApiObjects extends PodInputs {
   /** Every Service, and whether that is known yet. */
   services(): { readonly synced: boolean; readonly items: readonly Service[] };
-  pullSecrets(pod: Pod): Promise<Secret[]>;
+  pullSecrets(pod: Pod): Promise<PullSecrets>;
   /** The runtime handler of a RuntimeClass; throws when there is no such class. */
   runtimeHandler(name: string): Promise<string>;
 }

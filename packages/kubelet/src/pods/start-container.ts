@@ -13,7 +13,7 @@ import type { MountedVolume } from "../volumes/volume.ts";
 import { containerDevices, containerMounts, type MountInput } from "./container-mounts.ts";
 import { readFileKeys } from "./env-files.ts";
 import { killContainer } from "./kill-pod.ts";
-import { runHook } from "./lifecycle-hook.ts";
+import { hookFailureMessage, runHook } from "./lifecycle-hook.ts";
 import { observe } from "./observe.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { ContainerEvent } from "./pod-events.ts";
@@ -73,7 +73,11 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
 
 async function ensureImage(context: PodContext, input: StartInput, container: Container, event: ContainerEvent) {
   try {
-    const secrets = await context.objects.pullSecrets(input.pod);
+    const { secrets, missing } = await context.objects.pullSecrets(input.pod);
+    if (missing.length > 0) {
+      const message = `Unable to retrieve some image pull secrets (${missing.join(", ")}); attempting to pull the image may not succeed.`;
+      context.events.pod(input.pod, "Warning", "FailedToRetrieveImagePullSecret", message);
+    }
     return await context.images.ensure({ pod: input.pod, container, secrets, event, signal: input.signal });
   } catch (error) {
     if (error instanceof ImageError) {
@@ -209,6 +213,7 @@ async function postStart(
       const message = "FailedPostStartHook";
       await killContainer(context, input.pod, target, input.podIps, { graceSeconds, message, signal: input.signal });
     }
-    throw new StartError("PostStartHookError", "PostStartHook failed");
+    // The event says no more than that, lest it tells secrets of the server; the status does. Source: startContainer
+    throw new StartError("PostStartHookError", hookFailureMessage(handler, container, input.pod, error));
   }
 }

@@ -1,4 +1,7 @@
-/** HTTP probes: 200 to 399 is well. Certificates are not verified, redirects to other hosts are not followed. */
+/**
+ * HTTP probes: 200 to 399 is well. Certificates are not verified, redirects to other hosts are not followed.
+ * Source: pkg/probe/http/http.go DoHTTPProbe
+ */
 import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { request as httpRequest } from "@knarr/daemon/node-http.ts";
@@ -6,6 +9,8 @@ import type { HttpTarget, ProbeAnswer } from "./probe-request.ts";
 
 const MAX_BODY_BYTES = 10 * 1024;
 const MAX_REDIRECTS = 10;
+/** Statuses that Go's client follows. */
+const FOLLOWED: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 export interface HttpAnswer {
   readonly status: number;
@@ -81,14 +86,23 @@ export async function runHttpProbe(target: HttpTarget, timeoutMs: number): Promi
       return { result: "failure", output: (error as Error).message };
     }
     const { status, body, location } = answer;
-    if (status < 300 || status >= 400) {
-      if (status >= 200 && status < 300) return { result: "success", output: body };
+    if (status < 200 || status >= 400) {
       return { result: "failure", output: `HTTP probe failed with statuscode: ${status}` };
     }
-    const next = location === undefined ? undefined : new URL(location, current.url);
-    // A redirect away from the pod proves nothing about it: upstream takes it for a success with a warning.
-    if (next === undefined || next.hostname !== current.url.hostname) return { result: "success", output: body };
-    if (redirects === MAX_REDIRECTS)
+    if (status < 300) return { result: "success", output: body };
+    const ended: ProbeAnswer = {
+      result: "success",
+      warning: true,
+      output: `Probe terminated redirects, Response body: ${body}`,
+    };
+    if (!FOLLOWED.has(status)) return ended;
+    if (location === undefined) {
+      return { result: "failure", output: `Get "${current.url.href}": ${status} response missing Location header` };
+    }
+    const next = new URL(location, current.url);
+    // A redirect away from the pod proves nothing about it.
+    if (next.hostname !== target.url.hostname) return ended;
+    if (redirects + 1 === MAX_REDIRECTS)
       return { result: "failure", output: `Get "${next.href}": stopped after 10 redirects` };
     current = { url: next, headers: target.headers };
   }

@@ -6,6 +6,8 @@ export interface ProbeAnswer {
   readonly result: ProbeResult;
   /** Shown in the Unhealthy event. */
   readonly output: string;
+  /** A success that somebody should know about: told in an event of its own. */
+  readonly warning?: boolean;
 }
 
 export interface HttpTarget {

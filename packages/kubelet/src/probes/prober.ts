@@ -187,7 +187,7 @@ export class Prober implements ProbeView {
     }
     if (worker.stop.signal.aborted) return;
     if (answer.result !== "success" && !counted) return;
-    if (answer.result !== "success") this.#report(worker, target, answer);
+    if (answer.result !== "success" || answer.warning === true) this.#report(worker, target, answer);
     const before = worker.state.outcome;
     worker.state = advanceProbe(worker.kind, target.probe, worker.state, answer.result);
     if (worker.state.outcome !== before) this.#options.onChange(worker.podUid);
@@ -196,6 +196,8 @@ export class Prober implements ProbeView {
   #report(worker: Worker, { pod, container }: ProbeTarget, answer: ProbeAnswer): void {
     const event = this.#options.events.container(pod, kindOf(pod, container.name), container.name);
     const title = TITLES[worker.kind];
+    if (answer.result === "success")
+      return event("Warning", "ProbeWarning", `${title} probe warning: ${answer.output}`);
     const text =
       answer.result === "failure"
         ? `${title} probe failed: ${answer.output}`

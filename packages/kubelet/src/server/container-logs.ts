@@ -2,8 +2,8 @@
 import type { ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { ContainerStatus, PodStatus } from "@knarr/api/generated/types/core-v1.ts";
-import { isRuntimeNotFound } from "@knarr/cri/runtime-error.ts";
-import { type LogOptions, parseLogOptions } from "../core/log-line.ts";
+import { RuntimeError } from "@knarr/cri/runtime-error.ts";
+import { type LogOptions, LogQueryError, parseLogOptions } from "../core/log-line.ts";
 import { HttpError } from "./http-error.ts";
 import { readLog } from "./read-log.ts";
 import type { Serving } from "./serving.ts";
@@ -25,20 +25,16 @@ export async function serveContainerLogs(
   try {
     options = parseLogOptions(query, clock.now());
   } catch (error) {
-    throw new HttpError(422, (error as Error).message);
+    if (error instanceof LogQueryError) throw new HttpError(error.status, error.message);
+    throw error;
   }
   const worker = serving.pods.find(target.namespace, target.pod);
-  if (worker === undefined) throw new HttpError(404, `pod "${target.pod}" does not exist\n`);
+  if (worker === undefined) throw new HttpError(404, `pod "${target.pod}" does not exist`);
   const { containers = [], initContainers = [], ephemeralContainers = [] } = worker.pod.spec ?? {};
   if (![...containers, ...initContainers, ...ephemeralContainers].some(({ name }) => name === target.container)) {
-    throw new HttpError(404, `container "${target.container}" not found in pod "${target.pod}"\n`);
+    throw new HttpError(404, `container "${target.container}" not found in pod "${target.pod}"`);
   }
   const id = loggedContainer(status.current(worker.pod), target, options.previous);
-  const { logPath } = await runtime.containerStatus(id).catch((error: unknown) => {
-    if (isRuntimeNotFound(error))
-      throw new HttpError(400, `unable to retrieve container logs for ${runtimeName}://${id}`);
-    throw error;
-  });
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   const isRunning = async () => {
@@ -48,12 +44,21 @@ export async function serveContainerLogs(
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
   response.flushHeaders();
   try {
+    // Source: upstream answers 200 before it asks the runtime: what goes wrong from here on is told in the answer's text.
+    const { logPath } = await runtime.containerStatus(id);
     await pipeline(readLog(logPath, { ...options, signal: gone.signal, isRunning }), response);
   } catch (error) {
-    // The client went away, or the log did with its pod: the answer just ends.
-    if (!gone.signal.aborted) serving.context.log.debug({ err: error }, "log stream ended early");
-    response.destroy();
+    if (gone.signal.aborted) return;
+    serving.context.log.debug({ err: error }, "log stream ended early");
+    response.end(problem(error, `${runtimeName}://${id}`));
   }
+}
+
+function problem(error: unknown, id: string): string {
+  if (error instanceof RuntimeError) return `unable to retrieve container logs for ${id}`;
+  const { code, path, message } = error as NodeJS.ErrnoException;
+  if (code !== "ENOENT") return message;
+  return `failed to try resolving symlinks in path "${path}": lstat ${path}: no such file or directory`;
 }
 
 function loggedContainer(status: PodStatus, { pod, container }: ContainerPath, previous: boolean): string {
@@ -81,13 +86,15 @@ const WAITING_TEXT: Readonly<Record<string, string>> = {
 
 function currentId(status: ContainerStatus, pod: string): string {
   const { state, lastState } = status;
-  const id =
-    state?.running !== undefined
-      ? status.containerID
-      : (state?.terminated?.containerID ??
-        lastState?.terminated?.containerID ??
-        (state?.terminated && status.containerID));
-  if (id !== undefined && id !== "") return id;
+  if (state?.running !== undefined && status.containerID !== undefined) return status.containerID;
+  const ended = state?.terminated ?? lastState?.terminated;
+  if (ended !== undefined) {
+    // Where the next one did not start, the logs of the one before are what there is.
+    for (const id of [state?.terminated?.containerID, lastState?.terminated?.containerID]) {
+      if (id !== undefined && id !== "") return id;
+    }
+    throw new HttpError(400, `container "${status.name}" in pod "${pod}" is terminated`);
+  }
   const reason = state?.waiting?.reason ?? "";
   const why = WAITING_TEXT[reason] ?? reason;
   throw new HttpError(400, `container "${status.name}" in pod "${pod}" is waiting to start: ${why}`);

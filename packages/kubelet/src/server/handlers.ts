@@ -6,17 +6,17 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { renderHealth } from "@knarr/daemon/health-server.ts";
 import { Labels } from "../core/observed-pod.ts";
-import { observe } from "../pods/observe.ts";
 import { cadvisorMetrics } from "./cadvisor-metrics.ts";
 import { checkpoint } from "./checkpoint.ts";
 import { configz } from "./configz.ts";
 import { serveContainerLogs } from "./container-logs.ts";
 import { DiskUsages } from "./disk-usage.ts";
-import { HttpError, sendJson, sendText } from "./http-error.ts";
+import { HttpError, METHOD_NOT_ALLOWED, NOT_FOUND, PAGE_NOT_FOUND, sendJson, sendText } from "./http-error.ts";
 import { serveNodeLogs } from "./node-logs.ts";
 import { resourceMetrics } from "./resource-metrics.ts";
 import { healthProblem, type Serving } from "./serving.ts";
 import { statsSummary } from "./stats-summary.ts";
+import { checkStream, findPod, runningContainer } from "./streaming.ts";
 import { volumeMetrics } from "./volume-metrics.ts";
 
 export interface Call {
@@ -31,7 +31,6 @@ export interface Call {
 type Handler = (serving: Serving, call: Call) => Promise<void>;
 
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-const NOT_FOUND = "404 page not found\n";
 const NODE_LOGS = "/var/log";
 const disks = new WeakMap<Serving, DiskUsages>();
 
@@ -50,15 +49,15 @@ const GET_ONLY = new Set(["pods", "runningpods", "containerLogs", "logs", "stats
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
   healthz: serveHealthz,
-  pods: async (serving, { response }) =>
-    sendJson(
-      response,
-      podList(
-        serving.pods.list().map(({ pod }) => pod),
-        serving,
-      ),
-    ),
-  runningpods: async (serving, { response }) => sendJson(response, runningPods(serving)),
+  pods: async (serving, { response, parts }) => {
+    if (parts.length > 0) throw new HttpError(404, PAGE_NOT_FOUND);
+    const pods = serving.pods.list().map(({ pod }) => pod);
+    sendJson(response, podList(pods, serving));
+  },
+  runningpods: async (serving, { response, parts }) => {
+    if (parts.length > 0) throw new HttpError(404, PAGE_NOT_FOUND);
+    sendJson(response, runningPods(serving));
+  },
   configz: async ({ config }, { response }) => sendJson(response, configz(config)),
   metrics: serveMetrics,
   stats: serveStats,
@@ -69,12 +68,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   containerLogs: async (serving, { response, parts, query }) => {
     const [namespace = "", pod = "", container = ""] = parts.map(decodeURIComponent);
-    if (parts.length !== 3) throw new HttpError(404, NOT_FOUND);
+    if (parts.length !== 3) throw new HttpError(404, PAGE_NOT_FOUND);
     await serveContainerLogs(serving, { namespace, pod, container }, query, response);
   },
   checkpoint: async (serving, { request, response, parts, query }) => {
-    if (request.method !== "POST") throw new HttpError(405, "405: Method Not Allowed", { allow: "POST" });
-    if (parts.length !== 3) throw new HttpError(404, NOT_FOUND);
+    if (request.method !== "POST") throw new HttpError(405, METHOD_NOT_ALLOWED, { allow: "POST" });
+    if (parts.length !== 3) throw new HttpError(404, PAGE_NOT_FOUND);
     sendJson(response, await checkpoint(serving, parts.map(decodeURIComponent), query));
   },
   run: serveRun,
@@ -132,7 +131,7 @@ async function serveMetrics(serving: Serving, { response, parts }: Call): Promis
 }
 
 async function serveStats(serving: Serving, { response, parts, query }: Call): Promise<void> {
-  if (parts.length !== 1 || parts[0] !== "summary") throw new HttpError(404, NOT_FOUND);
+  if (parts.length !== 1 || parts[0] !== "summary") throw new HttpError(404, PAGE_NOT_FOUND);
   const only = query.get("only_cpu_and_memory") ?? "";
   sendJson(response, await statsSummary(serving, disksOf(serving), /^(1|t|T|true|TRUE|True)$/.test(only)));
 }
@@ -168,27 +167,27 @@ kubelet_running_containers{container_state="running"} ${running}
 `;
 }
 
-async function needsUpgrade(): Promise<void> {
-  throw new HttpError(400, "Upgrade request required");
+/** exec, attach and port-forward without an upgrade: everything else is judged first, as upstream does. */
+async function needsUpgrade(serving: Serving, { request, path, parts, query }: Call): Promise<void> {
+  if (request.method !== "GET" && request.method !== "POST") {
+    throw new HttpError(405, METHOD_NOT_ALLOWED, { allow: "GET, POST" });
+  }
+  await checkStream(serving, path.split("/")[1] ?? "", parts.map(decodeURIComponent), query);
+  throw new HttpError(500, "Upgrade request required\n");
 }
 
-/** POST /run/NS/POD/CONTAINER?cmd=...: a command to its end, its output as the answer. */
+/** POST /run/NS/POD[/UID]/CONTAINER?cmd=...: a command to its end, its output as the answer. */
 async function serveRun(serving: Serving, { request, response, parts, query }: Call): Promise<void> {
-  if (request.method !== "POST") throw new HttpError(405, "405: Method Not Allowed", { allow: "POST" });
-  const [namespace = "", pod = "", ...rest] = parts.map(decodeURIComponent);
-  const worker = serving.pods.find(namespace, pod);
-  if (worker === undefined) throw new HttpError(404, "pod does not exist");
-  const [container = "", uid] = rest.toReversed();
-  const { runtime } = serving.context;
-  const running = (await observe(runtime, worker.uid)).containers.find(
-    (c) => c.name === container && c.state === "running",
-  );
-  if (running === undefined || (uid !== undefined && uid !== worker.uid)) {
-    throw new HttpError(404, "container not found");
+  if (parts.length !== 3 && parts.length !== 4) throw new HttpError(404, PAGE_NOT_FOUND);
+  if (request.method !== "POST") throw new HttpError(405, METHOD_NOT_ALLOWED, { allow: "POST" });
+  const path = parts.map(decodeURIComponent);
+  const containerId = await runningContainer(serving, findPod(serving, path), path);
+  const command = (query.get("cmd") ?? "").split(" ");
+  const { stdout, stderr, exitCode } = await serving.context.runtime.execSync(containerId, command, 0);
+  if (exitCode !== 0) {
+    throw new HttpError(500, `command '${command.join(" ")}' exited with ${exitCode}: ${stderr.toString()}`);
   }
-  const command = (query.get("cmd") ?? "").split(" ").filter((word) => word !== "");
-  const { stdout, stderr } = await runtime.execSync(running.id, command, 0);
-  sendText(response, 200, Buffer.concat([stdout, stderr]).toString());
+  sendText(response, 200, Buffer.concat([stdout, stderr]).toString(), "application/json");
 }
 
 function podList(pods: readonly Pod[], { context }: Serving): object {

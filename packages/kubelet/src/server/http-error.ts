@@ -1,6 +1,12 @@
 /** An answer that is not 200: the kubelet's API speaks plain text. */
 import type { ServerResponse } from "node:http";
 
+/** Of a path that nothing is registered at. */
+export const NOT_FOUND = "404 page not found\n";
+/** Of a path below one that something is registered at; 405 likewise. Source: go-restful */
+export const PAGE_NOT_FOUND = "404: Page Not Found";
+export const METHOD_NOT_ALLOWED = "405: Method Not Allowed";
+
 export class HttpError extends Error {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

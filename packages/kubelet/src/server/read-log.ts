@@ -32,7 +32,11 @@ export async function* readLog(path: string, options: ReadLogOptions): AsyncGene
         if (out.length > 0) yield out;
         continue;
       }
-      if (!options.follow) return;
+      if (!options.follow) {
+        const last = unfinished(formatter, rest);
+        if (last !== undefined) yield last;
+        return;
+      }
       const next = await rotated(path, file);
       if (next !== undefined) {
         await file.close();
@@ -70,6 +74,12 @@ function formatAll(formatter: LogFormatter, lines: readonly Buffer[]): Buffer {
     if (formatter.done) break;
   }
   return Buffer.concat(parts);
+}
+
+/** An entry that the runtime did not write to its end (it died, the disk was full) is shown as far as it goes. */
+function unfinished(formatter: LogFormatter, rest: Buffer): Buffer | undefined {
+  const parsed = rest.length === 0 ? undefined : parseLogLine(rest);
+  return parsed === undefined ? undefined : formatter.format({ ...parsed, partial: true });
 }
 
 /** Where the last `tailLines` lines begin, found from the end backwards. */

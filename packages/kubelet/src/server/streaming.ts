@@ -7,10 +7,16 @@ import type { Duplex } from "node:stream";
 import { dialUpgrade } from "@knarr/cri/dial-upgrade.ts";
 import { type WebSocket, WebSocketServer } from "ws";
 import { observe } from "../pods/observe.ts";
+import type { PodWorker } from "../pods/pod-worker.ts";
 import { bridgeExec, type ExecStreams } from "../streams/bridge-exec.ts";
 import { bridgePortForward } from "../streams/bridge-port-forward.ts";
-import { chooseProtocol, EXEC_PROTOCOLS, PORT_FORWARD_PROTOCOLS } from "../streams/web-socket-channels.ts";
-import { HttpError } from "./http-error.ts";
+import {
+  chooseProtocol,
+  EXEC_PROTOCOLS,
+  PORT_FORWARD_PROTOCOLS,
+  TUNNEL_PROTOCOL,
+} from "../streams/web-socket-channels.ts";
+import { HttpError, NOT_FOUND, PAGE_NOT_FOUND } from "./http-error.ts";
 import type { Serving } from "./serving.ts";
 
 export interface UpgradeRequest {
@@ -44,28 +50,79 @@ function execStreams(query: URLSearchParams): ExecStreams {
   };
 }
 
-/** /exec|attach/NS/POD/CONTAINER (an older form has the pod's UID in between), /portForward/NS/POD. Throws HttpError. */
+/**
+ * /exec|attach/NS/POD[/UID]/CONTAINER, /portForward/NS/POD[/UID]. Throws HttpError, with upstream's codes: what the kubelet
+ * itself does not find is 404, what is not there to stream from is 500.
+ */
 export async function serveUpgrade(serving: Serving, upgrade: UpgradeRequest): Promise<void> {
-  const [kind = "", namespace = "", pod = ""] = upgrade.parts;
-  const worker = serving.pods.find(decodeURIComponent(namespace), decodeURIComponent(pod));
-  if (worker === undefined) throw new HttpError(404, "pod does not exist");
-  const observed = await observe(serving.context.runtime, worker.uid);
+  const [kind = "", ...rest] = upgrade.parts;
+  const tunnels = (upgrade.request.headers["sec-websocket-protocol"] ?? "").includes(TUNNEL_PROTOCOL);
+  const needsPorts = isWebSocket(upgrade.request) && !tunnels;
+  const target = await checkStream(serving, kind, rest.map(decodeURIComponent), upgrade.query, needsPorts);
+  if (target.kind === "portForward") await servePortForward(serving, upgrade, target.id, target.ports);
+  else await serveExec(serving, upgrade, target.kind, target.id);
+}
+
+interface StreamTarget {
+  readonly kind: "exec" | "attach" | "portForward";
+  /** Of the container; of the sandbox, where ports are forwarded. */
+  readonly id: string;
+  readonly ports: readonly number[];
+}
+
+/** What a request is to be joined to. Throws HttpError for what is wrong with it, in upstream's order. */
+export async function checkStream(
+  serving: Serving,
+  kind: string,
+  parts: readonly string[],
+  query: URLSearchParams,
+  needsPorts = false,
+): Promise<StreamTarget> {
   switch (kind) {
     case "exec":
     case "attach": {
-      const container = decodeURIComponent(upgrade.parts.at(-1) ?? "");
-      const running = observed.containers.find((c) => c.name === container && c.state === "running");
-      if (running === undefined) throw new HttpError(404, `container not found ("${container}")`);
-      return await serveExec(serving, upgrade, kind, running.id);
+      if (parts.length !== 3 && parts.length !== 4) throw new HttpError(404, PAGE_NOT_FOUND);
+      const streams = execStreams(query);
+      if (!streams.stdin && !streams.stdout && !streams.stderr) {
+        throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
+      }
+      return { kind, id: await runningContainer(serving, findPod(serving, parts), parts), ports: [] };
     }
     case "portForward": {
-      const sandbox = observed.sandboxes.find((s) => s.state === "ready");
-      if (sandbox === undefined) throw new HttpError(404, `pod ${pod} has no running sandbox`);
-      return await servePortForward(serving, upgrade, sandbox.id);
+      if (parts.length !== 2 && parts.length !== 3) throw new HttpError(404, PAGE_NOT_FOUND);
+      const ports = needsPorts ? forwardedPorts(query) : [];
+      return { kind, id: await readySandbox(serving, findPod(serving, parts), parts), ports };
     }
     default:
-      throw new HttpError(404, "404 page not found");
+      throw new HttpError(404, NOT_FOUND);
   }
+}
+
+/** Throws HttpError 404. */
+export function findPod(serving: Serving, [namespace = "", pod = ""]: readonly string[]): PodWorker {
+  const worker = serving.pods.find(namespace, pod);
+  if (worker === undefined) throw new HttpError(404, "pod does not exist");
+  return worker;
+}
+
+/** The id of the container that the path's last part names. Throws HttpError 500, also when the path has another UID. */
+export async function runningContainer(serving: Serving, worker: PodWorker, parts: readonly string[]): Promise<string> {
+  const name = parts.at(-1) ?? "";
+  const other = parts.length === 4 && parts[2] !== worker.uid;
+  const { containers } = await observe(serving.context.runtime, worker.uid);
+  const running = other ? undefined : containers.find((c) => c.name === name && c.state === "running");
+  if (running === undefined) throw new HttpError(500, `container not found (${JSON.stringify(name)})`);
+  return running.id;
+}
+
+/** The id of the sandbox that ports are forwarded to. Throws HttpError. */
+async function readySandbox(serving: Serving, worker: PodWorker, parts: readonly string[]): Promise<string> {
+  if (parts.length === 3 && parts[2] !== worker.uid) throw new HttpError(404, "pod not found");
+  const { sandboxes } = await observe(serving.context.runtime, worker.uid);
+  const ready = sandboxes.find((s) => s.state === "ready");
+  if (ready !== undefined) return ready.id;
+  const { name, namespace } = worker.pod.metadata;
+  throw new HttpError(500, `pod not found ("${name}_${namespace}")`);
 }
 
 async function serveExec(
@@ -76,9 +133,6 @@ async function serveExec(
 ): Promise<void> {
   const { runtime } = serving.context;
   const streams = execStreams(upgrade.query);
-  if (!streams.stdin && !streams.stdout && !streams.stderr) {
-    throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
-  }
   const command = upgrade.query.getAll("command");
   const url =
     kind === "exec"
@@ -98,13 +152,12 @@ async function serveExec(
   await passThrough(upgrade, url);
 }
 
-async function servePortForward(serving: Serving, upgrade: UpgradeRequest, sandboxId: string): Promise<void> {
-  const ports = upgrade.query
-    .getAll("port")
-    .flatMap((text) => text.split(","))
-    .map(Number);
-  if (ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65535))
-    throw new HttpError(400, "invalid port");
+async function servePortForward(
+  serving: Serving,
+  upgrade: UpgradeRequest,
+  sandboxId: string,
+  ports: readonly number[],
+): Promise<void> {
   const url = await serving.context.runtime.portForwardUrl(sandboxId, ports);
   if (!isWebSocket(upgrade.request)) return await passThrough(upgrade, url);
   const protocol = agree(upgrade.request, PORT_FORWARD_PROTOCOLS);
@@ -115,6 +168,20 @@ async function servePortForward(serving: Serving, upgrade: UpgradeRequest, sandb
     serving.context.log.warn({ err: error }, "port-forward stream failed");
     client.close(1011, "the runtime's stream failed");
   }
+}
+
+/** Source: portforward.NewV4Options */
+function forwardedPorts(query: URLSearchParams): number[] {
+  const texts = query.getAll("port").flatMap((text) => text.split(","));
+  if (texts.length === 0) throw new HttpError(400, 'query parameter "port" is required');
+  return texts.map((text) => {
+    const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+    if (port === 0) throw new HttpError(400, `port ${JSON.stringify(text)} must be > 0`);
+    if (port <= 65535) return port;
+    const why = /^\d+$/.test(text) ? "value out of range" : "invalid syntax";
+    const error = `strconv.ParseUint: parsing ${JSON.stringify(text)}: ${why}`;
+    throw new HttpError(400, `unable to parse ${JSON.stringify(text)} as a port: ${error}`);
+  });
 }
 
 function isWebSocket(request: IncomingMessage): boolean {
