@@ -52,8 +52,8 @@ export async function createSecurity(config: Config, tools: SecurityTools): Prom
   const jwksPath = "/openid/v1/jwks";
   return {
     authenticator: {
-      authenticate: async (credentials, signal) =>
-        (await loopback.authenticate(credentials)) ?? (await built.authenticator.authenticate(credentials, signal)),
+      authenticate: (credentials, signal) =>
+        loopback.authenticate(credentials) ?? built.authenticator.authenticate(credentials, signal),
     },
     authorizer,
     rbac,

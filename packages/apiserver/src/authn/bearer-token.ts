@@ -2,11 +2,13 @@
  * Bearer tokens: finds the token in the Authorization header or in a WebSocket's protocol list, and asks each kind of token in turn.
  * Source: RFC 6750 2.1; k8s.io/apiserver/pkg/authentication/request/{bearertoken,websocket}, token/union
  */
+import { firstAnswer } from "./first-answer.ts";
 import {
   type Authentication,
   AuthenticationError,
   type Authenticator,
   type Credentials,
+  type MaybeLater,
   type TokenAuthenticator,
 } from "./types.ts";
 
@@ -19,32 +21,24 @@ export class BearerTokenAuthenticator implements Authenticator {
     this.#tokens = tokens;
   }
 
-  async authenticate(credentials: Credentials): Promise<Authentication | undefined> {
+  authenticate(credentials: Credentials): MaybeLater<Authentication | undefined> {
     const token = bearerToken(credentials.authorization) ?? webSocketToken(credentials.webSocketProtocols);
     if (token === undefined) return undefined;
-    const found = await this.#tokens.authenticateToken(token, []);
-    if (found === undefined) throw new AuthenticationError("invalid bearer token");
-    return found;
+    const found = this.#tokens.authenticateToken(token, []);
+    return found instanceof Promise ? found.then(orRefuse) : orRefuse(found);
   }
+}
+
+function orRefuse(found: Authentication | undefined): Authentication {
+  if (found === undefined) throw new AuthenticationError("invalid bearer token");
+  return found;
 }
 
 /** Several kinds of tokens as one: the first that knows the token decides; errors count only if nobody accepts. */
 export function tokenUnion(members: readonly TokenAuthenticator[]): TokenAuthenticator {
   return {
-    async authenticateToken(token, audiences) {
-      const errors: string[] = [];
-      for (const member of members) {
-        try {
-          const found = await member.authenticateToken(token, audiences);
-          if (found !== undefined) return found;
-        } catch (error) {
-          if (!(error instanceof AuthenticationError)) throw error;
-          errors.push(error.message);
-        }
-      }
-      if (errors.length > 0) throw new AuthenticationError(errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`);
-      return undefined;
-    },
+    authenticateToken: (token, audiences) =>
+      firstAnswer(members, (member) => member.authenticateToken(token, audiences)),
   };
 }
 

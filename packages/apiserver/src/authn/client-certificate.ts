@@ -35,7 +35,7 @@ export class ClientCertificateAuthenticator implements Authenticator {
     this.#cas = cas;
   }
 
-  async authenticate({ certificate, x509 }: Credentials): Promise<Authentication | undefined> {
+  authenticate({ certificate, x509 }: Credentials): Authentication | undefined {
     const subject = certificate?.subject;
     if (certificate === undefined || subject === undefined) return undefined;
     if (this.#cas !== undefined && (x509 === undefined || !this.#cas.vouchesFor(x509))) return undefined;

@@ -22,7 +22,7 @@ export class FrontProxyAuthenticator implements Authenticator {
     this.#options = options;
   }
 
-  async authenticate(credentials: Credentials): Promise<Authentication | undefined> {
+  authenticate(credentials: Credentials): Authentication | undefined {
     const { x509 } = credentials;
     // Other clients' certificates are for other authenticators, whatever headers come with them.
     if (x509 === undefined || !this.#options.cas.vouchesFor(x509)) return undefined;

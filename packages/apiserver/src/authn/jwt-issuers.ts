@@ -8,7 +8,7 @@ import type { AnonymousSettings, AuthenticationSettings } from "./authentication
 import { tokenUnion } from "./bearer-token.ts";
 import { JwksSource } from "./jwks-source.ts";
 import { JwtIssuerAuthenticator } from "./jwt-issuer.ts";
-import type { Authentication, TokenAuthenticator } from "./types.ts";
+import type { Authentication, MaybeLater, TokenAuthenticator } from "./types.ts";
 
 export interface JwtIssuersOptions {
   /** Issuers of ServiceAccount tokens: no JWT issuer may have their name. */
@@ -51,7 +51,7 @@ export class JwtIssuers implements TokenAuthenticator {
     return true;
   }
 
-  authenticateToken(token: string, audiences: readonly string[]): Promise<Authentication | undefined> {
+  authenticateToken(token: string, audiences: readonly string[]): MaybeLater<Authentication | undefined> {
     return this.#tokens.authenticateToken(token, audiences);
   }
 }

@@ -89,7 +89,7 @@ describe("RequestAuthenticator.authenticate()", () => {
     ],
   ] as const) {
     test(`throws for ${name}, and does not fall back to anonymous`, async () => {
-      await assert.rejects(authenticator().all.authenticate(credentials), AuthenticationError);
+      await assert.rejects(async () => authenticator().all.authenticate(credentials), AuthenticationError);
     });
   }
   test("finds nobody without credentials where anonymous is off", async () => {

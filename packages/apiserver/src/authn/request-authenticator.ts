@@ -3,18 +3,21 @@
  * Source: k8s.io/kubernetes/pkg/kubeapiserver/authenticator/config.go; k8s.io/apiserver/pkg/authentication/request/union
  */
 import type { AnonymousSettings } from "./authentication-configuration.ts";
+import { firstAnswer } from "./first-answer.ts";
 import {
   ALL_AUTHENTICATED,
   ALL_UNAUTHENTICATED,
   ANONYMOUS,
   type Authentication,
-  AuthenticationError,
   type Authenticator,
   type Credentials,
+  type MaybeLater,
   type UserInfo,
 } from "./types.ts";
 
-const anonymous: UserInfo = Object.freeze({ name: ANONYMOUS, uid: "", groups: [ALL_UNAUTHENTICATED], extra: {} });
+const ANYBODY: Authentication = Object.freeze({
+  user: Object.freeze({ name: ANONYMOUS, uid: "", groups: [ALL_UNAUTHENTICATED], extra: {} }),
+});
 
 export class RequestAuthenticator implements Authenticator {
   readonly #members: readonly Authenticator[];
@@ -34,26 +37,30 @@ export class RequestAuthenticator implements Authenticator {
   }
 
   /** Undefined without credentials where anonymous is off; throws AuthenticationError for wrong ones. Both are 401. */
-  async authenticate(credentials: Credentials, signal?: AbortSignal): Promise<Authentication | undefined> {
-    const errors: string[] = [];
-    for (const member of this.#members) {
-      try {
-        const found = await member.authenticate(credentials, signal);
-        if (found !== undefined) return withAuthenticatedGroup(found);
-      } catch (error) {
-        if (!(error instanceof AuthenticationError)) throw error;
-        errors.push(error.message);
-      }
-    }
-    if (errors.length > 0) throw new AuthenticationError(errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`);
+  authenticate(credentials: Credentials, signal?: AbortSignal): MaybeLater<Authentication | undefined> {
+    const found = firstAnswer(this.#members, (member) => member.authenticate(credentials, signal));
+    if (!(found instanceof Promise)) return this.#known(found, credentials);
+    return found.then((late) => this.#known(late, credentials));
+  }
+
+  #known(found: Authentication | undefined, { path = "" }: Credentials): Authentication | undefined {
+    if (found !== undefined) return withAuthenticatedGroup(found);
     const { enabled, paths } = this.#anonymous();
-    return enabled && (paths === undefined || paths.includes(credentials.path ?? "")) ? { user: anonymous } : undefined;
+    return enabled && (paths === undefined || paths.includes(path)) ? ANYBODY : undefined;
   }
 }
+
+/** Users are made once and come with every request. */
+const withGroup = new WeakMap<UserInfo, UserInfo>();
 
 /** Everyone who proved who they are is of system:authenticated. */
 export function withAuthenticatedGroup(authentication: Authentication): Authentication {
   const { user } = authentication;
   if (user.groups.includes(ALL_AUTHENTICATED) || user.groups.includes(ALL_UNAUTHENTICATED)) return authentication;
-  return { ...authentication, user: Object.freeze({ ...user, groups: [...user.groups, ALL_AUTHENTICATED] }) };
+  let grouped = withGroup.get(user);
+  if (grouped === undefined) {
+    grouped = Object.freeze({ ...user, groups: Object.freeze([...user.groups, ALL_AUTHENTICATED]) });
+    withGroup.set(user, grouped);
+  }
+  return { ...authentication, user: grouped };
 }

@@ -16,7 +16,7 @@ export class StaticTokenAuthenticator implements TokenAuthenticator {
     this.#users = users;
   }
 
-  async authenticateToken(token: string, audiences: readonly string[]): Promise<Authentication | undefined> {
+  authenticateToken(token: string, audiences: readonly string[]): Authentication | undefined {
     const user = this.#seen.get(token) ?? this.#users.get(digest(token));
     if (user === undefined) return undefined;
     this.#seen.set(token, user);

@@ -43,12 +43,15 @@ export interface Authentication {
  * AuthenticationError when they are of its sort and wrong (upstream asks the next one too; if none accepts, the answer is 401).
  */
 export interface Authenticator {
-  authenticate(credentials: Credentials, signal?: AbortSignal): Promise<Authentication | undefined>;
+  authenticate(credentials: Credentials, signal?: AbortSignal): MaybeLater<Authentication | undefined>;
 }
+
+/** At once where the answer is in memory, so that a request need not wait for a turn; what is thrown may be thrown or rejected with. */
+export type MaybeLater<T> = T | Promise<T>;
 
 /** One way of checking a bearer token. Same contract. `audiences`: those the server accepts; [] means its own. */
 export interface TokenAuthenticator {
-  authenticateToken(token: string, audiences: readonly string[]): Promise<Authentication | undefined>;
+  authenticateToken(token: string, audiences: readonly string[]): MaybeLater<Authentication | undefined>;
 }
 
 /** Wrong credentials. The text is for the log and TokenReview's status.error; clients of the API get a bare 401. */

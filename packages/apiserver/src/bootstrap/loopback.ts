@@ -24,7 +24,7 @@ export class LoopbackAuthenticator implements Authenticator {
     }),
   });
 
-  async authenticate(credentials: Credentials): Promise<Authentication | undefined> {
+  authenticate(credentials: Credentials): Authentication | undefined {
     const { authorization } = credentials;
     // Of another length: somebody else's. The length of ours is no secret.
     if (authorization?.length !== this.#header.length) return undefined;

@@ -124,7 +124,8 @@ export class FlowControl {
       return this.#admission(at, ticket);
     }
     const name = flowOf(schema, request);
-    const { promise, resolve, reject } = Promise.withResolvers<Admission>();
+    // Only of a request that has to wait: most run at once.
+    let resolve: (admission: Admission) => void = () => {};
     let stopWaiting = () => {};
     const { outcome, ticket } = level.queues.request({ name, hash: this.#hash(name) }, work, nowMs, () => {
       stopWaiting();
@@ -138,6 +139,8 @@ export class FlowControl {
         this.#countRun(level, labels);
         return this.#admission(at, ticket);
       case "waiting": {
+        const { promise, ...later } = Promise.withResolvers<Admission>();
+        resolve = later.resolve;
         const giveUp = (reason: RejectReason) => () => {
           stopWaiting();
           if (!level.queues.cancel(ticket, clock.monotonicMs())) return;
@@ -146,7 +149,7 @@ export class FlowControl {
           else level.counts.cancelled += 1;
           this.#metrics?.rejected.inc({ ...labels, reason });
           this.#metrics?.waitSeconds.observe({ ...labels, execute: "false" }, (clock.monotonicMs() - nowMs) / 1000);
-          reject(new Rejected(reason));
+          later.reject(new Rejected(reason));
         };
         const gone = signal();
         const onGone = giveUp("cancelled");

@@ -30,6 +30,8 @@ export interface RequestContextOptions {
   readonly upgrade?: Upgrade;
 }
 
+const NO_ANNOTATIONS: ReadonlyMap<string, string> = new Map();
+
 export class RequestContext {
   readonly request: RawRequest;
   readonly response: RawResponse;
@@ -44,8 +46,6 @@ export class RequestContext {
   user: UserInfo | undefined;
   /** Sent as `Warning: 299 - "..."` headers. */
   readonly warnings: string[] = [];
-  /** Key-value pairs for the audit event. */
-  readonly auditAnnotations = new Map<string, string>();
   /** What is recorded of this request; undefined when nothing is. */
   audit: AuditTrail | undefined;
   /** Headers that every answer to this request has. */
@@ -60,6 +60,7 @@ export class RequestContext {
   panicked = false;
   /** Set by dispatch: the resource exists, so its name may be a metric label. */
   resourceKnown = false;
+  #auditAnnotations: Map<string, string> | undefined;
   #abort: AbortController | undefined;
 
   constructor(options: RequestContextOptions) {
@@ -70,6 +71,18 @@ export class RequestContext {
     this.info = options.info;
     this.receivedAtMs = options.receivedAtMs;
     this.upgrade = options.upgrade;
+  }
+
+  /** Key-value pairs for the audit event. */
+  get auditAnnotations(): ReadonlyMap<string, string> {
+    return this.#auditAnnotations ?? NO_ANNOTATIONS;
+  }
+
+  /** Adds one of them, if somebody is going to read it. */
+  annotate(key: string, value: string): void {
+    if (this.audit === undefined) return;
+    this.#auditAnnotations ??= new Map();
+    this.#auditAnnotations.set(key, value);
   }
 
   get method(): string {

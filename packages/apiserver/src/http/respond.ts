@@ -81,7 +81,8 @@ export async function sendBytes(
     context.audit.responseBody(bytes, options.contentType ?? JSON_TYPE);
     context.statusCode = 0;
   }
-  const headers = { ...baseHeaders(context, options.contentType ?? JSON_TYPE), ...options.headers };
+  const headers = baseHeaders(context, options.contentType ?? JSON_TYPE);
+  if (options.headers !== undefined) Object.assign(headers, options.headers);
   if (bytes.length > GZIP_THRESHOLD_BYTES && acceptsGzip(context)) {
     bytes = await gzipAsync(bytes, { level: GZIP_LEVEL });
     headers["content-encoding"] = "gzip";

@@ -117,7 +117,7 @@ export function attributesFor(
     user: request.user,
     dryRun: scope.dryRun,
     warn: scope.warn,
-    annotate: (key, value) => request.context.auditAnnotations.set(key, value),
+    annotate: (key, value) => request.context.annotate(key, value),
   };
 }
 

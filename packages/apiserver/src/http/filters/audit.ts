@@ -8,11 +8,11 @@ import type { Filter, Next } from "./filter.ts";
 import { finished } from "./response-finished.ts";
 
 export const audit: Filter = (context, env, next) =>
-  env.audit === undefined ? next() : audited(context, env.audit, next);
+  env.audit === undefined ? next(context) : audited(context, env.audit, next);
 
 async function audited(context: RequestContext, auditor: Auditor, next: Next): Promise<void> {
   try {
-    await next();
+    await next(context);
     if (context.longRunning) await finished(context);
   } finally {
     context.audit ??= context.user === undefined ? auditor.begin(context) : undefined;
@@ -22,8 +22,8 @@ async function audited(context: RequestContext, auditor: Auditor, next: Next): P
 
 /** Asks the policy, and records that the request came. */
 export const auditReceived: Filter = (context, env, next) => {
-  if (env.audit === undefined) return next();
+  if (env.audit === undefined) return next(context);
   context.audit = env.audit.begin(context);
   const waits = context.audit?.stage("RequestReceived");
-  return waits === undefined ? next() : waits.then(next);
+  return waits === undefined ? next(context) : waits.then(() => next(context));
 };

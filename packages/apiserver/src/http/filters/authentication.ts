@@ -3,8 +3,9 @@ import type { X509Certificate } from "node:crypto";
 import type { Http2Session } from "node:http2";
 import type { PeerCertificate, TLSSocket } from "node:tls";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
-import type { RawRequest } from "../request-context.ts";
-import type { Filter } from "./filter.ts";
+import { type Authentication, AuthenticationError } from "../../authn/types.ts";
+import type { RawRequest, RequestContext } from "../request-context.ts";
+import type { Filter, FilterEnvironment, Next } from "./filter.ts";
 
 interface Peer {
   readonly certificate: PeerCertificate;
@@ -40,13 +41,13 @@ function allHeaders(request: RawRequest): ReadonlyMap<string, readonly string[]>
   return headers;
 }
 
-export const authentication: Filter = async (context, env, next) => {
+export const authentication: Filter = (context, env, next) => {
   const authorization = context.header("authorization");
   const webSocketProtocols = context.header("sec-websocket-protocol");
   const peer = peerOf(context.request);
-  let result: Awaited<ReturnType<typeof env.authenticator.authenticate>>;
+  let found: ReturnType<typeof env.authenticator.authenticate>;
   try {
-    result = await env.authenticator.authenticate(
+    found = env.authenticator.authenticate(
       {
         ...(authorization === "" ? {} : { authorization }),
         ...(webSocketProtocols === "" ? {} : { webSocketProtocols }),
@@ -57,11 +58,23 @@ export const authentication: Filter = async (context, env, next) => {
       undefined,
     );
   } catch (error) {
-    if (!(error instanceof Error && error.name === "AuthenticationError")) throw error;
-    env.log.info({ err: error.message, path: context.path }, "unable to authenticate the request");
-    throw statusErrors.unauthorized();
+    return refuse(context, env, error);
   }
-  if (result === undefined) throw statusErrors.unauthorized();
-  context.user = result.user;
-  return next();
+  if (!(found instanceof Promise)) return asUser(context, found, next);
+  return found.then(
+    (late) => asUser(context, late, next),
+    (error) => refuse(context, env, error),
+  );
 };
+
+function asUser(context: RequestContext, found: Authentication | undefined, next: Next): Promise<void> {
+  if (found === undefined) throw statusErrors.unauthorized();
+  context.user = found.user;
+  return next(context);
+}
+
+function refuse(context: RequestContext, env: FilterEnvironment, error: unknown): never {
+  if (!(error instanceof AuthenticationError)) throw error;
+  env.log.info({ err: error.message, path: context.path }, "unable to authenticate the request");
+  throw statusErrors.unauthorized();
+}

@@ -3,25 +3,36 @@ import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { UserInfo } from "../../authn/types.ts";
 import { forbiddenError } from "../../authz/forbidden.ts";
 import { readRawFields, readRawLabels } from "../../authz/selector-attributes.ts";
-import type { AuthorizerAttributes, ResourceAttributes } from "../../authz/types.ts";
+import type { AuthorizerAttributes, Decision, ResourceAttributes } from "../../authz/types.ts";
 import type { RequestContext } from "../request-context.ts";
-import type { Filter } from "./filter.ts";
+import type { Filter, Next } from "./filter.ts";
 
-export const authorization: Filter = async (context, env, next) => {
+export const authorization: Filter = (context, env, next) => {
   if (context.user === undefined) throw statusErrors.unauthorized();
   const attributes = attributesOf(context, context.user);
-  const decision = await env.authorizer.authorize(attributes);
+  const decision = env.authorizer.authorize(attributes);
+  // Nearly always at once, and then nobody need wait for it.
+  if (!(decision instanceof Promise)) return decided(context, attributes, decision, next);
+  return decision.then((late) => decided(context, attributes, late, next));
+};
+
+function decided(
+  context: RequestContext,
+  attributes: AuthorizerAttributes,
+  decision: Decision,
+  next: Next,
+): Promise<void> {
   if (decision.verdict !== "allowed") {
     // Just after a start nobody knows yet who may do what; a 403 would be final for clients that would be let in.
     if (decision.notLoaded === true) throw statusErrors.serviceUnavailable(decision.reason, 1);
-    context.auditAnnotations.set("authorization.k8s.io/decision", "forbid");
-    context.auditAnnotations.set("authorization.k8s.io/reason", decision.reason);
+    context.annotate("authorization.k8s.io/decision", "forbid");
+    context.annotate("authorization.k8s.io/reason", decision.reason);
     throw forbiddenError(attributes, decision.reason);
   }
-  context.auditAnnotations.set("authorization.k8s.io/decision", "allow");
-  context.auditAnnotations.set("authorization.k8s.io/reason", decision.reason);
-  return next();
-};
+  context.annotate("authorization.k8s.io/decision", "allow");
+  context.annotate("authorization.k8s.io/reason", decision.reason);
+  return next(context);
+}
 
 export function attributesOf(context: RequestContext, user: UserInfo): AuthorizerAttributes {
   const { info } = context;

@@ -16,7 +16,7 @@ export function isLongRunning(context: RequestContext): boolean {
 
 export const deadline: Filter = (context, env, next) => {
   context.longRunning = isLongRunning(context);
-  if (context.longRunning) return next();
+  if (context.longRunning) return next(context);
   const limitMs = Math.min(env.requestTimeoutMs, askedTimeoutMs(context) ?? Number.POSITIVE_INFINITY);
   let deadlines = deadlinesOf.get(env);
   if (deadlines === undefined) {
@@ -30,7 +30,7 @@ export const deadline: Filter = (context, env, next) => {
       context.abort(error);
       reject(error);
     });
-    next().then(
+    next(context).then(
       () => {
         remove();
         resolve();

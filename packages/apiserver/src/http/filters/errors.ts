@@ -5,7 +5,7 @@ import type { Filter } from "./filter.ts";
 
 export const errors: Filter = async (context, env, next) => {
   try {
-    await next();
+    await next(context);
   } catch (error) {
     const status = toStatusError(error);
     // Nothing of ours throws anything else on purpose: upstream's word for it is a panic.

@@ -23,17 +23,21 @@ export interface FilterEnvironment {
   readonly requestTimeoutMs: number;
 }
 
-export type Next = () => Promise<void>;
+/** Passes the request on. Rejects with what goes wrong, and never throws: whoever counts what is under way relies on it. */
+export type Next = (context: RequestContext) => Promise<void>;
+/** May throw. */
 export type Filter = (context: RequestContext, env: FilterEnvironment, next: Next) => Promise<void>;
 
 /** Runs `filters` in order around `handler`. */
-export function chain(
-  filters: readonly Filter[],
-  env: FilterEnvironment,
-  handler: (context: RequestContext) => Promise<void>,
-): (context: RequestContext) => Promise<void> {
-  return filters.reduceRight<(context: RequestContext) => Promise<void>>(
-    (next, filter) => (context) => filter(context, env, () => next(context)),
+export function chain(filters: readonly Filter[], env: FilterEnvironment, handler: Next): Next {
+  return filters.reduceRight<Next>(
+    (next, filter) => (context) => {
+      try {
+        return filter(context, env, next);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    },
     handler,
   );
 }

@@ -24,14 +24,14 @@ export interface FairUse {
 export const flowControl: Filter = (context, env, next) => {
   const { fairUse } = env;
   const isWatch = context.info.verb === "watch" && context.info.isResourceRequest;
-  if (fairUse === undefined || context.user === undefined || (!isWatch && isLongRunning(context))) return next();
+  if (fairUse === undefined || context.user === undefined || (!isWatch && isLongRunning(context))) return next(context);
   const request = requestOf(context);
   const at = fairUse.control.classify(request);
-  if (at === undefined) return next();
+  if (at === undefined) return next(context);
   context.extraHeaders = headersOf(at);
   const work = workOf(context, fairUse, isWatch);
   const run = (admission: Admission) =>
-    isWatch ? runWatch(context, fairUse, admission, next) : runRequest(admission, next);
+    isWatch ? runWatch(context, fairUse, admission, next) : runRequest(context, admission, next);
   let admitted: Admission | Promise<Admission>;
   try {
     admitted = fairUse.control.admit(at, request, work, () => context.signal);
@@ -46,8 +46,8 @@ export const flowControl: Filter = (context, env, next) => {
   });
 };
 
-function runRequest(admission: Admission, next: Next): Promise<void> {
-  const running = next();
+function runRequest(context: RequestContext, admission: Admission, next: Next): Promise<void> {
+  const running = next(context);
   running.then(admission.done, admission.done);
   return running;
 }
@@ -56,7 +56,7 @@ function runWatch(context: RequestContext, { watchers }: FairUse, admission: Adm
   const key = keyOf(context);
   context.onWatchInitialized = admission.done;
   watchers.set(key, (watchers.get(key) ?? 0) + 1);
-  return next().finally(() => {
+  return next(context).finally(() => {
     admission.done();
     const left = (watchers.get(key) ?? 1) - 1;
     if (left === 0) watchers.delete(key);

@@ -22,7 +22,7 @@ const EXTRA_PREFIX = "impersonate-extra-";
 export const impersonation: Filter = (context, env, next) => {
   for (const header in context.request.headers)
     if (header.startsWith("impersonate-")) return impersonate(context, env, next);
-  return next();
+  return next(context);
 };
 
 const impersonate: Filter = async (context, env, next) => {
@@ -35,14 +35,14 @@ const impersonate: Filter = async (context, env, next) => {
       // Differs from upstream: 400 where upstream says 500, because the mistake is the client's.
       throw statusErrors.badRequest("requested impersonation of groups, uid or extra without impersonating a user");
     }
-    return next();
+    return next(context);
   }
   const by = context.user;
   if (by === undefined) throw statusErrors.unauthorized();
   await check(env, by, name, groups, uid, extra);
-  context.auditAnnotations.set("impersonated-by", by.name);
+  context.annotate("impersonated-by", by.name);
   context.user = impersonated(name, groups, uid, extra);
-  return next();
+  return next(context);
 };
 
 async function check(

@@ -19,14 +19,14 @@ export function maxInFlight(limits: InFlightLimits): Filter {
   const now = { reading: 0, writing: 0 };
   return (context, _env, next) => {
     const kind = READING_VERBS.has(context.info.verb) ? "reading" : "writing";
-    if (limits[kind] === 0 || isLongRunning(context)) return next();
+    if (limits[kind] === 0 || isLongRunning(context)) return next(context);
     // Who administers the cluster must be able to in any case.
     if (now[kind] >= limits[kind] && context.user?.groups.includes("system:masters") !== true) {
       context.extraHeaders = { "retry-after": "1" };
       return sendText(context, 429, "Too many requests, please try again later.\n");
     }
     now[kind] += 1;
-    return next().finally(() => {
+    return next(context).finally(() => {
       now[kind] -= 1;
     });
   };

@@ -34,7 +34,7 @@ export const measure: Filter = async (context, env, next) => {
     env.metrics.requests.record(labels, context.statusCode, seconds);
   };
   try {
-    await next();
+    await next(context);
     if (context.longRunning) await finished(context);
   } finally {
     end();

@@ -8,5 +8,5 @@ const MAX_AUDIT_ID_LENGTH = 64;
 export const requestId: Filter = (context, _env, next) => {
   const given = context.header("audit-id");
   context.auditId = /^[\w.:-]+$/.test(given) ? given.slice(0, MAX_AUDIT_ID_LENGTH) : randomUUID();
-  return next();
+  return next(context);
 };
