@@ -136,6 +136,9 @@ export interface Mount {
   readonly selinuxRelabel?: boolean;
   readonly propagation?: "PROPAGATION_PRIVATE" | "PROPAGATION_HOST_TO_CONTAINER" | "PROPAGATION_BIDIRECTIONAL";
   readonly recursiveReadOnly?: boolean;
+  /** Who the files' owners are inside, in a pod with users of its own. */
+  readonly uidMappings?: readonly IdMapping[];
+  readonly gidMappings?: readonly IdMapping[];
   /** The mount's source is this image and not `hostPath`; containerd has it since 2.1. */
   readonly image?: ImageSpec;
   readonly imageSubPath?: string;

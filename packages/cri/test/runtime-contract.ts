@@ -26,10 +26,10 @@ function lifeContract(kit: ContractKit): void {
     const runtime = await kit.open();
     assert.notEqual((await runtime.version()).runtimeName, "");
     const { conditions } = await runtime.status();
-    assert.deepEqual(conditions.map((c) => [c.type, c.status]).toSorted(), [
-      ["NetworkReady", true],
-      ["RuntimeReady", true],
-    ]);
+    // containerd 2.x has conditions of its own besides.
+    for (const type of ["NetworkReady", "RuntimeReady"]) {
+      assert.equal(conditions.find((c) => c.type === type)?.status, true, type);
+    }
     runtime.close();
   });
 

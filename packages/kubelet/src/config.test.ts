@@ -35,3 +35,20 @@ test("loadConfig() refuses a longest wait between restarts that upstream refuses
     await assert.rejects(load(file), /crashLoopBackOff.maxContainerRestartPeriod: must be between 1s and 300s/);
   }
 });
+
+test("loadConfig() gives pods with users of their own as many ids as the file says, in units that upstream takes", async () => {
+  assert.equal((await load("maxPods: 5")).idsPerPod, 65_536);
+  assert.equal((await load("userNamespaces:\n  idsPerPod: 131072")).idsPerPod, 131_072);
+  for (const wrong of ["0", "65537", "4294967296", "many"]) {
+    await assert.rejects(
+      load(`userNamespaces:\n  idsPerPod: ${wrong}`),
+      /userNamespaces.idsPerPod: must be a multiple/,
+    );
+  }
+});
+
+test("loadConfig() lets pods use swap only when the file says so", async () => {
+  assert.equal((await load("maxPods: 5")).swapBehavior, "NoSwap");
+  assert.equal((await load("memorySwap:\n  swapBehavior: LimitedSwap")).swapBehavior, "LimitedSwap");
+  await assert.rejects(load("memorySwap:\n  swapBehavior: UnlimitedSwap"), /memorySwap.swapBehavior: must be one of/);
+});

@@ -20,6 +20,8 @@ import {
 import { parse as parseYaml } from "yaml";
 import { checkUnsafeSysctls } from "./core/feature-admission.ts";
 import { labelComplaint, parseTaint } from "./core/node-flags.ts";
+import type { SwapBehavior } from "./core/swap.ts";
+import { UNIT } from "./core/user-namespace.ts";
 import { DEFAULT_HARD, parseThresholds, type Threshold } from "./eviction/thresholds.ts";
 import { type PriorityPeriod, shutdownPeriods } from "./shutdown/plan-shutdown.ts";
 
@@ -169,6 +171,10 @@ export interface FileOnly {
   readonly shutdownPeriods: readonly PriorityPeriod[];
   /** crashLoopBackOff.maxContainerRestartPeriod: the longest wait before a container that keeps ending runs again. */
   readonly maxContainerRestartPeriodMs: number;
+  /** userNamespaces.idsPerPod: how many user and group ids a pod with users of its own has. */
+  readonly idsPerPod: number;
+  /** memorySwap.swapBehavior: whether pods may use the node's swap. */
+  readonly swapBehavior: SwapBehavior;
 }
 
 const MAX_RESTART_PERIOD_MS = 300_000;
@@ -197,7 +203,20 @@ function fileOnly(file: FileValues): FileOnly {
   if (maxContainerRestartPeriodMs < 1000 || maxContainerRestartPeriodMs > MAX_RESTART_PERIOD_MS) {
     throw new UsageError(`config file field ${restartField}: must be between 1s and 300s`);
   }
-  return { shutdownPeriods: shutdownPeriods(totalMs, criticalMs, byPriority), maxContainerRestartPeriodMs };
+  const idsPerPod = Number(lookUp(file, "userNamespaces.idsPerPod") ?? UNIT);
+  if (!Number.isSafeInteger(idsPerPod) || idsPerPod < UNIT || idsPerPod % UNIT !== 0 || idsPerPod >= 2 ** 32) {
+    throw new UsageError(`config file field userNamespaces.idsPerPod: must be a multiple of ${UNIT} below 2^32`);
+  }
+  const swapBehavior = String(lookUp(file, "memorySwap.swapBehavior") ?? "") || "NoSwap";
+  if (swapBehavior !== "NoSwap" && swapBehavior !== "LimitedSwap") {
+    throw new UsageError('config file field memorySwap.swapBehavior: must be one of "", "LimitedSwap" or "NoSwap"');
+  }
+  return {
+    shutdownPeriods: shutdownPeriods(totalMs, criticalMs, byPriority),
+    maxContainerRestartPeriodMs,
+    idsPerPod,
+    swapBehavior,
+  };
 }
 
 /** Upstream's flags that mean nothing here. */

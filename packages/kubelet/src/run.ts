@@ -43,6 +43,7 @@ import { Relist } from "./pods/relist.ts";
 import { StaticPods } from "./pods/static-pods.ts";
 import { LocalStatus, StatusWriter } from "./pods/status-writer.ts";
 import { timedRuntime } from "./pods/timed-runtime.ts";
+import { idsForPods, UserNamespaces } from "./pods/user-namespaces.ts";
 import { Prober } from "./probes/prober.ts";
 import { KubeletMetrics } from "./server/kubelet-metrics.ts";
 import { ProbeMetrics } from "./server/probe-metrics.ts";
@@ -140,8 +141,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     relist: (s) => relist.run(s),
     pods: (s) => set.run(s),
     ...(statics === undefined ? {} : { statics: (s: AbortSignal) => statics.run(s) }),
-    housekeeping: (s) =>
-      runHousekeeping({ config, clock, log, pods: set, relist, cgroups: context.cgroups, sourcesSynced }, s),
+    housekeeping: (s) => runHousekeeping({ ...context, pods: set, relist, sourcesSynced }, s),
     logRotation: (s) => runLogRotation({ config, runtime, relist, clock, log }, s),
     ...care.tasks,
     ...nodeTasks({ config, daemon, runtime, state, upstream, statics, pods: set, port: () => port, statusDue }),
@@ -296,6 +296,7 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     status: upstream?.status ?? new LocalStatus(),
     node: () => state.facts(),
     crashes: new CrashBackoff({ maxMs: config.maxContainerRestartPeriodMs }),
+    userNamespaces: await UserNamespaces.load({ ...config, range: await idsForPods(log) }),
   };
 }
 

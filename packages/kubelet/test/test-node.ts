@@ -12,6 +12,7 @@ import { openRuntime } from "@knarr/cri/open-runtime.ts";
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import { removeCgroups } from "@knarr/testkit/isolated-test.ts";
 import { startApiserver, type TestApiserver } from "@knarr/testkit/start-apiserver.ts";
+import type { StartContainerdOptions } from "@knarr/testkit/start-containerd.ts";
 import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
 import { startKubelet, type TestKubelet } from "./start-kubelet.ts";
 import { startRuntime, type TestRuntime } from "./start-runtime.ts";
@@ -20,6 +21,11 @@ export const NODE = "node-1";
 /** For what must come: only a failure waits that long. */
 export const PATIENCE_MS = 60_000;
 const run = promisify(execFile);
+
+export interface TestNodeOptions extends StartContainerdOptions {
+  /** Of the kubelet. */
+  readonly args?: readonly string[];
+}
 
 export class TestNode {
   readonly client: Client;
@@ -47,10 +53,10 @@ export class TestNode {
     this.runtime = parts.runtime;
   }
 
-  static async start(options: { subnet?: string; args?: readonly string[] } = {}): Promise<TestNode> {
+  static async start(options: TestNodeOptions = {}): Promise<TestNode> {
     const cgroupRoot = `/knarr-test-${process.pid}-${Date.now()}`;
     const etcd = await startEtcd();
-    const [api, containerd] = await Promise.all([startApiserver({ etcd }), startRuntime({ subnet: options.subnet })]);
+    const [api, containerd] = await Promise.all([startApiserver({ etcd }), startRuntime(options)]);
     const user = await api.user(`system:node:${NODE}`, ["system:nodes"]);
     await api.pki.issue("kubelet", { commonName: `system:node:${NODE}`, ipAddresses: ["127.0.0.1"], dnsNames: [NODE] });
     const client = new Client(api.admin);

@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { access, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { renderRuncWrapper } from "@knarr/cluster/containerd-config.ts";
@@ -38,7 +38,15 @@ export interface TestContainerd {
   stop(): Promise<void>;
 }
 
+/** Where scripts/install-deps --test puts a containerd 2.x, with a runc that knows user namespaces beside it. */
+export const CONTAINERD_2 = "/usr/local/lib/knarr/containerd-2/containerd";
+
 export interface StartContainerdOptions {
+  /**
+   * Another containerd than the machine's, with its shim in the same folder, and ctr and runc where they are not to be
+   * the machine's either. KNARR_TEST_CONTAINERD names one for every test that names none.
+   */
+  readonly containerd?: string | undefined;
   /** The pods' network, made with the CNI bridge plugin; without one the runtime reports that its network is not ready. */
   readonly subnet?: string | undefined;
   readonly images?: readonly ImageSpec[];
@@ -58,6 +66,8 @@ export async function firstExisting(paths: readonly string[], what: string): Pro
 
 export async function startContainerd(options: StartContainerdOptions = {}): Promise<TestContainerd> {
   const directory = await mkdtemp(join(tmpdir(), "knarr-containerd-"));
+  // The users of a pod's own are nobody here, and must come to the pod's root folder.
+  await chmod(directory, 0o711);
   const socket = join(directory, "containerd.sock");
   const cniConfDir = join(directory, "net.d");
   const configPath = join(directory, "config.toml");
@@ -76,19 +86,19 @@ export async function startContainerd(options: StartContainerdOptions = {}): Pro
       runcWrapper,
     }),
   );
-  const runc = await firstExisting(["/usr/sbin/runc", "/usr/local/sbin/runc", "/usr/bin/runc"], "runc");
+  const { command, bin, env } = await binaries(options.containerd ?? process.env.KNARR_TEST_CONTAINERD);
+  const runc = await firstExisting([...bin("runc"), "/usr/sbin/runc", "/usr/local/sbin/runc", "/usr/bin/runc"], "runc");
   await writeFile(runcWrapper, renderRuncWrapper(runc));
   await chmod(runcWrapper, 0o755);
   const writeNetwork = (subnet: string) =>
     writeFile(join(cniConfDir, "10-test.conflist"), renderBridgeConflist(subnet, join(directory, "ipam")));
   if (options.subnet !== undefined) await writeNetwork(options.subnet);
-  const start = () =>
-    ChildDaemon.start({ command: "containerd", args: ["--config", configPath], ready: () => accepts(socket) });
+  const start = () => ChildDaemon.start({ command, env, args: ["--config", configPath], ready: () => accepts(socket) });
   let daemon = await start();
   const importImages = async (specs: readonly ImageSpec[]) => {
     for (const spec of specs) {
       const archive = await buildImageArchive(spec, join(directory, "archives"));
-      await importArchive(socket, archive);
+      await importArchive({ socket, env }, archive);
     }
   };
   await importImages(options.images ?? (await testImages()));
@@ -112,6 +122,22 @@ export async function startContainerd(options: StartContainerdOptions = {}): Pro
   };
 }
 
+interface Binaries {
+  readonly command: string;
+  /** A program in the folder of the containerd that was chosen; none for the machine's. */
+  readonly bin: (name: string) => string[];
+  /** With that folder first in PATH: containerd looks for its shim there. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function binaries(containerd = ""): Promise<Binaries> {
+  if (containerd === "") return { command: "containerd", bin: () => [], env: process.env };
+  const command = await firstExisting([containerd], "containerd");
+  const directory = dirname(command);
+  const env = { ...process.env, PATH: `${directory}:${process.env.PATH ?? ""}` };
+  return { command, bin: (name) => [join(directory, name)], env };
+}
+
 function accepts(socket: string): Promise<boolean> {
   return new Promise((resolve) => {
     const connection = createConnection(socket);
@@ -124,10 +150,13 @@ function accepts(socket: string): Promise<boolean> {
 }
 
 /** The image service may come up a moment after the socket. */
-async function importArchive(socket: string, archive: string): Promise<void> {
+async function importArchive(
+  { socket, env }: { readonly socket: string; readonly env: NodeJS.ProcessEnv },
+  archive: string,
+): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await run("ctr", ["--address", socket, "--namespace", "k8s.io", "images", "import", archive]);
+      await run("ctr", ["--address", socket, "--namespace", "k8s.io", "images", "import", archive], { env });
       return;
     } catch (error) {
       if (attempt === 20) throw error;

@@ -13,7 +13,10 @@ export interface MachineInfo {
   readonly kernelVersion: string;
   readonly osImage: string;
   readonly appArmor: boolean;
+  readonly seLinux: boolean;
   readonly swapBytes: number;
+  /** Whether the kernel counts swap by cgroup. */
+  readonly swapController: boolean;
   readonly hugePages: Readonly<Record<string, number>>;
 }
 
@@ -47,9 +50,19 @@ export async function readMachineInfo(): Promise<MachineInfo> {
     kernelVersion: release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
     appArmor: (await text("/sys/module/apparmor/parameters/enabled")) === "Y",
+    seLinux: (await text("/sys/fs/selinux/enforce")) !== "",
     swapBytes: meminfo(await text("/proc/meminfo"), "SwapTotal"),
+    swapController: await hasSwapController(),
     hugePages: await readHugePages(),
   };
+}
+
+/** The root group has no such file, so on v2 it is looked for in this process' own group. */
+async function hasSwapController(): Promise<boolean> {
+  const own = /^0::(.*)$/m.exec(await text("/proc/self/cgroup"))?.[1] ?? "/";
+  const files = ["memory/memory.memsw.limit_in_bytes", join(own, "memory.swap.max")];
+  const found = await Promise.all(files.map((file) => text(join("/sys/fs/cgroup", file))));
+  return found.some((content) => content !== "");
 }
 
 const HUGE_PAGES = "/sys/kernel/mm/hugepages";

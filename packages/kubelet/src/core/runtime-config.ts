@@ -16,7 +16,8 @@ import { expandVariables } from "./expand.ts";
 import { Annotations, Labels } from "./observed-pod.ts";
 import { sandboxHostname } from "./pod-hostname.ts";
 import { CPU_PERIOD_US, containerLimits, cpuQuota, cpuShares, oomScoreAdj } from "./qos.ts";
-import { containerSecurityContext, sandboxSecurityContext } from "./security-context.ts";
+import { containerSecurityContext, sandboxSecurityContext, type UserNamespace } from "./security-context.ts";
+import { type NodeSwap, swapLimit } from "./swap.ts";
 
 export interface SandboxConfigInput {
   readonly pod: Pod;
@@ -26,6 +27,7 @@ export interface SandboxConfigInput {
   readonly logDirectory: string;
   /** "" when the kubelet keeps no cgroups. */
   readonly cgroupParent: string;
+  readonly users: UserNamespace;
 }
 
 function identity(pod: Pod): Record<string, string> {
@@ -50,7 +52,7 @@ export function sandboxConfig(input: SandboxConfigInput): SandboxConfig {
     annotations: { ...annotations },
     linux: {
       cgroupParent: input.cgroupParent,
-      securityContext: sandboxSecurityContext(pod),
+      securityContext: sandboxSecurityContext(pod, input.users),
       sysctls: Object.fromEntries(sysctls.map((s) => [s.name.replaceAll("/", "."), s.value])),
     },
   };
@@ -83,8 +85,11 @@ export interface ContainerConfigInput {
   readonly seccompRoot: string;
   readonly seccompDefault?: boolean | undefined;
   readonly nodeMemoryBytes: number;
+  readonly swap: NodeSwap;
   readonly cgroupVersion: 1 | 2;
   readonly targetId?: string | undefined;
+  /** The sandbox's. */
+  readonly users?: UserNamespace | undefined;
 }
 
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
@@ -98,7 +103,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
     args: expand(container.args),
     workingDir: container.workingDir ?? "",
     envs: input.env,
-    mounts: input.mounts,
+    mounts: withOwners(input.mounts, input.users),
     ...((input.devices?.length ?? 0) === 0 ? {} : { devices: input.devices }),
     labels: { ...identity(pod), [Labels.containerName]: container.name },
     annotations: annotationsOf(input),
@@ -112,6 +117,12 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
     },
     ...(container.lifecycle?.stopSignal === undefined ? {} : { stopSignal: container.lifecycle.stopSignal }),
   };
+}
+
+/** In a pod with users of its own, files belong to whom they belong to on the node: mounts are mapped as the pod is. */
+function withOwners(mounts: readonly Mount[], users: UserNamespace | undefined): readonly Mount[] {
+  if (users?.mode !== "POD") return mounts;
+  return mounts.map((mount) => ({ ...mount, uidMappings: users.uids ?? [], gidMappings: users.gids ?? [] }));
 }
 
 function annotationsOf(input: ContainerConfigInput): Record<string, string> {
@@ -147,10 +158,16 @@ function hugepageLimits(container: Container): { pageSize: string; limit: number
 
 /** A container's limits as the runtime wants them. */
 export function containerResources(
-  input: Pick<ContainerConfigInput, "pod" | "container" | "nodeMemoryBytes" | "cgroupVersion">,
+  input: Pick<ContainerConfigInput, "pod" | "container" | "nodeMemoryBytes" | "swap" | "cgroupVersion">,
 ): LinuxContainerResources {
   const limits = containerLimits(input.container);
   const hugepages = hugepageLimits(input.container);
+  const swap = swapLimit({ ...input, memoryLimitBytes: limits.memoryLimitBytes }, input.swap);
+  const unified = {
+    // Source: one process of a container out of memory takes the whole container with it, as on v1 with one process.
+    ...(input.cgroupVersion === 2 ? { "memory.oom.group": "1" } : {}),
+    ...(swap.swapMaxBytes === undefined ? {} : { "memory.swap.max": String(swap.swapMaxBytes) }),
+  };
   return {
     cpuPeriod: CPU_PERIOD_US,
     cpuQuota: cpuQuota(limits.cpuLimitMillis),
@@ -158,7 +175,7 @@ export function containerResources(
     memoryLimitInBytes: limits.memoryLimitBytes,
     ...(hugepages.length === 0 ? {} : { hugepageLimits: hugepages }),
     oomScoreAdj: oomScoreAdj(input.pod, input.container, input.nodeMemoryBytes),
-    // Source: one process of a container out of memory takes the whole container with it, as on v1 with one process.
-    ...(input.cgroupVersion === 2 ? { unified: { "memory.oom.group": "1" } } : {}),
+    ...(swap.memorySwapBytes === undefined ? {} : { memorySwapLimitInBytes: swap.memorySwapBytes }),
+    ...(Object.keys(unified).length === 0 ? {} : { unified }),
   };
 }

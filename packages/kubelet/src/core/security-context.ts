@@ -1,11 +1,12 @@
 /** What a pod's and a container's security contexts mean to the runtime. Pure. */
-import type { Container, Pod, SeccompProfile } from "@knarr/api/generated/types/core-v1.ts";
+import type { Container, Pod, SELinuxOptions, SeccompProfile } from "@knarr/api/generated/types/core-v1.ts";
 import type {
   ContainerSecurityContext,
   Image,
   NamespaceOption,
   SandboxSecurityContext,
   SecurityProfile,
+  SeLinuxOption,
 } from "@knarr/cri/types.ts";
 import { ContainerConfigError } from "./config-error.ts";
 
@@ -26,13 +27,23 @@ const MASKED_PATHS = [
 ];
 const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-export function namespaceOptions(pod: Pod, targetId?: string): NamespaceOption {
+/** Whose users a pod has: the node's, or some of its own. */
+export type UserNamespace = NonNullable<NamespaceOption["usernsOptions"]>;
+
+export interface NamespaceInput {
+  /** An ephemeral container's target. */
+  readonly targetId?: string | undefined;
+  readonly users?: UserNamespace | undefined;
+}
+
+export function namespaceOptions(pod: Pod, { targetId, users }: NamespaceInput): NamespaceOption {
   const spec = pod.spec;
   const pid = spec?.hostPID === true ? "NODE" : spec?.shareProcessNamespace === true ? "POD" : "CONTAINER";
   return {
     network: spec?.hostNetwork === true ? "NODE" : "POD",
     ipc: spec?.hostIPC === true ? "NODE" : "POD",
     ...(targetId === undefined ? { pid } : { pid: "TARGET" as const, targetId }),
+    ...(users === undefined ? {} : { usernsOptions: users }),
   };
 }
 
@@ -65,18 +76,26 @@ function appArmorOf(pod: Pod, container: Container): { apparmor?: SecurityProfil
   }
 }
 
+/** A container's options replace the pod's as a whole. */
+function seLinuxOf(options: SELinuxOptions | undefined): { selinuxOptions?: SeLinuxOption } {
+  if (options === undefined) return {};
+  const { user = "", role = "", type = "", level = "" } = options;
+  return { selinuxOptions: { user, role, type, level } };
+}
+
 function groupsOf(pod: Pod): number[] {
   const context = pod.spec?.securityContext;
   return [...(context?.fsGroup === undefined ? [] : [context.fsGroup]), ...(context?.supplementalGroups ?? [])];
 }
 
-export function sandboxSecurityContext(pod: Pod): SandboxSecurityContext {
+export function sandboxSecurityContext(pod: Pod, users: UserNamespace): SandboxSecurityContext {
   const context = pod.spec?.securityContext;
   const all = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
   return {
-    namespaceOptions: namespaceOptions(pod),
+    namespaceOptions: namespaceOptions(pod, { users }),
     privileged: all.some((c) => c.securityContext?.privileged === true),
     seccomp: { profileType: "RuntimeDefault" },
+    ...seLinuxOf(context?.seLinuxOptions),
     ...(context?.runAsUser === undefined ? {} : { runAsUser: { value: context.runAsUser } }),
     ...(context?.runAsGroup === undefined || context.runAsUser === undefined
       ? {}
@@ -91,15 +110,13 @@ function policyOf(pod: Pod): { supplementalGroupsPolicy?: "Merge" | "Strict" } {
   return policy === "Strict" || policy === "Merge" ? { supplementalGroupsPolicy: policy } : {};
 }
 
-export interface SecurityInput {
+export interface SecurityInput extends NamespaceInput {
   readonly pod: Pod;
   readonly container: Container;
   readonly image: Image;
   readonly seccompRoot: string;
   /** Whether containers that name no profile get the runtime's. */
   readonly seccompDefault?: boolean | undefined;
-  /** An ephemeral container's target. */
-  readonly targetId?: string | undefined;
 }
 
 /** Throws ContainerConfigError when the container would break its own runAsNonRoot. */
@@ -122,10 +139,11 @@ export function containerSecurityContext(input: SecurityInput): ContainerSecurit
   return {
     capabilities: { addCapabilities: add, dropCapabilities: drop },
     privileged,
-    namespaceOptions: namespaceOptions(pod, input.targetId),
+    namespaceOptions: namespaceOptions(pod, input),
     ...(runAsUser === undefined ? imageUser : { runAsUser: { value: runAsUser } }),
     ...(runAsGroup === undefined ? {} : { runAsGroup: { value: runAsGroup } }),
     readonlyRootfs: own?.readOnlyRootFilesystem ?? false,
+    ...seLinuxOf(own?.seLinuxOptions ?? podContext?.seLinuxOptions),
     supplementalGroups: groupsOf(pod),
     ...policyOf(pod),
     noNewPrivs: own?.allowPrivilegeEscalation === false,

@@ -14,6 +14,7 @@ import {
   readMachineUsage,
 } from "../adapters/machine-info.ts";
 import { type Config, evictionThresholds } from "../config.ts";
+import { refuseImageSubPath } from "../core/image-sub-path.ts";
 import { nodeAllocatable } from "../core/node-status.ts";
 import type { PressureCondition } from "../eviction/signals.ts";
 import type { Threshold } from "../eviction/thresholds.ts";
@@ -137,7 +138,14 @@ export class NodeState {
       allocatable: this.allocatable,
       memoryBytes: this.machine.memoryBytes,
       networkNotReady: this.networkProblem(),
+      swap: {
+        behavior: this.#options.config.swapBehavior,
+        controller: this.machine.swapController,
+        swapBytes: this.machine.swapBytes,
+      },
       appArmor: this.machine.appArmor,
+      seLinux: this.machine.seLinux,
+      imageSubPathRefusal: refuseImageSubPath(this.#runtimeVersion),
       supplementalGroupsPolicy: this.#runtimeStatus?.supplementalGroupsPolicy ?? false,
       handlers: new Map(
         (this.#runtimeStatus?.runtimeHandlers ?? []).flatMap((h) =>

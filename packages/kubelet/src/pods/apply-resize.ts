@@ -68,6 +68,7 @@ async function updateOne(context: PodContext, input: ResizeInput, action: Resize
     pod,
     container,
     nodeMemoryBytes: context.node().memoryBytes,
+    swap: context.node().swap,
     cgroupVersion: version,
   });
   // A score, once given, is not changed: the runtime only takes limits here.

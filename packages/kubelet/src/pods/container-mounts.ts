@@ -33,15 +33,17 @@ export async function containerMounts(context: PodContext, input: MountInput): P
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     mounts.push(await volumeMount(context, input, mount, index));
   }
+  // What is the pod's alone gets its label, or SELinux keeps the pod from it.
+  const relabel = context.node().seLinux ? { selinuxRelabel: true } : {};
   const taken = (path: string) => mounts.some((m) => m.containerPath === path);
   if (!taken("/etc/hosts")) {
     const hostPath = await writeHostsFile(context.config, pod, input.podIps);
-    mounts.push({ containerPath: "/etc/hosts", hostPath, readonly: false });
+    mounts.push({ containerPath: "/etc/hosts", hostPath, readonly: false, ...relabel });
   }
   const messagePath = container.terminationMessagePath ?? "/dev/termination-log";
   if (messagePath !== "" && !taken(messagePath)) {
     const hostPath = await makeTerminationFile(context.config, pod, container);
-    mounts.push({ containerPath: messagePath, hostPath, readonly: false });
+    mounts.push({ containerPath: messagePath, hostPath, readonly: false, ...relabel });
   }
   return mounts;
 }
@@ -67,7 +69,12 @@ async function volumeMount(context: PodContext, input: MountInput, mount: Volume
   const containerPath = mount.mountPath.startsWith("/")
     ? mount.mountPath
     : join(container.workingDir ?? "/", mount.mountPath);
-  if (volume.image !== undefined) return imageMount(input, mount, { containerPath, subPath });
+  if (volume.image !== undefined) {
+    checkSubPath(subPath);
+    const why = subPath === "" ? undefined : context.node().imageSubPathRefusal;
+    if (why !== undefined) throw new ContainerConfigError(why);
+    return imageMount(input, mount, { containerPath, subPath });
+  }
   const directory = podDirectory(context.config.rootDir, pod.metadata.uid ?? "");
   const target = join(directory, "volume-subpaths", mount.name, container.name, String(index));
   const hostPath =
@@ -80,6 +87,7 @@ async function volumeMount(context: PodContext, input: MountInput, mount: Volume
     readonly: mount.readOnly === true || volume.readOnly,
     ...(propagation === undefined ? {} : { propagation }),
     ...(recursive ? { recursiveReadOnly: true } : {}),
+    ...(volume.ownsData === true && context.node().seLinux ? { selinuxRelabel: true } : {}),
   };
 }
 
@@ -118,7 +126,6 @@ function imageMount(
   mount: VolumeMount,
   { containerPath, subPath }: { readonly containerPath: string; readonly subPath: string },
 ): Mount {
-  checkSubPath(subPath);
   const image = imageRefs.get(mount.name) ?? "";
   const userSpecifiedImage = volumes.get(mount.name)?.image?.reference ?? "";
   return {

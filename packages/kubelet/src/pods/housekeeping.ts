@@ -16,6 +16,7 @@ import { podDirectories, removePodDirectory } from "../volumes/remove-volumes.ts
 import { syncLogLinks } from "./log-links.ts";
 import type { PodSet } from "./pod-set.ts";
 import type { Relist, RuntimeSnapshot } from "./relist.ts";
+import type { UserNamespaces } from "./user-namespaces.ts";
 
 export interface HousekeepingOptions {
   readonly config: Config;
@@ -24,6 +25,7 @@ export interface HousekeepingOptions {
   readonly pods: PodSet;
   readonly relist: Relist;
   readonly cgroups: Cgroups | undefined;
+  readonly userNamespaces: UserNamespaces;
   readonly sourcesSynced: () => boolean;
 }
 
@@ -89,10 +91,13 @@ async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot):
   const known = (uid: string) => pods.get(uid) !== undefined || inRuntime.has(uid);
   for (const uid of await podDirectories(config.rootDir)) {
     if (known(uid)) continue;
-    await removePodDirectory(config.rootDir, uid).catch((error: unknown) => {
+    try {
+      await removePodDirectory(config.rootDir, uid);
+      await options.userNamespaces.release(uid);
+    } catch (error) {
       // Busy, or data stands where a volume was: the other pods' folders go, this one is tried again.
       log.warn({ err: error, uid }, "the folder of a pod that is gone stays");
-    });
+    }
   }
   for (const name of await readdir(config.podLogDir).catch(() => [] as string[])) {
     const uid = name.split("_").at(-1) ?? "";

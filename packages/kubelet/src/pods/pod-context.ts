@@ -6,11 +6,13 @@ import type { Logger } from "@knarr/daemon/logger.ts";
 import type { Cgroups } from "../adapters/cgroups.ts";
 import type { Config } from "../config.ts";
 import type { CrashBackoff } from "../core/crash-backoff.ts";
+import type { NodeSwap } from "../core/swap.ts";
 import type { ImagePuller } from "../images/image-puller.ts";
 import type { Prober } from "../probes/prober.ts";
 import type { PodInputs } from "../volumes/volume.ts";
 import type { PodEvents } from "./pod-events.ts";
 import type { PodMounts } from "./pod-mounts.ts";
+import type { UserNamespaces } from "./user-namespaces.ts";
 
 /** What pods need to know of the node. */
 export interface NodeFacts {
@@ -20,8 +22,13 @@ export interface NodeFacts {
   readonly memoryBytes: number;
   /** undefined when the runtime and its network are ready, else why not. */
   readonly networkNotReady: string | undefined;
+  readonly swap: NodeSwap;
+  /** Why the runtime can't mount a part of an image; undefined when it can. */
+  readonly imageSubPathRefusal: string | undefined;
   /** Whether the kernel has AppArmor on. */
   readonly appArmor: boolean;
+  /** Whether the kernel has SELinux on. */
+  readonly seLinux: boolean;
   /** Whether the runtime honours supplementalGroupsPolicy. */
   readonly supplementalGroupsPolicy: boolean;
   /** What the runtime's handlers can do, by name; "" is the default one. Empty with runtimes that do not say. */
@@ -72,4 +79,5 @@ export interface PodContext {
   /** undefined: the kubelet keeps no cgroups. */
   readonly cgroups: Cgroups | undefined;
   readonly crashes: CrashBackoff;
+  readonly userNamespaces: UserNamespaces;
 }

@@ -167,8 +167,10 @@ async function configure(
     seccompRoot: `${context.config.rootDir}/seccomp`,
     seccompDefault: context.config.seccompDefault,
     nodeMemoryBytes: node.memoryBytes,
+    swap: node.swap,
     cgroupVersion: context.cgroups?.version ?? 1,
     targetId,
+    users: input.sandbox.linux?.securityContext?.namespaceOptions.usernsOptions,
   });
 }
 

@@ -7,14 +7,16 @@ import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { SandboxConfig } from "@knarr/cri/types.ts";
 import type { Config } from "../config.ts";
 import { pod } from "../core/testing.ts";
+import { DEFAULT_RANGE, UNIT } from "../core/user-namespace.ts";
 import type { PodContext } from "./pod-context.ts";
 import { PodEvents } from "./pod-events.ts";
 import { SandboxError, startSandbox } from "./start-sandbox.ts";
+import { UserNamespaces } from "./user-namespaces.ts";
 
 const CLASSES: Readonly<Record<string, string>> = { kata: "kata-handler" };
 
 /** Starts a pod's sandbox in a runtime that only notes what it was asked for. */
-async function start(thePod: Pod, more: Partial<Config> = {}) {
+async function start(thePod: Pod, more: Partial<Config> = {}, handlers: [name: string, users: boolean][] = []) {
   const rootDir = await mkdtemp(join(tmpdir(), "knarr-sandbox-"));
   const made: { config: SandboxConfig; handler: string }[] = [];
   const events: string[] = [];
@@ -30,7 +32,11 @@ async function start(thePod: Pod, more: Partial<Config> = {}) {
     config,
     cgroups: undefined,
     events: new PodEvents({ event: (_about, type, reason, message) => events.push(`${type} ${reason} ${message}`) }),
-    node: () => ({ networkNotReady: undefined, handlers: new Map() }),
+    node: () => ({
+      networkNotReady: undefined,
+      handlers: new Map(handlers.map(([name, userNamespaces]) => [name, { userNamespaces }])),
+    }),
+    userNamespaces: await UserNamespaces.load({ rootDir, maxPods: 110, idsPerPod: UNIT, range: DEFAULT_RANGE }),
     objects: {
       runtimeHandler: async (name: string) => {
         const handler = CLASSES[name];
@@ -71,8 +77,20 @@ test("startSandbox() tells that a runtime class is not there", async () => {
 
 test("startSandbox() never runs a pod that wants users of its own with the node's", async () => {
   const { made, error } = await start(pod({ hostUsers: false }));
-  const why = 'Failed to create pod sandbox: RuntimeClass handler "" does not support user namespaces';
-  assert.deepEqual([error, made.length], [`FailedCreatePodSandBox ${why}`, 0]);
+  const says = "FailedCreatePodSandBox Failed to create pod sandbox: can't set `spec.hostUsers: false`,";
+  const why = 'runtime does not support user namespaces: the handler "" is not known';
+  assert.deepEqual([error, made.length], [`${says} ${why}`, 0]);
+  const cannot = await start(pod({ hostUsers: false, runtimeClassName: "kata" }), {}, [["kata-handler", false]]);
+  const who = 'RuntimeClass handler "kata-handler" does not support user namespaces';
+  assert.deepEqual([cannot.error, cannot.made.length], [`${says} ${who}`, 0]);
+});
+
+test("startSandbox() gives a pod users of its own where the runtime can, and the node's to all others", async () => {
+  const own = await start(pod({ hostUsers: false }), {}, [["", true]]);
+  const mapping = { hostId: 65_536, containerId: 0, length: 65_536 };
+  const users = (given: typeof own) => given.made[0]?.config.linux?.securityContext?.namespaceOptions.usernsOptions;
+  assert.deepEqual(users(own), { mode: "POD", uids: [mapping], gids: [mapping] });
+  for (const spec of [{}, { hostUsers: true }]) assert.deepEqual(users(await start(pod(spec))), { mode: "NODE" });
 });
 
 test("startSandbox() tells that there is no cluster DNS, and takes the node's", async () => {

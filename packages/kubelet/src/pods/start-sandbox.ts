@@ -4,7 +4,7 @@ import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { SandboxConfig } from "@knarr/cri/types.ts";
 import { computeDnsConfig, fitDnsConfig, lacksClusterDns, parseResolvConf } from "../core/dns-config.ts";
 import { sandboxConfig } from "../core/runtime-config.ts";
-import { podName } from "../core/security-context.ts";
+import { podName, type UserNamespace } from "../core/security-context.ts";
 import type { PodContext } from "./pod-context.ts";
 import { makePodDirectories, podLogDirectory } from "./pod-files.ts";
 
@@ -26,7 +26,15 @@ export async function configureSandbox(
     clusterDomain: config.clusterDomain,
     logDirectory: podLogDirectory(config, pod),
     cgroupParent: context.cgroups?.parentOf(pod) ?? "",
+    users: await usersOf(context, pod),
   });
+}
+
+/** Source: KEP-127; runtimes that know no user namespaces leave the field alone. */
+async function usersOf(context: PodContext, pod: Pod): Promise<UserNamespace> {
+  return pod.spec?.hostUsers === false
+    ? await context.userNamespaces.optionsFor(pod.metadata.uid ?? "")
+    : { mode: "NODE" };
 }
 
 /** Why nothing can be started in the pod now; shown in an event and tried again. */
@@ -73,6 +81,9 @@ export async function startSandbox(
 /** A pod that is to have users of its own must not run with the node's instead. Source: KEP-127 */
 function refuseUserNamespace(context: PodContext, pod: Pod, handler: string): void {
   if (pod.spec?.hostUsers !== false) return;
-  if (context.node().handlers.get(handler)?.userNamespaces === true) return;
-  throw new Error(`RuntimeClass handler ${JSON.stringify(handler)} does not support user namespaces`);
+  const features = context.node().handlers.get(handler);
+  if (features?.userNamespaces === true) return;
+  const who = handler === "" ? "runtime" : `RuntimeClass handler ${JSON.stringify(handler)}`;
+  const why = features === undefined ? `: the handler ${JSON.stringify(handler)} is not known` : "";
+  throw new Error(`can't set \`spec.hostUsers: false\`, ${who} does not support user namespaces${why}`);
 }

@@ -62,7 +62,8 @@ async function setUpOne(volume: Volume, context: VolumeContext): Promise<Mounted
     const message = `failed to get Plugin from volumeSpec for volume "${volume.name}" err=no volume plugin matched`;
     throw new UnprocessedVolumeError(message);
   }
-  return await kind.setUp(volume, join(context.volumesDirectory, kind.folder, volume.name), context);
+  const mounted = await kind.setUp(volume, join(context.volumesDirectory, kind.folder, volume.name), context);
+  return { ...mounted, ownsData: kind.ownsData };
 }
 
 /** Whatever stops a volume is told in an event and tried again: the pod waits for it. */

@@ -40,6 +40,8 @@ export interface MountedVolume {
   readonly path: string;
   /** Containers can't write to it, whatever their mounts say. */
   readonly readOnly: boolean;
+  /** What is in it is the pod's alone. */
+  readonly ownsData?: boolean;
   /** The runtime is to mount this image. */
   readonly image?: { readonly reference: string; readonly pullPolicy: string | undefined };
 }
