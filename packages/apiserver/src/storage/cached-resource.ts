@@ -12,7 +12,7 @@ import {
   tooOldResourceVersion,
 } from "./continue-token.ts";
 import type { Feed } from "./feed.ts";
-import { keyRangeOf, type ObjectRecord, storeKeyOf } from "./record.ts";
+import { keyRangeOf, ObjectRecord, storeKeyOf } from "./record.ts";
 import { toStatusError } from "./storage-error.ts";
 import type { Store } from "./store.ts";
 import { refused } from "./store-watch.ts";
@@ -107,20 +107,25 @@ export class CachedResource implements ResourceStorage {
     return watch.queue;
   }
 
-  create(
+  async create(
     key: ObjectKey,
     bytes: Buffer,
     options: { readonly ttlSeconds?: number; readonly signal?: AbortSignal } = {},
   ): Promise<StoredObject> {
-    return this.store.create(key, bytes, options);
+    const record = await this.store.create(key, bytes, options);
+    this.cache.wrote(record);
+    return record;
   }
 
-  update(
+  async update(
     key: ObjectKey,
     decide: (current: StoredObject | undefined) => Promise<UpdateDecision> | UpdateDecision,
     options: UpdateOptions = {},
   ): Promise<UpdateResult> {
-    return this.store.update(key, decide, this.#withSuggestion(key, options));
+    const result = await this.store.update(key, decide, this.#withSuggestion(key, options));
+    const { outcome, object } = result;
+    if ((outcome === "created" || outcome === "updated") && object instanceof ObjectRecord) this.cache.wrote(object);
+    return result;
   }
 
   delete(
@@ -137,7 +142,7 @@ export class CachedResource implements ResourceStorage {
 
   #withSuggestion<T extends { readonly suggestion?: StoredObject }>(key: ObjectKey, options: T): T {
     if (options.suggestion !== undefined || !this.cache.isReady) return options;
-    const suggestion = this.cache.get(storeKeyOf(this.cache.format, key));
+    const suggestion = this.cache.newest(storeKeyOf(this.cache.format, key));
     return suggestion === undefined ? options : { ...options, suggestion };
   }
 

@@ -6,6 +6,7 @@ import { FakeClock } from "@knarr/testkit/fake-clock.ts";
 import { decodeContinue, encodeContinue, listVersionOf } from "./continue-token.ts";
 import { EventQueue } from "./event-queue.ts";
 import type { KeyValue, KeyValueEvent } from "./key-value.ts";
+import { ObjectRecord } from "./record.ts";
 import type { ObjectEvent } from "./types.ts";
 import { WatchCache } from "./watch-cache.ts";
 
@@ -91,6 +92,61 @@ describe("WatchCache", () => {
     made.apply(remove("gone", 3));
     made.apply(put("a", 4));
     assert.deepEqual(await drained(queue), ["ADDED a@2", "MODIFIED a@4"]);
+  });
+
+  test("takes its own server's write for the event that tells of it, and shows it to nobody before", async () => {
+    const { cache: made } = cache();
+    made.finishLoad([item("a", 2)], 3);
+    const key = `${PREFIX}ns/a`;
+    const written = new ObjectRecord(made.format, { storeKey: key, revision: 5 }, object("a", "x"), "MODIFIED");
+    made.wrote(written);
+    assert.equal(made.get(key)?.revision, 2);
+    assert.equal(made.newest(key), written);
+    const queue = watchFrom(made, 3);
+    made.apply(put("a", 4));
+    assert.equal(made.newest(key), written);
+    made.apply(put("a", 5, false, "x"));
+    assert.equal(made.get(key), written);
+    made.apply(put("a", 6));
+    assert.equal(made.newest(key)?.revision, 6);
+    assert.deepEqual(await drained(queue), ["MODIFIED a@4", "MODIFIED a@5", "MODIFIED a@6"]);
+  });
+
+  const others: readonly [string, KeyValueEvent][] = [
+    ["other bytes under its revision", put("a", 5, false, "y")],
+    ["a creation under its revision", put("a", 5, true, "x")],
+    ["a later write", put("a", 6, false, "x")],
+    ["a deletion", remove("a", 6)],
+  ];
+  for (const [what, event] of others) {
+    test(`forgets its own server's write when the store tells of ${what}`, () => {
+      const { cache: made } = cache();
+      made.finishLoad([item("a", 2)], 3);
+      const key = `${PREFIX}ns/a`;
+      const written = new ObjectRecord(made.format, { storeKey: key, revision: 5 }, object("a", "x"), "MODIFIED");
+      made.wrote(written);
+      made.apply(event);
+      assert.notEqual(made.newest(key), written);
+      assert.equal(made.newest(key)?.revision, event.type === "delete" ? undefined : event.revision);
+    });
+  }
+
+  test("does not remember a write that the store has told of, nor more than some", () => {
+    const { cache: made } = cache();
+    const record = (name: string, revision: number) =>
+      new ObjectRecord(made.format, { storeKey: `${PREFIX}ns/${name}`, revision }, object(name), "ADDED");
+    made.wrote(record("early", 2));
+    made.finishLoad([], 3);
+    assert.equal(made.newest(`${PREFIX}ns/early`), undefined);
+    made.wrote(record("told", 3));
+    assert.equal(made.newest(`${PREFIX}ns/told`), undefined);
+    for (let i = 0; i <= 256; i++) made.wrote(record(`pod-${i}`, 10 + i));
+    assert.equal(made.newest(`${PREFIX}ns/pod-255`)?.revision, 265);
+    assert.equal(made.newest(`${PREFIX}ns/pod-256`), undefined);
+    made.wrote(record("pod-0", 300));
+    assert.equal(made.newest(`${PREFIX}ns/pod-0`)?.revision, 300);
+    made.reset();
+    assert.equal(made.newest(`${PREFIX}ns/pod-0`), undefined);
   });
 
   test("replays what its window holds and refuses what it does not", async () => {

@@ -14,6 +14,7 @@ import { EventQueue } from "./event-queue.ts";
 import { EventWindow } from "./event-window.ts";
 import type { KeyValue, KeyValueEvent } from "./key-value.ts";
 import { bookmarkOf, Change, initialEventOf } from "./object-event.ts";
+import { OwnWrites } from "./own-writes.ts";
 import { keyRangeOf, ObjectRecord, type RecordFormat } from "./record.ts";
 import { SortedRecords } from "./sorted-records.ts";
 import { isStorageError } from "./storage-error.ts";
@@ -66,6 +67,7 @@ export class WatchCache {
   /** Watchers by the range of keys they can see: one object, one namespace, or all. */
   readonly #watchers = new Map<string, Set<Watcher>>();
   readonly #listeners = new Set<ChangeListener>();
+  readonly #ownWrites = new OwnWrites();
   #state: "empty" | "loading" | "ready" = "empty";
   #waiting: KeyValueEvent[] = [];
   #revision = 0;
@@ -105,6 +107,7 @@ export class WatchCache {
     }
     this.#records.replaceAll(records);
     this.#window.reset(revision);
+    this.#ownWrites.clear();
     this.#revision = revision;
     this.#state = "ready";
     for (const listener of this.#listeners) listener.replaced(this.#records.withPrefix(this.format.prefix));
@@ -117,6 +120,7 @@ export class WatchCache {
   reset(): void {
     this.#state = "empty";
     this.#waiting = [];
+    this.#ownWrites.clear();
     for (const watchers of [...this.#watchers.values()]) for (const watcher of [...watchers]) watcher.queue.close();
     this.#watchers.clear();
   }
@@ -131,10 +135,7 @@ export class WatchCache {
     this.#revision = Math.max(this.#revision, event.revision);
     const previous = this.#records.get(event.key);
     if (previous !== undefined && previous.revision >= event.revision) return;
-    const current =
-      event.type === "put"
-        ? this.#recordOf(event.key, event.revision, event.value, event.isCreate ? "ADDED" : "MODIFIED")
-        : undefined;
+    const current = this.#ownWrites.take(event) ?? this.#recordOfEvent(event);
     if (current !== undefined) this.#records.set(current);
     else if (previous !== undefined) this.#records.delete(event.key);
     else return;
@@ -151,6 +152,22 @@ export class WatchCache {
 
   get(storeKey: string): ObjectRecord | undefined {
     return this.#records.get(storeKey);
+  }
+
+  /**
+   * Remembers a write of this server until the store tells of it: what comes back then need not be made again, and whoever changes the
+   * object meanwhile can begin with it (`newest`).
+   */
+  wrote(record: ObjectRecord): void {
+    if (this.#state !== "ready" || record.revision <= this.#revision) return;
+    this.#ownWrites.add(record);
+  }
+
+  /** The newest that this server knows of an object, perhaps by its own write: to begin a guarded change with, and for nothing else. */
+  newest(storeKey: string): ObjectRecord | undefined {
+    const record = this.#records.get(storeKey);
+    const own = this.#ownWrites.get(storeKey);
+    return own !== undefined && own.revision > (record?.revision ?? 0) ? own : record;
   }
 
   /** A snapshot in key order; the selector's namespace and name narrow it, labels and fields filter it. */
@@ -245,6 +262,11 @@ export class WatchCache {
   #remove(prefix: string, watcher: Watcher): void {
     const group = this.#watchers.get(prefix);
     if (group?.delete(watcher) === true && group.size === 0) this.#watchers.delete(prefix);
+  }
+
+  #recordOfEvent(event: KeyValueEvent): ObjectRecord | undefined {
+    if (event.type !== "put") return undefined;
+    return this.#recordOf(event.key, event.revision, event.value, event.isCreate ? "ADDED" : "MODIFIED");
   }
 
   #recordOf(storeKey: string, revision: number, value: Buffer, type: "ADDED" | "MODIFIED"): ObjectRecord | undefined {

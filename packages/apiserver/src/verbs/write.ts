@@ -133,12 +133,7 @@ export async function changeObject(
       await scope.rollback();
       return tried;
     }
-    const suggestion = await suggestionFor(storage, key, signal);
-    const result = await storage.update(key, decide, {
-      createIfMissing: options.makeNew !== undefined,
-      signal,
-      ...(suggestion === undefined ? {} : { suggestion }),
-    });
+    const result = await storage.update(key, decide, { createIfMissing: options.makeNew !== undefined, signal });
     if (result.outcome === "deleted" && written !== undefined) {
       await request.resource.hooks.afterDelete?.(written, result.object.revision);
     }
@@ -177,20 +172,6 @@ async function tryChange(
   if (current === undefined) delete object.metadata.resourceVersion;
   else object.metadata.resourceVersion = String(current.revision);
   return { outcome: current === undefined ? "created" : "updated", bytes: encodeForWire(descriptor, object) };
-}
-
-/** What the cache holds, probably current; saves reading it from etcd first. */
-async function suggestionFor(
-  storage: ResourceStorage,
-  key: StoredObject["key"],
-  signal: AbortSignal,
-): Promise<StoredObject | undefined> {
-  try {
-    return await storage.get(key, { resourceVersion: "0", signal });
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
 }
 
 /** An update that takes the last finalizer from an object that waits for nothing else removes it. */

@@ -8,14 +8,15 @@
  * all ends "unreachable", so that nobody need wonder whether it happened.
  * Source: github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
-import { connect as connectTcp, isIP } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { Bag } from "@knarr/daemon/bag.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { StorageError } from "../storage-error.ts";
+import { encodeHeaders, type Headers } from "./hpack.ts";
+import { Http2Connection, type Http2Error, type StreamListener } from "./http2-connection.ts";
 import { MessageReader } from "./message-reader.ts";
-import { errorOfStatus, storageErrorOf } from "./status.ts";
+import { errorOfStatus } from "./status.ts";
 
 export interface EtcdTls {
   readonly ca: Buffer;
@@ -37,17 +38,7 @@ const DIAL_TIMEOUT_MS = 2_000;
 const SILENCE_MS = 2_000;
 const PING_TIMEOUT_MS = 2_000;
 const TICK_MS = 500;
-/** Large answers should not wait for window updates. */
-const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
-const SESSION_WINDOW_BYTES = 32 * 1024 * 1024;
-/** In MiB; what arrives and was not read yet. Node's default of 10 resets streams in the middle of long lists. */
-const SESSION_MEMORY_MIB = 1_024;
-
-interface PendingCall {
-  readonly dueMs: number;
-  readonly stream: ClientHttp2Stream;
-  fail(error: StorageError): void;
-}
+const GRPC_HEADER_BYTES = 5;
 
 export interface StreamHandlers {
   message(message: Buffer): void;
@@ -65,50 +56,55 @@ export interface GrpcStream {
 
 export class GrpcLink {
   readonly #options: LinkOptions;
-  readonly #session: ClientHttp2Session;
-  readonly #authority: string;
-  readonly #calls = new Bag<PendingCall>();
+  readonly #connection: Http2Connection;
+  readonly #host: string;
   readonly #scheme: string;
+  /** Ready header blocks, by path. */
+  readonly #blocks = new Map<string, Buffer>();
+  readonly #calls = new Bag<UnaryCall>();
   /** Takes no new calls. */
   #isLost = false;
-  #isDead = false;
-  #heardMs = 0;
+  /** What was known of the peer at the last look. */
+  #heard = { chunks: 0, atMs: 0 };
   #pingedMs: number | undefined;
   #cancelTick: (() => void) | undefined;
 
-  private constructor(options: LinkOptions, session: ClientHttp2Session) {
+  private constructor(options: LinkOptions, socket: Socket) {
     this.#options = options;
-    this.#session = session;
     const url = new URL(options.endpoint);
-    this.#authority = url.host;
+    this.#host = url.host;
     this.#scheme = url.protocol.slice(0, -1);
+    this.#connection = new Http2Connection(socket, {
+      // What was sent before is still answered; the owner dials anew for the rest.
+      draining: () => this.#retire(),
+      closed: () => {
+        this.#cancelTick?.();
+        this.#retire();
+      },
+    });
   }
 
   /** Throws StorageError "unreachable". */
   static async dial(options: LinkOptions): Promise<GrpcLink> {
-    const session = openSession(options);
-    const link = new GrpcLink(options, session);
-    const failed = new Promise<never>((_, reject) => {
-      session.once("error", reject);
-      session.once("close", () => reject(new Error("the connection was closed")));
+    const { endpoint, clock } = options;
+    const socket = openSocket(options);
+    const connected = new Promise<void>((resolve, reject) => {
+      socket.once(endpoint.startsWith("https:") ? "secureConnect" : "connect", () => resolve());
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error("the connection was closed")));
     });
-    const connected = new Promise<void>((resolve) => void session.once("connect", () => resolve()));
-    const cancelTimeout = options.clock.setTimeout(
-      () => session.destroy(new Error("no connection in time")),
-      DIAL_TIMEOUT_MS,
-    );
+    const cancelTimeout = clock.setTimeout(() => socket.destroy(new Error("no connection in time")), DIAL_TIMEOUT_MS);
     try {
-      await Promise.race([connected, failed]);
-      link.#follow();
+      await connected;
+      if (socket.destroyed) throw new Error("the connection was closed");
     } catch (error) {
-      session.destroy();
-      session.on("error", ignoreAfterLoss);
-      throw new StorageError("unreachable", `cannot connect to ${options.endpoint}`, { cause: error });
+      socket.destroy();
+      socket.on("error", ignoreAfterLoss);
+      throw new StorageError("unreachable", `cannot connect to ${endpoint}`, { cause: error });
     } finally {
       cancelTimeout();
-      failed.catch(ignoreAfterLoss);
     }
-    return link;
+    return new GrpcLink(options, socket);
   }
 
   get isLost(): boolean {
@@ -118,61 +114,22 @@ export class GrpcLink {
   /** One request and its one answer, without their gRPC headers. Throws StorageError. */
   unary(path: string, request: Buffer, timeoutMs: number, signal: AbortSignal | undefined): Promise<Buffer> {
     return new Promise<Buffer>((resolve, reject) => {
-      const stream = this.#open(path);
-      let message: Buffer | undefined;
-      let failure: StorageError | undefined;
-      const reader = new MessageReader((one) => {
-        message = one;
-      });
-      const settle = () => {
-        if (!this.#calls.remove(slot)) return;
-        signal?.removeEventListener("abort", onAbort);
-        if (failure === undefined && message !== undefined) resolve(message);
-        else reject(failure ?? new StorageError("unavailable", "etcd ended a call without an answer"));
-      };
-      const call: PendingCall = {
+      this.#checkOpen();
+      const call = new UnaryCall({
+        ...{ resolve, reject, signal },
         dueMs: this.#options.clock.monotonicMs() + timeoutMs,
-        stream,
-        fail: (error) => {
-          failure = error;
-          settle();
-          stream.on("error", ignoreAfterLoss);
-          stream.close(constants.NGHTTP2_CANCEL);
-        },
-      };
-      const onAbort = () => {
-        call.fail(new StorageError("canceled", "the request was given up", { cause: signal?.reason }));
-      };
+        settled: () => void this.#calls.remove(slot),
+        cancel: () => this.#connection.cancel(stream),
+      });
+      const stream = this.#connection.request(this.#blockOf(path), request, true, call);
       const slot = this.#calls.add(call);
-      this.#keepTicking();
-      signal?.addEventListener("abort", onAbort, { once: true });
-      let hasStatus = false;
-      const onHeaders = (headers: Record<string, unknown>) => {
-        this.#heardMs = this.#options.clock.monotonicMs();
-        if (headers["grpc-status"] === undefined) return;
-        hasStatus = true;
-        failure ??= errorOfStatus(headers);
-      };
-      stream.on("response", onHeaders);
-      stream.on("trailers", onHeaders);
-      stream.on("data", (chunk: Buffer) => {
-        this.#heardMs = this.#options.clock.monotonicMs();
-        reader.push(chunk);
-      });
-      stream.on("error", (error) => {
-        failure ??= this.#errorOf(error, stream);
-      });
-      stream.on("end", () => {
-        if (hasStatus) settle();
-      });
-      stream.on("close", settle);
-      stream.end(request);
+      if (this.#cancelTick === undefined) this.#startTicking();
     });
   }
 
   /** Opens a stream; errors arrive at `handlers.ended`. */
   stream(path: string, handlers: StreamHandlers): GrpcStream {
-    const stream = this.#open(path);
+    this.#checkOpen();
     let isOver = false;
     let failure: StorageError | undefined;
     const end = () => {
@@ -183,70 +140,54 @@ export class GrpcLink {
     const reader = new MessageReader((message) => {
       if (!isOver) handlers.message(message);
     });
-    const onHeaders = (headers: Record<string, unknown>) => {
-      failure ??= errorOfStatus(headers);
-    };
-    stream.on("response", onHeaders);
-    stream.on("trailers", onHeaders);
-    stream.on("data", (chunk: Buffer) => {
-      this.#heardMs = this.#options.clock.monotonicMs();
-      reader.push(chunk);
+    const connection = this.#connection;
+    const stream = connection.request(this.#blockOf(path), undefined, false, {
+      headers: (headers) => {
+        failure ??= errorOfStatus(headers);
+      },
+      data: (chunk) => reader.push(chunk),
+      end,
+      failed: (error) => {
+        failure ??= errorOfStream(error);
+        end();
+      },
     });
-    stream.on("error", (error) => {
-      failure ??= this.#errorOf(error, stream);
-    });
-    stream.on("end", end);
-    stream.on("close", end);
     return {
-      write: (message) => void (stream.writable && stream.write(message)),
-      pause: () => void stream.pause(),
-      resume: () => void stream.resume(),
+      write: (message) => connection.write(stream, message),
+      pause: () => connection.pause(stream),
+      resume: () => connection.resume(stream),
       cancel: () => {
-        if (isOver) return;
         isOver = true;
-        stream.close(constants.NGHTTP2_CANCEL);
+        connection.cancel(stream);
       },
     };
   }
 
   /** Ends the link and everything on it. Idempotent. */
   close(): void {
-    this.#lose(new StorageError("unavailable", "the connection to etcd was closed"));
+    this.#connection.destroy();
   }
 
-  #open(path: string): ClientHttp2Stream {
+  #checkOpen(): void {
     if (this.#isLost) throw new StorageError("unreachable", "the connection to etcd is gone");
-    try {
-      // Names and values in turn are cheaper for Node.js than an object. A member without a leader says so at once.
-      const headers = [
-        ...[":method", "POST", ":scheme", this.#scheme, ":path", path, ":authority", this.#authority],
-        ...["content-type", "application/grpc", "te", "trailers", "hasleader", "true"],
-      ];
-      return this.#session.request(headers as never, { endStream: false });
-    } catch (error) {
-      // The session ends or is full of GOAWAY: nothing was sent.
-      throw new StorageError("unreachable", "the connection to etcd takes no requests", { cause: error });
-    }
   }
 
-  /** A stream that the server refused was not looked at; with any other error it may have been. */
-  #errorOf(error: unknown, stream: ClientHttp2Stream): StorageError {
-    if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) {
-      return new StorageError("unreachable", "etcd refused the request", { cause: error });
+  #blockOf(path: string): Buffer {
+    let block = this.#blocks.get(path);
+    if (block === undefined) {
+      block = encodeHeaders([
+        [":method", "POST"],
+        [":scheme", this.#scheme],
+        [":path", path],
+        [":authority", this.#host],
+        ["content-type", "application/grpc"],
+        ["te", "trailers"],
+        // A member without a leader says so at once.
+        ["hasleader", "true"],
+      ]);
+      this.#blocks.set(path, block);
     }
-    return storageErrorOf(error);
-  }
-
-  /** Throws when the session ended between its connecting and now; then nobody follows it. */
-  #follow(): void {
-    this.#session.setLocalWindowSize(SESSION_WINDOW_BYTES);
-    const lost = (error?: unknown) => {
-      this.#lose(new StorageError("unavailable", "the connection to etcd was lost", { cause: error }));
-    };
-    this.#session.on("error", lost);
-    this.#session.on("close", () => lost());
-    // What was sent before is still answered; the owner dials anew for the rest.
-    this.#session.on("goaway", () => this.#retire());
+    return block;
   }
 
   #retire(): void {
@@ -255,24 +196,13 @@ export class GrpcLink {
     this.#options.onLost();
   }
 
-  #lose(error: StorageError): void {
-    if (this.#isDead) return;
-    this.#isDead = true;
-    this.#cancelTick?.();
-    for (const call of this.#calls) call.fail(error);
-    this.#session.on("error", ignoreAfterLoss);
-    this.#session.destroy();
-    this.#retire();
-  }
-
   /** While calls wait: their deadlines, and whether the link lives. Streams see to their own silence. */
-  #keepTicking(): void {
-    if (this.#cancelTick !== undefined) return;
-    this.#heardMs = this.#options.clock.monotonicMs();
+  #startTicking(): void {
+    this.#heard = { chunks: this.#connection.chunksHeard, atMs: this.#options.clock.monotonicMs() };
     this.#pingedMs = undefined;
     const tick = () => {
       this.#cancelTick = undefined;
-      if (this.#calls.size === 0 || this.#isDead) return;
+      if (this.#calls.size === 0) return;
       this.#cancelTick = this.#options.clock.setTimeout(tick, TICK_MS);
       this.#look(this.#options.clock.monotonicMs());
     };
@@ -281,42 +211,123 @@ export class GrpcLink {
 
   #look(nowMs: number): void {
     for (const call of this.#calls) {
-      if (call.dueMs > nowMs) continue;
-      call.fail(new StorageError("timeout", "etcd did not answer in time"));
+      if (call.dueMs <= nowMs) call.giveUp(new StorageError("timeout", "etcd did not answer in time"));
     }
-    // One that ended and has not told yet can't be asked: its "close" is on its way.
-    if (nowMs - this.#heardMs < SILENCE_MS || this.#session.destroyed) return;
+    const chunks = this.#connection.chunksHeard;
+    if (chunks !== this.#heard.chunks) {
+      this.#heard = { chunks, atMs: nowMs };
+      this.#pingedMs = undefined;
+    }
+    if (nowMs - this.#heard.atMs < SILENCE_MS) return;
     if (this.#pingedMs === undefined) {
       this.#pingedMs = nowMs;
-      this.#session.ping(() => {
-        this.#pingedMs = undefined;
-        this.#heardMs = this.#options.clock.monotonicMs();
-      });
+      // Its answer is something heard.
+      this.#connection.ping();
     } else if (nowMs - this.#pingedMs >= PING_TIMEOUT_MS) {
-      this.#lose(new StorageError("unavailable", "the connection to etcd is dead"));
+      this.#connection.destroy(new Error("the connection to etcd is dead"));
     }
   }
 }
 
-/** The session was given up; what it says now is no news, but unheard it would crash the process. */
+interface UnaryOptions {
+  readonly resolve: (message: Buffer) => void;
+  readonly reject: (error: StorageError) => void;
+  readonly signal: AbortSignal | undefined;
+  readonly dueMs: number;
+  readonly settled: () => void;
+  readonly cancel: () => void;
+}
+
+/** A call that waits for its answer. */
+class UnaryCall implements StreamListener {
+  readonly dueMs: number;
+  readonly #options: UnaryOptions;
+  readonly #onAbort: (() => void) | undefined;
+  #message: Buffer | undefined;
+  #reader: MessageReader | undefined;
+  #failure: StorageError | undefined;
+  #hasStatus = false;
+
+  constructor(options: UnaryOptions) {
+    this.#options = options;
+    this.dueMs = options.dueMs;
+    const { signal } = options;
+    if (signal === undefined) return;
+    this.#onAbort = () => {
+      this.giveUp(new StorageError("canceled", "the request was given up", { cause: signal.reason }));
+    };
+    signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  headers(headers: Headers): void {
+    if (headers["grpc-status"] !== undefined) this.#hasStatus = true;
+    this.#failure ??= errorOfStatus(headers);
+  }
+
+  data(chunk: Buffer): void {
+    // Nearly every answer is one frame.
+    if (this.#reader === undefined && this.#message === undefined && isWholeMessage(chunk)) {
+      this.#message = chunk.subarray(GRPC_HEADER_BYTES);
+      return;
+    }
+    this.#reader ??= new MessageReader((message) => {
+      this.#message = message;
+    });
+    this.#reader.push(chunk);
+  }
+
+  end(): void {
+    if (!this.#hasStatus) this.#failure ??= new StorageError("unavailable", "etcd ended a call without a status");
+    this.#settle();
+  }
+
+  failed(error: Http2Error): void {
+    // Told before it was cut off: that counts.
+    if (!this.#hasStatus) this.#failure ??= errorOfStream(error);
+    this.#settle();
+  }
+
+  /** Ends the call, at etcd too. */
+  giveUp(error: StorageError): void {
+    this.#failure = error;
+    this.#settle();
+    this.#options.cancel();
+  }
+
+  #settle(): void {
+    const { resolve, reject, signal, settled } = this.#options;
+    settled();
+    if (this.#onAbort !== undefined) signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#failure === undefined && this.#message !== undefined) resolve(this.#message);
+    else reject(this.#failure ?? new StorageError("unavailable", "etcd ended a call without an answer"));
+  }
+}
+
+/** Uncompressed, and nothing before or behind it. */
+function isWholeMessage(chunk: Buffer): boolean {
+  return (
+    chunk.length >= GRPC_HEADER_BYTES && chunk[0] === 0 && chunk.readUInt32BE(1) === chunk.length - GRPC_HEADER_BYTES
+  );
+}
+
+/** A stream that the server refused was not looked at; with any other error it may have been. */
+function errorOfStream(error: Http2Error): StorageError {
+  if (error.isUnprocessed) return new StorageError("unreachable", "etcd did not take the request", { cause: error });
+  return new StorageError("unavailable", `the connection to etcd failed: ${error.message}`, { cause: error });
+}
+
+/** The connection was given up; what it says now is no news, but unheard it would crash the process. */
 function ignoreAfterLoss(): void {}
 
-function openSession({ endpoint, tls }: LinkOptions): ClientHttp2Session {
+function openSocket({ endpoint, tls }: LinkOptions): Socket {
   const url = new URL(endpoint);
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
-  const session = connect(url, {
-    settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
-    maxSessionMemory: SESSION_MEMORY_MIB,
-    createConnection: () => {
-      if (url.protocol !== "https:") return connectTcp({ host, port, noDelay: true, keepAlive: true });
-      return connectTls({
-        ...{ host, port, ALPNProtocols: ["h2"] },
-        // Addresses are no server names (RFC 6066 3); the certificate is checked against the host either way.
-        ...(isIP(host) === 0 ? { servername: host } : {}),
-        ...(tls === undefined ? {} : tls),
-      }).setNoDelay(true);
-    },
-  });
-  return session;
+  if (url.protocol !== "https:") return connectTcp({ host, port, noDelay: true, keepAlive: true });
+  return connectTls({
+    ...{ host, port, ALPNProtocols: ["h2"] },
+    // Addresses are no server names (RFC 6066 3); the certificate is checked against the host either way.
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(tls === undefined ? {} : tls),
+  }).setNoDelay(true);
 }
