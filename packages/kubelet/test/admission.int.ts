@@ -33,6 +33,8 @@ if (await isolatedTest(import.meta)) {
       /^Pod was rejected: Node didn't have enough resource: cpu, requested: 900000, used: \d+, capacity: \d+$/,
     );
     await node.untilEvent("large", "OutOfcpu");
+    assert.equal(status?.containerStatuses, undefined);
+    assert.match(await node.kubectl("get", "pod", "large", "--no-headers"), /^large +0\/1 +OutOfcpu /);
     await node.create("elsewhere", { containers: [shell("main", WAIT)], nodeSelector: { rack: "none" } });
     assert.equal((await failed("elsewhere")).status?.reason, "NodeAffinity");
     for (const name of ["large", "elsewhere"]) await node.remove(name);

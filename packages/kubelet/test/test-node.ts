@@ -121,7 +121,9 @@ export class TestNode {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const pod = await this.get(name);
-      if (pod.status?.containerStatuses !== undefined && is(pod)) return pod;
+      // Of a pod that is refused, no containers are told.
+      const told = pod.status?.containerStatuses !== undefined || pod.status?.phase === "Failed";
+      if (told && is(pod)) return pod;
       if (Date.now() > deadline) {
         const events = (await this.events(name)).map((e) => `${e.reason}: ${e.message}`);
         assert.fail(`${name} never ${what}: ${JSON.stringify(pod.status, null, 1)}\n${events.join("\n")}`);

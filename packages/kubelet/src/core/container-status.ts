@@ -128,6 +128,9 @@ function stateOf(
   }
 }
 
+/** What the runtime's 0 is: a container that could not be started ended without having begun. */
+const NEVER = "1970-01-01T00:00:00Z";
+
 function terminated(input: ContainerStatusInput, container: ObservedContainer): ContainerState {
   const message = input.terminationMessages.get(container.id) ?? container.message;
   return {
@@ -135,8 +138,8 @@ function terminated(input: ContainerStatusInput, container: ObservedContainer): 
       exitCode: container.exitCode,
       reason: container.reason === "" ? (container.exitCode === 0 ? "Completed" : "Error") : container.reason,
       ...(message === "" ? {} : { message }),
-      startedAt: apiTime(container.startedAt),
-      finishedAt: apiTime(container.finishedAt),
+      startedAt: apiTime(container.startedAt) ?? NEVER,
+      finishedAt: apiTime(container.finishedAt) ?? NEVER,
       containerID: `${input.runtimeName}://${container.id}`,
     },
   };

@@ -227,6 +227,23 @@ test("planStatusPatch() replaces addresses instead of merging them, and removes 
   });
 });
 
+test("computePodStatus() tells of no containers in a pod that was refused before any was made", () => {
+  const verdict = { reason: "OutOfcpu", message: "Pod was rejected: no cpu" };
+  const thePod = pod({ initContainers: [container("i")] });
+  const refused = status(thePod, observed([], []), { verdict });
+  const told = (s: PodStatus) => [s.phase, s.reason, s.initContainerStatuses, s.containerStatuses];
+  assert.deepEqual(told(refused), ["Failed", "OutOfcpu", undefined, undefined]);
+  assert.deepEqual(told(status(thePod, observed([], []), { previous: refused, podIsOver: true })), told(refused));
+  const before = status(thePod, observed([], []));
+  assert.equal(status(thePod, observed([], []), { previous: before, verdict }).containerStatuses?.length, 1);
+});
+
+test("computePodStatus() dates what never began to the runtime's 0", () => {
+  const failed = exited("main", 128, { reason: "StartError", startedAt: 0 });
+  const ended = status(pod({ restartPolicy: "Never" }), observed([failed])).containerStatuses?.[0]?.state?.terminated;
+  assert.deepEqual([ended?.startedAt, ended?.exitCode, ended?.reason], ["1970-01-01T00:00:00Z", 128, "StartError"]);
+});
+
 test("planStatusPatch() names the keys of the pod's own resources that went, which merging would keep", () => {
   const before = {
     allocatedResources: { cpu: "1", memory: "64Mi" },

@@ -52,6 +52,9 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
   // Why the pod failed is told together with its being Failed, not while its containers are still stopping.
   const { reason, message } =
     isFinalPhase(phase) && input.verdict !== undefined ? input.verdict : kept(previous, phase);
+  // Of a pod that was refused before anything of it was made, nothing is told but that: "OutOfcpu", say, would not show
+  // beside containers that seem to be created.
+  const refused = isFinalPhase(phase) && observed.containers.length === 0 && previous.containerStatuses === undefined;
   return {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     phase,
@@ -63,9 +66,9 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
       : { hostIP: input.hostIps[0], hostIPs: input.hostIps.map((ip) => ({ ip })) }),
     ...(podIps[0] === undefined ? {} : { podIP: podIps[0], podIPs: podIps.map((ip) => ({ ip })) }),
     startTime: previous.startTime ?? now,
-    ...(initStatuses.length === 0 ? {} : { initContainerStatuses: initStatuses }),
-    containerStatuses: statuses,
-    ...(ephemerals.length === 0 ? {} : { ephemeralContainerStatuses: ephemerals }),
+    ...(initStatuses.length === 0 || refused ? {} : { initContainerStatuses: initStatuses }),
+    ...(refused ? {} : { containerStatuses: statuses }),
+    ...(ephemerals.length === 0 || refused ? {} : { ephemeralContainerStatuses: ephemerals }),
     qosClass: previous.qosClass ?? qosClass(pod),
     ...podLevelResources(pod),
   };

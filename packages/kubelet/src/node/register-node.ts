@@ -128,6 +128,9 @@ export function planNodePatch(current: NodeStatus, wanted: NodeStatus, due: bool
       const before = current[field] ?? {};
       const entries = Object.entries(value as Record<string, string>).filter(([name, q]) => String(before[name]) !== q);
       if (entries.length > 0) patch[field] = Object.fromEntries(entries);
+    } else if (field === "addresses") {
+      // Merging by type would make one of the two addresses of a node of both families. Source: component-helpers PatchNodeStatus
+      if (!sameJson(current.addresses, value)) patch.addresses = [{ $patch: "replace" }, ...(value as object[])];
     } else if (!sameJson(current[field], value)) patch[field] = value;
   }
   const conditions = (wanted.conditions ?? []).filter((condition) => {
