@@ -35,7 +35,7 @@ import { followPods, isMirror, podInformer } from "./pods/api-source.ts";
 import { runHousekeeping } from "./pods/housekeeping.ts";
 import { runLogRotation } from "./pods/log-rotation.ts";
 import { runMirrors } from "./pods/mirror-pods.ts";
-import type { PodContext } from "./pods/pod-context.ts";
+import type { PodContext, PodCounts } from "./pods/pod-context.ts";
 import { type EventSink, PodEvents } from "./pods/pod-events.ts";
 import { PodMounts } from "./pods/pod-mounts.ts";
 import { PodSet } from "./pods/pod-set.ts";
@@ -86,7 +86,8 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const goingDown = () => care?.shutdown.isGoingDown ?? false;
   const kick = (uid: string) => pods?.kick(uid);
   const retry = (uid: string) => pods?.retry(uid);
-  const relist = new Relist({ runtime, clock, log, onChange: kick });
+  const onRelist = (ms: number, sinceLastMs: number | undefined) => metrics.pods.relisted(ms, sinceLastMs);
+  const relist = new Relist({ runtime, clock, log, onChange: kick, onRelist });
   const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist, pressures, goingDown });
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
@@ -95,7 +96,17 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
       ? undefined
       : await connect(config, daemon, { statics, retry, addresses: () => state.hostIps });
   const probeMetrics = new ProbeMetrics(clock.now());
-  const context = await makeContext({ config, daemon, runtime, runtimeName, state, upstream, probeMetrics, kick });
+  const context = await makeContext({
+    config,
+    daemon,
+    runtime,
+    runtimeName,
+    state,
+    upstream,
+    probeMetrics,
+    kick,
+    counts: metrics.pods,
+  });
   const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
   const statusDue = new Wake();
   const set = new PodSet(context, {
@@ -244,6 +255,7 @@ interface ContextParts {
   readonly state: NodeState;
   readonly upstream: Upstream | undefined;
   readonly probeMetrics: ProbeMetrics;
+  readonly counts: PodCounts;
   readonly kick: (uid: string) => void;
 }
 
@@ -294,6 +306,7 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     objects,
     mounts: new PodMounts({ rootDir: config.rootDir, objects, events, node: () => state.facts(), clock, log }),
     status: upstream?.status ?? new LocalStatus(),
+    counts: parts.counts,
     node: () => state.facts(),
     crashes: new CrashBackoff({ maxMs: config.maxContainerRestartPeriodMs }),
     userNamespaces: await UserNamespaces.load({ ...config, range: await idsForPods(log) }),

@@ -152,6 +152,10 @@ if (await isolatedTest(import.meta)) {
       /container_network_receive_bytes_total\{container="",id="[^"]+",image="",interface="eth0",name="",namespace="default",pod="busy-node-1"\} \d+ \d+/,
     );
     assert.match(text, /^machine_memory_bytes\{boot_id=/m);
+    const root = 'container="",id="/",image="",name="",namespace="",pod=""';
+    assert.ok(sample(text, `container_memory_working_set_bytes{${root}}`) > 1e7);
+    assert.ok(sample(text, `container_cpu_usage_seconds_total{container="",cpu="total",id="/"`) > 1);
+    assert.match(text, /^container_network_receive_bytes_total\{container="",id="\/",image="",interface="/m);
     assert.match(
       text,
       new RegExp(`container_memory_working_set_bytes\\{container="",id="${cgroupRoot}/kubepods/burstable",`),
@@ -184,6 +188,13 @@ if (await isolatedTest(import.meta)) {
     assert.match(text, /kubelet_http_requests_total\{method="GET",path="metrics\/resource",/);
     assert.ok(sample(text, 'kubelet_http_requests_total{method="GET",path="other"') >= 1);
     assert.equal(sample(text, "kubelet_running_pods "), 1);
+    assert.equal(sample(text, 'kubelet_active_pods{static="true"}'), 1);
+    assert.equal(sample(text, 'kubelet_active_pods{static=""}'), 0);
+    assert.equal(sample(text, "kubelet_pod_start_duration_seconds_count "), 1);
+    assert.ok(sample(text, 'kubelet_pod_worker_duration_seconds_count{operation_type="sync"}') >= 1);
+    assert.ok(sample(text, 'kubelet_pleg_relist_duration_seconds_bucket{le="10"}') >= 1);
+    assert.equal(sample(text, 'kubelet_started_containers_total{container_type="container"}'), 1);
+    assert.match(text, /^kubernetes_build_info\{.*git_version="v1\.36\..*major="1",minor="36"/m);
   });
 
   test("/stats/summary tells of node, pod, container, volume, network and what is ephemeral", async () => {

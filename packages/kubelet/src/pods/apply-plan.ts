@@ -112,6 +112,7 @@ async function startAllowed(context: PodContext, input: ApplyInput, before: bool
   } catch (error) {
     if (!(error instanceof SandboxError)) throw error;
     input.log.warn({ reason: error.reason, why: error.message }, "pod can't start yet");
+    context.counts?.sandboxStarted(error.reason);
     context.events.pod(pod, "Warning", error.reason, error.message);
     return { changed, retryMs: undefined, failed: true };
   }
@@ -182,6 +183,7 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
   if (plan.createSandbox || sandboxId === undefined) {
     sandboxId = await startSandbox(context, pod, plan.attempt, signal);
     podIps = (await observe(context.runtime, observed.uid, signal)).ips;
+    context.counts?.sandboxStarted();
     input.resources.cgroupLimits = JSON.stringify(podCgroupLimits(pod));
     changed = true;
     input.progress();
@@ -214,11 +216,13 @@ async function startAll(context: PodContext, input: ApplyInput, starts: readonly
         onCreated,
       };
       await startContainer(context, request);
+      context.counts?.containerStarted(action.kind);
       input.waiting.delete(action.name);
       changed = true;
       input.progress();
     } catch (error) {
       if (!(error instanceof StartError)) throw error;
+      context.counts?.containerStarted(action.kind, error.reason);
       // The same failure again is no news.
       const level = input.waiting.get(action.name)?.reason === error.reason ? "debug" : "warn";
       input.log[level]({ container: action.name, reason: error.reason, why: error.message }, "container did not start");

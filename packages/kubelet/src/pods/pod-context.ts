@@ -6,6 +6,7 @@ import type { Logger } from "@knarr/daemon/logger.ts";
 import type { Cgroups } from "../adapters/cgroups.ts";
 import type { Config } from "../config.ts";
 import type { CrashBackoff } from "../core/crash-backoff.ts";
+import type { ContainerKind } from "../core/pod-actions.ts";
 import type { NodeSwap } from "../core/swap.ts";
 import type { ImagePuller } from "../images/image-puller.ts";
 import type { Prober } from "../probes/prober.ts";
@@ -63,6 +64,17 @@ export interface ApiObjects extends PodInputs {
   runtimeHandler(name: string): Promise<string>;
 }
 
+export type StepKind = "create" | "sync" | "kill";
+
+/** Whoever counts how pods get on. Errors are a few words of ours, never of a pod. */
+export interface PodCounts {
+  stepped(kind: StepKind, ms: number): void;
+  workerStarted(sinceSeenMs: number): void;
+  podRuns(sinceSeenMs: number, sinceCreatedMs: number | undefined): void;
+  sandboxStarted(error?: string): void;
+  containerStarted(kind: ContainerKind, error?: string): void;
+}
+
 export interface PodContext {
   readonly config: Config;
   readonly runtime: Runtime;
@@ -75,6 +87,7 @@ export interface PodContext {
   readonly mounts: PodMounts;
   readonly objects: ApiObjects;
   readonly status: StatusSink;
+  readonly counts?: PodCounts;
   readonly node: () => NodeFacts;
   /** undefined: the kubelet keeps no cgroups. */
   readonly cgroups: Cgroups | undefined;

@@ -61,6 +61,7 @@ export class PodWorker {
     lastRefresh: 0,
     looks: 0,
     retryAt: 0,
+    seenAt: 0,
   };
   readonly #resources: PodResources;
   #resize: ResizeState = {};
@@ -75,6 +76,7 @@ export class PodWorker {
     this.#options = options;
     this.#pod = pod;
     this.uid = pod.metadata.uid ?? "";
+    this.#run.seenAt = context.clock.monotonicMs();
     this.#resources = new PodResources(context.config.rootDir, this.uid);
     this.#log = context.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid: this.uid });
     // A pod that this node took before is not asked again: its containers may run.
@@ -159,8 +161,13 @@ export class PodWorker {
   }
 
   async #guarded(signal: AbortSignal): Promise<number> {
+    const { clock, counts } = this.#context;
+    const startedAt = clock.monotonicMs();
+    const kind = this.#lifecycle.state !== "syncing" ? "kill" : this.#run.looks === 0 ? "create" : "sync";
+    if (this.#run.looks === 0) counts?.workerStarted(startedAt - this.#run.seenAt);
     try {
       const waitMs = await this.#step(signal);
+      counts?.stepped(kind, clock.monotonicMs() - startedAt);
       return waitMs ?? this.#retry.next();
     } catch (error) {
       if (signal.aborted) return 0;
@@ -399,11 +406,12 @@ export class PodWorker {
   }
 
   #report(observed: ObservedPod, podIsOver: boolean): PodStatus {
-    const { status, runtimeName, prober, node, clock } = this.#context;
+    const { status, runtimeName, prober, node, clock, counts } = this.#context;
+    const previous = status.current(this.#pod);
     const computed = computePodStatus({
       pod: this.allocatedPod,
       observed,
-      previous: status.current(this.#pod),
+      previous,
       runtimeName,
       waiting: this.#waiting,
       ready: (id) => prober.ready(id),
@@ -418,6 +426,11 @@ export class PodWorker {
       resize: this.#resize,
     });
     status.set(this.#pod, computed);
+    if (computed.phase === "Running" && (previous.phase ?? "Pending") === "Pending") {
+      const { creationTimestamp } = this.#pod.metadata;
+      const sinceCreatedMs = creationTimestamp === undefined ? undefined : clock.now() - Date.parse(creationTimestamp);
+      counts?.podRuns(clock.monotonicMs() - this.#run.seenAt, sinceCreatedMs);
+    }
     return computed;
   }
 
@@ -470,6 +483,8 @@ interface RunState {
   looks: number;
   /** Until then, failed starts are left alone. */
   retryAt: number;
+  /** When the pod came, on the steady clock. */
+  seenAt: number;
 }
 
 /** Conditions that this kubelet computes; those of others (readiness gates) matter to the Ready condition. */

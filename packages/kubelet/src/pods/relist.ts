@@ -14,6 +14,8 @@ export interface RelistOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly onChange: (podUid: string) => void;
+  /** A list took so long; `sinceLastMs` lies between its start and that of the one before. */
+  readonly onRelist?: (ms: number, sinceLastMs: number | undefined) => void;
 }
 
 /** Everything in the runtime that is a pod's, from the last list. */
@@ -45,6 +47,7 @@ export class Relist {
   readonly #options: RelistOptions;
   #last: RuntimeSnapshot | undefined;
   #signatures = new Map<string, string>();
+  #startedAt: number | undefined;
 
   constructor(options: RelistOptions) {
     this.#options = options;
@@ -72,16 +75,20 @@ export class Relist {
   }
 
   async relist(signal: AbortSignal): Promise<void> {
-    const { runtime, clock, onChange } = this.#options;
+    const { runtime, clock, onChange, onRelist } = this.#options;
+    const startedAt = clock.monotonicMs();
+    const before = this.#startedAt;
+    this.#startedAt = startedAt;
     const [sandboxes, containers] = await Promise.all([
       runtime.listSandboxes({}, { signal }),
       runtime.listContainers({}, { signal }),
     ]);
     this.#last = { at: clock.monotonicMs(), sandboxes, containers };
+    onRelist?.(clock.monotonicMs() - startedAt, before === undefined ? undefined : startedAt - before);
     const now = signatures(this.#last);
-    const before = this.#signatures;
+    const old = this.#signatures;
     this.#signatures = now;
-    for (const uid of new Set([...before.keys(), ...now.keys()])) if (before.get(uid) !== now.get(uid)) onChange(uid);
+    for (const uid of new Set([...old.keys(), ...now.keys()])) if (old.get(uid) !== now.get(uid)) onChange(uid);
   }
 
   async #follow(signal: AbortSignal): Promise<void> {

@@ -7,7 +7,9 @@ import { readFile } from "node:fs/promises";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { Labels } from "../core/observed-pod.ts";
 import { type DeviceUsage, type GroupUsage, readGroupUsage } from "./group-usage.ts";
-import { containerGroups, type MeasuredPod, type Measurement, measure } from "./measure.ts";
+import { addDisks, addMachine, addRoot, type Families } from "./machine-metrics.ts";
+import { containerGroups, type Measurement, measure } from "./measure.ts";
+import { type InterfaceUsage, readNetworkUsage } from "./network-usage.ts";
 import { type LabelValues, MetricFamily, renderFamilies } from "./prometheus-text.ts";
 import type { Serving } from "./serving.ts";
 
@@ -125,9 +127,16 @@ export async function cadvisorMetrics(serving: Serving): Promise<string> {
   );
   try {
     const measured = await measure(serving);
-    await addMachine(serving, family);
+    await addMachine(serving.state.machine, family);
+    const root = { ...NOBODY, id: "/" };
+    addRoot(root, measured.node, measured.atMs, family);
+    await addDisks(root, measured.atMs, family);
+    addNetwork(root, await readNetworkUsage("self"), measured.atMs, family);
     for (const source of await groupSources(serving, measured)) await addGroup(serving, source, measured.atMs, family);
-    for (const pod of measured.pods) addNetwork(pod, measured.atMs, family);
+    // The pod's own group stands for its network, as the sandbox holds it.
+    for (const { groupPath, namespace, name, network } of measured.pods) {
+      addNetwork({ ...NOBODY, id: groupPath ?? "", namespace, pod: name }, network, measured.atMs, family);
+    }
     failed.add({}, 0);
   } catch (error) {
     // The scrape itself succeeds and says that there are no figures.
@@ -135,24 +144,6 @@ export async function cadvisorMetrics(serving: Serving): Promise<string> {
     failed.add({}, 1);
   }
   return renderFamilies([...families.values()]);
-}
-
-type Families = (name: string, type: "counter" | "gauge", help: string) => MetricFamily;
-
-async function addMachine({ state }: Serving, family: Families): Promise<void> {
-  const { machine } = state;
-  const labels = { boot_id: machine.bootId, machine_id: machine.machineId, system_uuid: machine.systemUuid };
-  const gauge = (name: string, help: string, value: number) => family(name, "gauge", help).add(labels, value);
-  gauge("machine_cpu_cores", "Number of logical CPU cores.", machine.cpuCount);
-  gauge("machine_memory_bytes", "Amount of memory installed on the machine.", machine.memoryBytes);
-  const meminfo = await readFile("/proc/meminfo", "utf8");
-  const swap = Number(/^SwapTotal:\s+(\d+)/m.exec(meminfo)?.[1] ?? 0) * 1024;
-  gauge("machine_swap_bytes", "Amount of swap memory available on the machine.", swap);
-  const version = { cadvisorRevision: "", cadvisorVersion: "", dockerVersion: "" };
-  const system = { kernelVersion: machine.kernelVersion, osVersion: machine.osImage };
-  const help =
-    "A metric with a constant '1' value labeled by kernel version, OS version, docker version, cadvisor version & cadvisor revision.";
-  family("cadvisor_version_info", "gauge", help).add({ ...version, ...system }, 1);
 }
 
 const NOBODY = { container: "", image: "", name: "", namespace: "", pod: "" };
@@ -226,10 +217,9 @@ async function addGroup(
   );
 }
 
-/** The pod's own group stands for its network, as the sandbox holds it. */
-function addNetwork({ groupPath, namespace, name, network }: MeasuredPod, atMs: number, family: Families): void {
+function addNetwork(of: LabelValues, network: readonly InterfaceUsage[], atMs: number, family: Families): void {
   for (const one of network) {
-    const labels = { ...NOBODY, id: groupPath ?? "", interface: one.name, namespace, pod: name };
+    const labels = { ...of, interface: one.name };
     for (const [metric, help, field] of PER_INTERFACE) family(metric, "counter", help).add(labels, one[field], atMs);
   }
 }

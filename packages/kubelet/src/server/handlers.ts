@@ -14,6 +14,7 @@ import { DiskUsages } from "./disk-usage.ts";
 import { HttpError, METHOD_NOT_ALLOWED, NOT_FOUND, PAGE_NOT_FOUND, sendJson, sendText } from "./http-error.ts";
 import { serveNodeLogs } from "./node-logs.ts";
 import { resourceMetrics } from "./resource-metrics.ts";
+import { runningMetrics } from "./running-metrics.ts";
 import { healthProblem, type Serving } from "./serving.ts";
 import { statsSummary } from "./stats-summary.ts";
 import { checkStream, findPod, runningContainer } from "./streaming.ts";
@@ -144,27 +145,7 @@ function disksOf(serving: Serving): DiskUsages {
 
 async function ownMetrics(serving: Serving): Promise<string> {
   const volumes = await volumeMetrics(serving, disksOf(serving));
-  return `${await serving.metrics.registry.metrics()}${podMetrics(serving)}${volumes}`;
-}
-
-/** Upstream's own gauges of what runs. */
-function podMetrics({ config, relist }: Serving): string {
-  const containers = relist.snapshot?.containers ?? [];
-  const running = containers.filter((c) => c.state === "running").length;
-  const exited = containers.filter((c) => c.state === "exited").length;
-  const active = new Set((relist.snapshot?.sandboxes ?? []).filter((s) => s.state === "ready").map((s) => s.id)).size;
-  return `
-# HELP kubelet_node_name [ALPHA] The node's name. The count is always 1.
-# TYPE kubelet_node_name gauge
-kubelet_node_name{node="${config.nodeName}"} 1
-# HELP kubelet_running_pods [BETA] Number of pods that have a running pod sandbox
-# TYPE kubelet_running_pods gauge
-kubelet_running_pods ${active}
-# HELP kubelet_running_containers [BETA] Number of containers currently running
-# TYPE kubelet_running_containers gauge
-kubelet_running_containers{container_state="exited"} ${exited}
-kubelet_running_containers{container_state="running"} ${running}
-`;
+  return `${await serving.metrics.registry.metrics()}${runningMetrics(serving)}${volumes}`;
 }
 
 /** exec, attach and port-forward without an upgrade: everything else is judged first, as upstream does. */

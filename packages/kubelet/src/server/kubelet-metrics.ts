@@ -5,6 +5,7 @@
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { PodMetrics } from "./pod-metrics.ts";
 
 const HTTP_LABELS = ["method", "path", "server_type", "long_running"] as const;
 const PATHS: ReadonlySet<string> = new Set([
@@ -43,6 +44,7 @@ const OPERATIONS: Readonly<Record<string, string>> = {
 
 export class KubeletMetrics {
   readonly registry = new Registry();
+  readonly pods = new PodMetrics(this.registry);
   readonly #clock: Clock;
   readonly #requests: Counter<(typeof HTTP_LABELS)[number]>;
   readonly #durations: Histogram<(typeof HTTP_LABELS)[number]>;

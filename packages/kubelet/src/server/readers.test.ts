@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CpuRates } from "./cpu-rates.ts";
 import { legacyDevices, unifiedDevices } from "./group-usage.ts";
+import { diskMounts, processors } from "./machine-metrics.ts";
 import { parseNetDev } from "./network-usage.ts";
 import { MetricFamily, renderFamilies } from "./prometheus-text.ts";
 
@@ -57,4 +58,16 @@ test("CpuRates.of() is known after two samples and forgotten with its container"
   assert.equal(rates.of("c"), 500_000_000);
   rates.update([]);
   assert.equal(rates.of("c"), undefined);
+});
+
+test("processors() counts sockets and cores where the kernel tells of them", () => {
+  const cpu = (socket: number, core: number) => `physical id\t: ${socket}\ncore id\t\t: ${core}\n`;
+  assert.deepEqual(processors([cpu(0, 0), cpu(0, 0), cpu(0, 1), cpu(1, 0)].join("\n"), 4), { sockets: 2, cores: 3 });
+  assert.deepEqual(processors("processor\t: 0\n", 2), { sockets: 1, cores: 2 });
+});
+
+test("diskMounts() names every device once", () => {
+  const mounts =
+    "proc /proc proc rw 0 0\n/dev/vda / ext4 rw 0 0\n/dev/vda /var ext4 rw 0 0\n/dev/vdb /mnt/a\\040b ext4 rw 0 0\n";
+  assert.deepEqual([...diskMounts(mounts)], [["/dev/vda", "/"]]);
 });
