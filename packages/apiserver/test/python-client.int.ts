@@ -1,6 +1,9 @@
 /** Python's official client, as Debian packages it (python3-kubernetes), against a real API server. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -14,6 +17,10 @@ const installed = existsSync("/usr/lib/python3/dist-packages/kubernetes");
 const skip = installed || process.env.CI !== undefined ? false : "no python3-kubernetes";
 
 test("python-client.py finds every answer as it should be", { skip }, async (context) => {
-  const { stdout } = await run("/usr/bin/python3", [script, h.api.kubeconfig], { timeout: 120_000 });
+  // Where it keeps what it discovered, for good.
+  const folder = await mkdtemp(join(tmpdir(), "knarr-python-"));
+  context.after(() => rm(folder, { recursive: true }));
+  const env = { ...process.env, TMPDIR: folder };
+  const { stdout } = await run("/usr/bin/python3", [script, h.api.kubeconfig], { env, timeout: 120_000 });
   for (const line of stdout.trim().split("\n")) context.diagnostic(line);
 });

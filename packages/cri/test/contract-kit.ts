@@ -77,12 +77,15 @@ export class ContractKit {
     const runtime = await this.open();
     const logs = await mkdtemp(join(tmpdir(), "knarr-logs-"));
     const sandbox = change(sandboxConfig(`pod-${randomUUID().slice(0, 8)}`, logs, this.cgroupParent));
-    const sandboxId = await runtime.runSandbox(sandbox, "");
     try {
-      await body({ runtime, sandboxId, sandbox, logs });
+      const sandboxId = await runtime.runSandbox(sandbox, "");
+      try {
+        await body({ runtime, sandboxId, sandbox, logs });
+      } finally {
+        await runtime.stopSandbox(sandboxId);
+        await runtime.removeSandbox(sandboxId);
+      }
     } finally {
-      await runtime.stopSandbox(sandboxId);
-      await runtime.removeSandbox(sandboxId);
       await rm(logs, { recursive: true });
       runtime.close();
     }

@@ -3,6 +3,9 @@
  * caches, how fresh its view is - counts on the steady clock and must not notice.
  */
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test from "node:test";
 import type { StreamService } from "@knarr/cri/runtime.ts";
 import { createLogger } from "@knarr/daemon/logger.ts";
@@ -11,8 +14,11 @@ import fc from "fast-check";
 import { CrashBackoff } from "./core/crash-backoff.ts";
 import type { ObservedPod } from "./core/observed-pod.ts";
 import { container, pod, ran, sandbox } from "./core/testing.ts";
+import { settledStatus } from "./pods/observe.ts";
 import { PodEvents } from "./pods/pod-events.ts";
 import { Prober } from "./probes/prober.ts";
+import { CpuRates } from "./server/cpu-rates.ts";
+import { DiskUsages } from "./server/disk-usage.ts";
 import { healthProblem, type Serving } from "./server/serving.ts";
 
 const HOUR_MS = 3_600_000;
@@ -100,6 +106,67 @@ for (const { name, ms } of JUMPS) {
     assert.notEqual(healthProblem(serving), undefined);
   });
 }
+
+for (const { name, ms } of JUMPS) {
+  test(`settledStatus() never waits long for the reason of a kill when the clock jumps ${name}`, async () => {
+    const clock = new FakeClock();
+    const status = { exitCode: 137, reason: "Error", finishedAt: clock.now() };
+    let asked = 0;
+    const containerStatus = async () => {
+      asked++;
+      return status;
+    };
+    clock.jump(ms);
+    const runtime = { containerStatus } as unknown as Parameters<typeof settledStatus>[0];
+    const settled = settledStatus(runtime, "c", undefined, clock);
+    await clock.advance(300);
+    assert.equal((await settled).reason, "Error");
+    assert.equal(asked, 1);
+  });
+
+  test(`CpuRates.of() goes on with the next sample when the clock jumps ${name}`, () => {
+    const rates = new CpuRates();
+    const sample = (seenMs: number, jumpedMs = 0) => ({
+      id: "c",
+      atMs: 1e12 + seenMs + jumpedMs,
+      seenMs,
+      nanoSeconds: seenMs * 1e5,
+    });
+    rates.update([sample(0)]);
+    rates.update([sample(15_000)]);
+    rates.update([sample(30_000, ms)]);
+    assert.equal(rates.of("c"), 1e8);
+    rates.update([{ ...sample(45_000, ms), nanoSeconds: 6e9 }]);
+    assert.equal(rates.of("c"), 2e8);
+  });
+
+  test(`DiskUsages.of() walks a folder once a minute when the clock jumps ${name}`, async () => {
+    const clock = new FakeClock();
+    const disks = new DiskUsages(clock);
+    const folder = await mkdtemp(join(tmpdir(), "knarr-usage-"));
+    const inodes = async () => (await disks.of(folder))?.inodesUsed;
+    try {
+      assert.equal(await inodes(), 1);
+      await writeFile(join(folder, "more"), "");
+      clock.jump(ms);
+      assert.equal(await inodes(), 1);
+      await clock.advance(61_000);
+      assert.equal(await inodes(), 2);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+}
+
+test("settledStatus() asks again for the reason of a kill that was a moment ago", async () => {
+  const clock = new FakeClock();
+  const reasons = ["Error", "Error", "OOMKilled"];
+  const containerStatus = async () => ({ exitCode: 137, reason: reasons.shift(), finishedAt: Date.UTC(2026, 0, 1) });
+  const runtime = { containerStatus } as unknown as Parameters<typeof settledStatus>[0];
+  const settled = settledStatus(runtime, "c", undefined, clock);
+  await clock.advance(300);
+  assert.equal((await settled).reason, "OOMKilled");
+});
 
 test("CrashBackoff waits its delay and never longer, wherever the clock jumps meanwhile", () => {
   const jump = fc.record({

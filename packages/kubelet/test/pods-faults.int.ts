@@ -4,7 +4,7 @@
  * KNARR_POD_CYCLES=200 for the long run of the last test.
  */
 import assert from "node:assert/strict";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -154,6 +154,39 @@ if (await isolatedTest(import.meta)) {
     assert.equal(statusOf(caughtUp, "main").restartCount, 0);
     const object = await node.client.get(core.nodes, { namespace: "", name: NODE });
     assert.ok(object.status?.conditions?.some((c) => c.type === "Ready"));
+  });
+
+  test("a kubelet that starts while the API server stalls runs static pods and leaves all others alone", async () => {
+    const before = await node.get("alone");
+    const manifest = join(node.kubelet.manifests, "own.json");
+    const own = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "own" },
+      spec: { containers: [shell("main", WAIT)] },
+    };
+    process.kill(node.api.pid, "SIGSTOP");
+    try {
+      await node.kubelet.restart();
+      await writeFile(manifest, JSON.stringify(own));
+      const ofOwn = { "io.kubernetes.pod.name": `own-${NODE}` };
+      const deadline = Date.now() + PATIENCE_MS;
+      while ((await node.runtime.listContainers({ labelSelector: ofOwn, state: "running" })).length === 0) {
+        assert.ok(Date.now() < deadline, "the static pod never ran");
+        await sleep(100);
+      }
+    } finally {
+      process.kill(node.api.pid, "SIGCONT");
+    }
+    const shown = async () => (await node.client.list(core.pods, { namespace: "default" })).items;
+    while (!(await shown()).some((p) => p.metadata.name === `own-${NODE}`)) await sleep(100);
+    const mirror = await ready(`own-${NODE}`);
+    assert.equal(statusOf(mirror, "main").restartCount, 0);
+    const now = await node.until("alone", "is seen to run", (p) => statusOf(p, "main").state?.running !== undefined);
+    assert.equal(statusOf(now, "main").containerID, statusOf(before, "main").containerID);
+    assert.equal(statusOf(now, "main").restartCount, 0);
+    await rm(manifest);
+    await node.gone(`own-${NODE}`);
     await node.remove("alone");
   });
 

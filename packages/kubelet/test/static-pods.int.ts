@@ -99,6 +99,13 @@ if (await isolatedTest(import.meta)) {
     );
   });
 
+  test("a manifest that is half written does not end the pod that it was", async () => {
+    const before = await until("pod a runs", () => running("a"));
+    await writeFile(join(kubelet.manifests, "a.yaml"), "apiVersion: v1\nkind: Pod\nmetadata: { na");
+    await until("the kubelet has looked", async () => kubelet.output().includes("not a static pod"));
+    assert.equal((await running("a"))?.id, before.id);
+  });
+
   test("a pod whose manifest went while the kubelet was away is ended, and leaves nothing", async () => {
     await kubelet.kill();
     await rm(join(kubelet.manifests, "a.yaml"));

@@ -12,18 +12,17 @@ import { openRuntime } from "@knarr/cri/open-runtime.ts";
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import { removeCgroups } from "@knarr/testkit/isolated-test.ts";
 import { startApiserver, type TestApiserver } from "@knarr/testkit/start-apiserver.ts";
-import type { StartContainerdOptions } from "@knarr/testkit/start-containerd.ts";
 import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
 import { startKubelet, type TestKubelet } from "./start-kubelet.ts";
-import { startRuntime, type TestRuntime } from "./start-runtime.ts";
+import { type StartRuntimeOptions, startRuntime, type TestRuntime } from "./start-runtime.ts";
 
 export const NODE = "node-1";
 /** For what must come: only a failure waits that long. */
 export const PATIENCE_MS = 60_000;
 const run = promisify(execFile);
 
-export interface TestNodeOptions extends StartContainerdOptions {
-  /** Of the kubelet. */
+export interface TestNodeOptions extends StartRuntimeOptions {
+  /** More flags of the kubelet. */
   readonly args?: readonly string[];
 }
 
@@ -82,7 +81,8 @@ export class TestNode {
         ...(options.args ?? []),
       ],
     });
-    const runtime = await openRuntime(containerd.endpoint);
+    // Of Docker it sees what is the kubelet's.
+    const runtime = await openRuntime(containerd.endpoint, { stateDirectory: join(kubelet.rootDir, "docker") });
     return new TestNode({ etcd, api, containerd, kubelet, cgroupRoot, runtime });
   }
 

@@ -20,6 +20,17 @@ export interface TestDockerd extends TestContainerd {
   readonly stateDirectory: string;
   /** The engine's process. */
   readonly pid: number;
+  /** Its containerd's process. */
+  containerdPid(): Promise<number>;
+  /** SIGTERM, as a service manager stops it; `restart` starts it again. Without live-restore it ends what runs. */
+  terminate(): Promise<void>;
+  /** Writes settings of its own; in force from the next start on. */
+  configure(settings: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+export interface StartDockerdOptions extends StartContainerdOptions {
+  /** More of daemon.json, such as "live-restore": false. */
+  readonly settings?: Readonly<Record<string, unknown>>;
 }
 
 interface EngineFiles {
@@ -28,7 +39,10 @@ interface EngineFiles {
   readonly configPath: string;
 }
 
-async function writeConfig({ directory, socket, configPath }: EngineFiles): Promise<void> {
+async function writeConfig(
+  { directory, socket, configPath }: EngineFiles,
+  settings: Readonly<Record<string, unknown>>,
+): Promise<void> {
   const wrapper = join(directory, "runc");
   const runc = await firstExisting(["/usr/sbin/runc", "/usr/local/sbin/runc", "/usr/bin/runc"], "runc");
   await writeFile(wrapper, renderRuncWrapper(runc));
@@ -47,16 +61,17 @@ async function writeConfig({ directory, socket, configPath }: EngineFiles): Prom
     // What a test breaks on purpose stays broken: no waiting for further attempts.
     "max-download-attempts": 1,
     ...((await lacksSysResource()) ? restricted : {}),
+    ...settings,
   };
   await writeFile(configPath, JSON.stringify(config));
 }
 
-export async function startDockerd(options: StartContainerdOptions = {}): Promise<TestDockerd> {
+export async function startDockerd(options: StartDockerdOptions = {}): Promise<TestDockerd> {
   const directory = await mkdtemp(join(tmpdir(), "knarr-dockerd-"));
   const files = { directory, socket: join(directory, "docker.sock"), configPath: join(directory, "daemon.json") };
   const cniConfDir = join(directory, "net.d");
   await mkdir(cniConfDir);
-  await writeConfig(files);
+  await writeConfig(files, options.settings ?? {});
   const writeNetwork = (subnet: string) =>
     writeFile(join(cniConfDir, "10-test.conflist"), renderBridgeConflist(subnet, join(directory, "ipam")));
   if (options.subnet !== undefined) await writeNetwork(options.subnet);
@@ -84,8 +99,14 @@ export async function startDockerd(options: StartContainerdOptions = {}): Promis
     get pid() {
       return daemon.pid;
     },
+    containerdPid: async () => Number(await readFile(containerdPid, "utf8")),
     importImages,
     writeNetwork,
+    configure: (settings) => writeConfig(files, { ...options.settings, ...settings }),
+    terminate: async () => {
+      await daemon.stop(60_000);
+      await endContainerd(containerdPid);
+    },
     kill: async () => {
       await daemon.kill();
       // Its containerd dies with it. Nobody reaps it in an isolated test, and a next engine would take it for alive.

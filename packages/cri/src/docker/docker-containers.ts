@@ -1,5 +1,6 @@
 /** Containers on Docker: create, start, stop, remove, list, status, update, logs. */
 import { mkdir } from "node:fs/promises";
+import { performance } from "node:perf_hooks";
 import type { CallOptions, ContainerService } from "../runtime.ts";
 import { isRuntimeNotFound, RuntimeError } from "../runtime-error.ts";
 import type {
@@ -141,7 +142,7 @@ export class DockerContainers implements ContainerService {
   }
 
   async #image(id: string, options?: CallOptions): Promise<EngineImage | undefined> {
-    const now = Date.now();
+    const now = performance.now();
     for (const [key, { at }] of this.#known) if (now - at > IMAGE_MAX_AGE_MS) this.#known.delete(key);
     const known = this.#known.get(id);
     if (known !== undefined) return known.image;

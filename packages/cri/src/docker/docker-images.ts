@@ -1,4 +1,5 @@
 /** Images on Docker: list, status, pull with credentials and a deadline without progress, removal, disk usage. */
+import { performance } from "node:perf_hooks";
 import type Docker from "dockerode";
 import type { CallOptions, ImageService, PullOptions } from "../runtime.ts";
 import { isRuntimeNotFound, RuntimeError } from "../runtime-error.ts";
@@ -12,18 +13,22 @@ export interface DockerImagesOptions {
   readonly pullTimeoutMs: number;
   /** A pull that brings nothing new for so long is given up. */
   readonly pullStallMs: number;
+  /** Every pod needs it: it is not to be collected while no pod happens to run. */
+  readonly sandboxImage: string;
 }
 
 const isNamed = (name: string) => !name.startsWith("<none>");
 
-export function imageOf(image: EngineImage): Image {
+export function imageOf(image: EngineImage, pinnedName: string): Image {
+  const repoTags = (image.RepoTags ?? []).filter(isNamed);
+  const repoDigests = (image.RepoDigests ?? []).filter(isNamed);
   return {
     id: image.Id,
-    repoTags: (image.RepoTags ?? []).filter(isNamed),
-    repoDigests: (image.RepoDigests ?? []).filter(isNamed),
+    repoTags,
+    repoDigests,
     sizeBytes: image.Size,
     ...userOf(image.Config?.User ?? ""),
-    pinned: false,
+    pinned: [...repoTags, ...repoDigests].includes(pinnedName),
   };
 }
 
@@ -78,12 +83,15 @@ export class DockerImages implements ImageService {
   readonly #engine: DockerEngine;
   readonly #pullTimeoutMs: number;
   readonly #pullStallMs: number;
+  readonly #pinnedName: string;
   #usage: { readonly at: number; readonly answer: Promise<FilesystemUsage[]> } | undefined;
 
-  constructor({ engine, pullTimeoutMs, pullStallMs }: DockerImagesOptions) {
+  constructor({ engine, pullTimeoutMs, pullStallMs, sandboxImage }: DockerImagesOptions) {
     this.#engine = engine;
     this.#pullTimeoutMs = pullTimeoutMs;
     this.#pullStallMs = pullStallMs;
+    const { fromImage, tag } = pullReference(sandboxImage);
+    this.#pinnedName = tag === undefined ? fromImage : `${fromImage}:${tag}`;
   }
 
   async listImages(options?: CallOptions): Promise<Image[]> {
@@ -92,12 +100,12 @@ export class DockerImages implements ImageService {
         (await docker.listImages({ digests: true, abortSignal })) as unknown as EngineImage[],
       options,
     );
-    return images.map((image) => ({ ...imageOf(image), uid: undefined }));
+    return images.map((image) => ({ ...imageOf(image, this.#pinnedName), uid: undefined }));
   }
 
   async imageStatus(image: string, options?: CallOptions): Promise<Image | undefined> {
     const found = await this.inspect(image, options);
-    return found === undefined ? undefined : imageOf(found);
+    return found === undefined ? undefined : imageOf(found, this.#pinnedName);
   }
 
   /** undefined when the image is not there. */
@@ -211,9 +219,9 @@ export class DockerImages implements ImageService {
 
   /** Docker measures by walking: the answer is kept for half a minute. */
   async imageFilesystems(options?: CallOptions): Promise<FilesystemUsage[]> {
-    const now = Date.now();
+    const now = performance.now();
     if (this.#usage === undefined || now - this.#usage.at > DISK_USAGE_MAX_AGE_MS) {
-      const answer = this.#measure(now);
+      const answer = this.#measure();
       this.#usage = { at: now, answer };
       answer.catch(() => (this.#usage = undefined));
     }
@@ -221,12 +229,13 @@ export class DockerImages implements ImageService {
     return await this.#usage.answer;
   }
 
-  async #measure(now: number): Promise<FilesystemUsage[]> {
+  async #measure(): Promise<FilesystemUsage[]> {
     const [info, usage] = await Promise.all([
       this.#engine.get<EngineInfo>("/info"),
       this.#engine.get<{ LayersSize?: number }>("/system/df"),
     ]);
-    return [{ mountpoint: info.DockerRootDir, timestamp: now, usedBytes: usage.LayersSize ?? 0, inodesUsed: 0 }];
+    const usedBytes = usage.LayersSize ?? 0;
+    return [{ mountpoint: info.DockerRootDir, timestamp: Date.now(), usedBytes, inodesUsed: 0 }];
   }
 }
 

@@ -69,7 +69,7 @@ export class DockerRuntime implements Runtime {
       store: new SandboxStore(stateDirectory),
       traits: (callOptions) => this.#engineTraits(callOptions),
     };
-    this.#images = new DockerImages({ engine, pullTimeoutMs, pullStallMs });
+    this.#images = new DockerImages({ engine, pullTimeoutMs, pullStallMs, sandboxImage: this.#context.sandboxImage });
     this.#logs = new LogKeeper(stateDirectory);
     this.#sandboxes = new DockerSandboxes(this.#context, this.#images);
     this.#containers = new DockerContainers(this.#context, this.#images, this.#logs);

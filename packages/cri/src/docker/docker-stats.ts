@@ -1,4 +1,5 @@
 /** Usage of the running containers. Disk use is measured in the background, one container at a time. */
+import { performance } from "node:perf_hooks";
 import type { CallOptions, StatsService } from "../runtime.ts";
 import type { ContainerStats } from "../types.ts";
 import { readCgroupUsage, readProcCgroup } from "./cgroup-stats.ts";
@@ -67,9 +68,10 @@ export class DockerStats implements StatsService {
 
   async #measureDisks(): Promise<void> {
     for (const entry of this.#running.values()) {
-      if (entry.upperDir === "" || Date.now() - (entry.disk?.at ?? 0) < DISK_MAX_AGE_MS) continue;
+      const ageMs = performance.now() - (entry.disk?.at ?? Number.NEGATIVE_INFINITY);
+      if (entry.upperDir === "" || ageMs < DISK_MAX_AGE_MS) continue;
       const usage = await diskUsage(entry.upperDir).catch(() => undefined); // Removed meanwhile: asked again if not.
-      if (usage !== undefined) entry.disk = { at: Date.now(), usage };
+      if (usage !== undefined) entry.disk = { at: performance.now(), usage };
     }
   }
 }

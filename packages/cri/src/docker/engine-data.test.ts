@@ -136,10 +136,19 @@ for (const { user, want } of [
   { user: "web:web", want: [undefined, "web"] },
 ]) {
   test(`imageOf() reads the user ${JSON.stringify(user)}`, () => {
-    const image = imageOf({ Id: "i", RepoTags: ["<none>:<none>"], RepoDigests: null, Size: 1, Config: { User: user } });
+    const image = imageOf(
+      { Id: "i", RepoTags: ["<none>:<none>"], RepoDigests: null, Size: 1, Config: { User: user } },
+      "",
+    );
     assert.deepEqual([image.uid, image.username, image.repoTags], [...want, []]);
   });
 }
+
+test("imageOf() pins the image that every pod needs, by its tag or its digest", () => {
+  const image = { Id: "i", RepoTags: ["r.io/pause:3.10"], RepoDigests: ["r.io/pause@sha256:1"], Size: 1 };
+  for (const name of ["r.io/pause:3.10", "r.io/pause@sha256:1"]) assert.equal(imageOf(image, name).pinned, true);
+  assert.equal(imageOf(image, "r.io/pause:3.9").pinned, false);
+});
 
 test("PullReader counts layers and bytes, and keeps the error, however the stream is cut", () => {
   const messages = [

@@ -106,7 +106,8 @@ export class CachedApiObjects implements ApiObjects {
   }
 
   async runtimeHandler(name: string): Promise<string> {
-    return (await this.#options.client.get(node.runtimeclasses, { namespace: "", name })).handler;
+    return (await this.#options.client.get(node.runtimeclasses, { namespace: "", name }, { signal: this.#deadline() }))
+      .handler;
   }
 
   /** A pod is gone: what only it used is watched no more. */

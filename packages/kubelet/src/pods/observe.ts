@@ -2,7 +2,7 @@
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import { isRuntimeNotFound } from "@knarr/cri/runtime-error.ts";
 import type { ContainerStatus, SandboxStatus } from "@knarr/cri/types.ts";
-import { systemClock } from "@knarr/daemon/clock.ts";
+import { type Clock, systemClock } from "@knarr/daemon/clock.ts";
 import { Labels, type ObservedPod, observePod } from "../core/observed-pod.ts";
 
 /** The pod as it is now; what vanishes between the questions is left out. */
@@ -32,11 +32,23 @@ const SIGKILLED = 137;
  * containerd tells a container's end and that it ran out of memory by two events; when the second comes late, the status
  * says "Error" for a moment. Restarts and conditions are decided on what is read here, so it is worth that moment.
  */
-async function settledStatus(runtime: Runtime, id: string, signal: AbortSignal | undefined): Promise<ContainerStatus> {
+export async function settledStatus(
+  runtime: Pick<Runtime, "containerStatus">,
+  id: string,
+  signal?: AbortSignal,
+  clock: Clock = systemClock,
+): Promise<ContainerStatus> {
   let status = await runtime.containerStatus(id, { signal });
-  const isFresh = () => systemClock.now() - status.finishedAt < REASON_WAIT_MS;
-  while (status.exitCode === SIGKILLED && status.reason === "Error" && isFresh()) {
-    await systemClock.sleep(REASON_POLL_MS, signal);
+  const askedAt = clock.monotonicMs();
+  // An end in the future tells of a clock that was set back, long or short ago.
+  const endedAgoMs = clock.now() - status.finishedAt;
+  if (endedAgoMs < 0 || endedAgoMs >= REASON_WAIT_MS) return status;
+  while (
+    status.exitCode === SIGKILLED &&
+    status.reason === "Error" &&
+    clock.monotonicMs() - askedAt < REASON_WAIT_MS - endedAgoMs
+  ) {
+    await clock.sleep(REASON_POLL_MS, signal);
     status = await runtime.containerStatus(id, { signal });
   }
   return status;

@@ -3,6 +3,7 @@ import type { ConfigMap, Container, EphemeralContainer, Pod, Secret } from "@kna
 import { RuntimeError } from "@knarr/cri/runtime-error.ts";
 import type { ContainerConfig, SandboxConfig } from "@knarr/cri/types.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
+import { isStaticPod } from "../core/critical-pod.ts";
 import { computeEnv, envObjects } from "../core/env.ts";
 import { latestOf, type ObservedPod } from "../core/observed-pod.ts";
 import type { StartAction } from "../core/pod-actions.ts";
@@ -134,7 +135,8 @@ async function configure(
   const node = context.node();
   const facts = { pod, hostIps: node.hostIps, podIps: input.podIps, allocatable: node.allocatable };
   const services = context.objects.services();
-  if (!services.synced)
+  // Source: a static pod does not wait for the API server, which it may be itself.
+  if (!services.synced && !isStaticPod(pod))
     throw new ContainerConfigError("services have not yet been read at least once, cannot construct envvars");
   const { configMaps, secrets } = await loadEnvObjects(context, pod, container);
   const fileKeys = await readFileKeys(container, input.volumes);

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { watch } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
@@ -58,6 +58,8 @@ export function staticPod(text: string, path: string, nodeName: string, seen: st
 export class StaticPods {
   readonly #options: StaticPodsOptions;
   readonly #pods = new Map<string, Pod>();
+  /** The pod of each manifest, by its path. */
+  readonly #manifests = new Map<string, Pod>();
   #synced = false;
 
   constructor(options: StaticPodsOptions) {
@@ -109,10 +111,15 @@ export class StaticPods {
       try {
         const pod = staticPod(await readFile(path, "utf8"), path, nodeName, new Date(clock.now()).toISOString());
         found.set(pod.metadata.uid ?? "", pod);
+        this.#manifests.set(path, pod);
       } catch (error) {
         log.error({ err: error, path }, "not a static pod");
+        // Differs from upstream: a manifest that is half written, or broken, does not end the pod that it was.
+        const before = this.#manifests.get(path);
+        if (before !== undefined) found.set(before.metadata.uid ?? "", before);
       }
     }
+    for (const path of this.#manifests.keys()) if (!names.includes(basename(path))) this.#manifests.delete(path);
     for (const uid of this.#pods.keys()) {
       if (found.has(uid)) continue;
       this.#pods.delete(uid);

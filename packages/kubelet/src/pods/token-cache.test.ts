@@ -11,12 +11,14 @@ const HOUR_MS = 3_600_000;
 /** A server that hands out "token-1", "token-2" and so on, each good for `lifeMs`, unless it is down. */
 function makeCache(lifeMs: number) {
   const clock = new FakeClock();
-  const server = { issued: 0, isDown: false };
+  const server = { issued: 0, isDown: false, aheadMs: 0, stalled: Promise.resolve() };
   const client = {
     createSubresource: async () => {
       if (server.isDown) throw new Error("down");
-      const expirationTimestamp = new Date(clock.now() + lifeMs).toISOString();
-      return { status: { token: `token-${++server.issued}`, expirationTimestamp } };
+      await server.stalled;
+      const expirationTimestamp = new Date(clock.now() + server.aheadMs + lifeMs).toISOString();
+      const spec = { audiences: [], expirationSeconds: lifeMs / 1000 };
+      return { spec, status: { token: `token-${++server.issued}`, expirationTimestamp } };
     },
   } as unknown as Client;
   return { clock, server, cache: new TokenCache(client, clock) };
@@ -55,4 +57,65 @@ test("token() keeps audiences apart and forgets a pod", async () => {
   assert.equal(await cache.token(pod, "b", 3600), "token-2");
   cache.forget("u");
   assert.equal(await cache.token(pod, "a", 3600), "token-3");
+});
+
+for (const { name, jumpMs } of [
+  { name: "back an hour", jumpMs: -HOUR_MS },
+  { name: "back a year", jumpMs: -365 * 24 * HOUR_MS },
+]) {
+  test(`token() renews in time, not sooner and not later, when the clock jumps ${name}`, async () => {
+    const { clock, cache } = makeCache(HOUR_MS);
+    await cache.token(pod, "", 3600);
+    clock.jump(jumpMs);
+    await clock.advance(0.79 * HOUR_MS);
+    assert.equal(await cache.token(pod, "", 3600), "token-1");
+    await clock.advance(0.02 * HOUR_MS);
+    assert.equal(await cache.token(pod, "", 3600), "token-2");
+  });
+}
+
+test("token() renews once after the machine slept, and keeps what holds when nobody answers", async () => {
+  const { clock, server, cache } = makeCache(HOUR_MS);
+  await cache.token(pod, "", 3600);
+  server.isDown = true;
+  clock.jump(24 * HOUR_MS);
+  assert.equal(await cache.token(pod, "", 3600), "token-1");
+  server.isDown = false;
+  assert.equal(await cache.token(pod, "", 3600), "token-2");
+  assert.equal(await cache.token(pod, "", 3600), "token-2");
+});
+
+for (const aheadMs of [-24 * HOUR_MS, 24 * HOUR_MS]) {
+  test(`token() reckons with a token's life when the server's clock differs by ${aheadMs / HOUR_MS} hours`, async () => {
+    const { clock, server, cache } = makeCache(HOUR_MS);
+    server.aheadMs = aheadMs;
+    await cache.token(pod, "", 3600);
+    assert.equal(await cache.token(pod, "", 3600), "token-1");
+    await clock.advance(0.81 * HOUR_MS);
+    assert.equal(await cache.token(pod, "", 3600), "token-2");
+  });
+}
+
+test("token() gives the old token while the server stalls, asks once, and then has the new one", async () => {
+  const { clock, server, cache } = makeCache(HOUR_MS);
+  await cache.token(pod, "", 3600);
+  await clock.advance(0.9 * HOUR_MS);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.stalled = promise;
+  for (let look = 0; look < 2; look++) {
+    const token = cache.token(pod, "", 3600);
+    await clock.advance(1000);
+    assert.equal(await token, "token-1");
+  }
+  resolve();
+  assert.equal(await cache.token(pod, "", 3600), "token-2");
+  assert.equal(server.issued, 2);
+});
+
+test("token() fails when the first one can't be had, and asks again", async () => {
+  const { server, cache } = makeCache(HOUR_MS);
+  server.isDown = true;
+  await assert.rejects(cache.token(pod, "", 3600), /down/);
+  server.isDown = false;
+  assert.equal(await cache.token(pod, "", 3600), "token-1");
 });

@@ -9,6 +9,10 @@ import type { Clock } from "@knarr/daemon/clock.ts";
 export interface DiskUsage {
   readonly usedBytes: number;
   readonly inodesUsed: number;
+}
+
+interface Kept extends DiskUsage {
+  /** On the steady clock. */
   readonly atMs: number;
 }
 
@@ -18,7 +22,7 @@ const BLOCK_BYTES = 512;
 
 export class DiskUsages {
   readonly #clock: Clock;
-  readonly #known = new Map<string, Promise<DiskUsage>>();
+  readonly #known = new Map<string, Promise<Kept>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -28,8 +32,8 @@ export class DiskUsages {
   async of(folder: string): Promise<DiskUsage | undefined> {
     this.#forgetOld();
     const before = await this.#known.get(folder)?.catch(() => undefined);
-    if (before !== undefined && this.#clock.now() - before.atMs < KEEP_MS) return before;
-    const walk = measureFolder(folder).then((usage) => ({ ...usage, atMs: this.#clock.now() }));
+    if (before !== undefined && this.#clock.monotonicMs() - before.atMs < KEEP_MS) return before;
+    const walk = measureFolder(folder).then((usage) => ({ ...usage, atMs: this.#clock.monotonicMs() }));
     this.#known.set(folder, walk);
     try {
       return await walk;
@@ -46,7 +50,7 @@ export class DiskUsages {
   }
 }
 
-async function measureFolder(folder: string): Promise<Omit<DiskUsage, "atMs">> {
+async function measureFolder(folder: string): Promise<DiskUsage> {
   const root = await lstat(folder);
   const linked = new Set<string>();
   let usedBytes = root.blocks * BLOCK_BYTES;

@@ -62,12 +62,13 @@ export async function measure(serving: Serving): Promise<Measurement> {
   const pods = await Promise.all(byPod.map(([uid, stats]) => measurePod(serving, uid, stats)));
   const node = await readNodeUsage();
   const atMs = context.clock.now();
+  const seenMs = context.clock.monotonicMs();
   cpuRates.update([
-    { id: "node", atMs, nanoSeconds: node.cpuNanoSeconds },
+    { id: "node", atMs, seenMs, nanoSeconds: node.cpuNanoSeconds },
     ...pods.flatMap((pod) => [
-      { id: `pod/${pod.uid}`, atMs, nanoSeconds: podCpuNanoSeconds(pod) },
+      { id: `pod/${pod.uid}`, atMs, seenMs, nanoSeconds: podCpuNanoSeconds(pod) },
       ...pod.containers.flatMap(({ stats: { id, timestamp, cpuUsageNanoSeconds: nanoSeconds } }) =>
-        nanoSeconds === undefined ? [] : [{ id, atMs: timestamp, nanoSeconds }],
+        nanoSeconds === undefined ? [] : [{ id, atMs: timestamp, seenMs, nanoSeconds }],
       ),
     ]),
   ]);

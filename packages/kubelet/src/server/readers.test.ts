@@ -50,11 +50,11 @@ test("renderFamilies() sorts names and labels, escapes values and leaves out wha
 
 test("CpuRates.of() is known after two samples and forgotten with its container", () => {
   const rates = new CpuRates();
-  rates.update([{ id: "c", atMs: 1000, nanoSeconds: 0 }]);
+  rates.update([{ id: "c", atMs: 1000, seenMs: 0, nanoSeconds: 0 }]);
   assert.equal(rates.of("c"), undefined);
-  rates.update([{ id: "c", atMs: 1100, nanoSeconds: 1e9 }]);
+  rates.update([{ id: "c", atMs: 1100, seenMs: 100, nanoSeconds: 1e9 }]);
   assert.equal(rates.of("c"), undefined, "too close to say");
-  rates.update([{ id: "c", atMs: 3000, nanoSeconds: 1e9 }]);
+  rates.update([{ id: "c", atMs: 3000, seenMs: 2000, nanoSeconds: 1e9 }]);
   assert.equal(rates.of("c"), 500_000_000);
   rates.update([]);
   assert.equal(rates.of("c"), undefined);
