@@ -131,3 +131,25 @@ export function validateInterfaceAddress(errors: FieldErrors, path: string, valu
 export function validateCidrSloppy(errors: FieldErrors, path: string, value: string): void {
   if (parseCidr(value) === undefined) errors.invalid(path, value, cidrRule);
 }
+
+/**
+ * An address that traffic can be sent to. Text that is no address is left alone.
+ * Source: core/validation ValidateEndpointIP; the ranges are Go's net.IP methods'
+ */
+export function validateEndpointIp(errors: FieldErrors, path: string, value: string): void {
+  const family = ipFamily(value);
+  if (family === undefined) return;
+  const bits = ipBits(value);
+  const width = family === "IPv4" ? 32n : 128n;
+  const isIn = (prefix: bigint, length: bigint) => bits >> (width - length) === prefix;
+  if (bits === 0n) errors.invalid(path, value, `may not be unspecified (${value})`);
+  const [loopback, linkLocal, multicast] =
+    family === "IPv4"
+      ? [isIn(127n, 8n), isIn(0xa9fen, 16n), isIn(0xe00000n, 24n)]
+      : [bits === 1n, isIn(0xfe80n >> 6n, 10n), isIn(0xff02n, 16n)];
+  if (loopback) errors.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+  if (linkLocal) errors.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+  if (multicast) {
+    errors.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+  }
+}

@@ -1,7 +1,9 @@
+import { compareQuantities, isQuantity } from "@knarr/apimachinery/quantity.ts";
 import { ageColumn, integerColumn, nameColumn, textColumn } from "../../columns.ts";
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { autoscaling } from "../../generated/resources.ts";
 import type {
+  CrossVersionObjectReference,
   HorizontalPodAutoscaler,
   HorizontalPodAutoscalerSpec,
   HPAScalingRules,
@@ -76,9 +78,74 @@ function targetOf(metric: MetricSpec): MetricTarget | undefined {
 }
 
 function validateTarget(errors: FieldErrors, path: string, target: MetricTarget): void {
-  validateOneOf(errors, `${path}.type`, target.type, ["AverageValue", "Utilization", "Value"]);
+  requireText(errors, `${path}.type`, target.type, "must specify a metric target type");
+  if (!["AverageValue", "Utilization", "Value"].includes(target.type)) {
+    errors.invalid(`${path}.type`, target.type, "must be either Utilization, Value, or AverageValue");
+  }
+  for (const field of ["value", "averageValue"] as const) {
+    const amount = target[field];
+    if (amount !== undefined && !isPositive(amount)) errors.invalid(`${path}.${field}`, amount, "must be positive");
+  }
   if (target.averageUtilization !== undefined && target.averageUtilization < 1) {
     errors.invalid(`${path}.averageUtilization`, target.averageUtilization, "must be greater than 0");
+  }
+}
+
+function isPositive(amount: string | undefined): boolean {
+  return amount !== undefined && isQuantity(amount) && compareQuantities(amount, "0") > 0;
+}
+
+/** What a source needs besides a target that is right in itself. Source: validateObjectSource and its siblings */
+function validateSource(errors: FieldErrors, path: string, metric: MetricSpec): void {
+  const { object, external, pods, resource, containerResource } = metric;
+  if (object !== undefined) validateReference(errors, `${path}.object.describedObject`, object.describedObject);
+  for (const [field, source] of Object.entries({ object, external, pods })) {
+    if (source === undefined) continue;
+    const at = `${path}.${field}.metric.name`;
+    if (requireText(errors, at, source.metric.name, "must specify a metric name")) {
+      errors.invalidAll(at, source.metric.name, pathSegmentName(source.metric.name, false));
+    }
+  }
+  for (const [field, source] of Object.entries({ resource, containerResource })) {
+    if (source === undefined) continue;
+    requireText(errors, `${path}.${field}.name`, source.name, "must specify a resource name");
+    if (source === containerResource) {
+      requireText(errors, `${path}.${field}.container`, containerResource?.container, "must specify a container");
+    }
+    const { averageUtilization, averageValue } = source.target;
+    const at = `${path}.${field}.target`;
+    if (averageUtilization === undefined && averageValue === undefined) {
+      errors.required(`${at}.averageUtilization`, "must set either a target raw value or a target utilization");
+    } else if (averageUtilization !== undefined && averageValue !== undefined) {
+      errors.forbidden(`${at}.averageValue`, "may not set both a target raw value and a target utilization");
+    }
+  }
+  if (object !== undefined && object.target.value === undefined && object.target.averageValue === undefined) {
+    errors.required(
+      `${path}.object.target.averageValue`,
+      "must set either a target value or averageValue for a metric",
+    );
+  }
+  if (external !== undefined) {
+    const { value, averageValue } = external.target;
+    const at = `${path}.external.target`;
+    if (value === undefined && averageValue === undefined) {
+      errors.required(`${at}.averageValue`, "must set either a target value for metric or a per-pod target");
+    } else if (value !== undefined && averageValue !== undefined) {
+      errors.forbidden(`${at}.value`, "may not set both a target value for metric and a per-pod target");
+    }
+  }
+  if (pods !== undefined && !isPositive(pods.target.averageValue)) {
+    errors.required(`${path}.pods.target.averageValue`, "must specify a positive target averageValue");
+  }
+}
+
+function validateReference(errors: FieldErrors, path: string, reference: CrossVersionObjectReference): void {
+  for (const field of ["kind", "name"] as const) {
+    const value = reference[field];
+    if (requireText(errors, `${path}.${field}`, value)) {
+      errors.invalidAll(`${path}.${field}`, value, pathSegmentName(value, false));
+    }
   }
 }
 
@@ -93,7 +160,10 @@ function validateMetric(errors: FieldErrors, path: string, metric: MetricSpec): 
   const target = targetOf(metric);
   if (metric[field] === undefined)
     errors.required(`${path}.${field}`, "must populate information for the given metric source");
-  else if (target !== undefined) validateTarget(errors, `${path}.${field}.target`, target);
+  else if (target !== undefined) {
+    validateTarget(errors, `${path}.${field}.target`, target);
+    validateSource(errors, path, { type: metric.type, [field]: metric[field] });
+  }
   for (const other of Object.values(sources)) {
     if (other !== field && metric[other] !== undefined) {
       errors.forbidden(`${path}.${other}`, "must populate the given metric source only");
@@ -109,12 +179,7 @@ function validateSpec(errors: FieldErrors, spec: HorizontalPodAutoscalerSpec): v
   if (spec.minReplicas !== undefined && spec.maxReplicas < spec.minReplicas) {
     errors.invalid("spec.maxReplicas", spec.maxReplicas, "must be greater than or equal to `minReplicas`");
   }
-  for (const field of ["kind", "name"] as const) {
-    const value = spec.scaleTargetRef[field];
-    if (requireText(errors, `spec.scaleTargetRef.${field}`, value)) {
-      errors.invalidAll(`spec.scaleTargetRef.${field}`, value, pathSegmentName(value, false));
-    }
-  }
+  validateReference(errors, "spec.scaleTargetRef", spec.scaleTargetRef);
   for (const [i, metric] of (spec.metrics ?? []).entries()) validateMetric(errors, `spec.metrics[${i}]`, metric);
   validateRules(errors, "spec.behavior.scaleUp", spec.behavior?.scaleUp);
   validateRules(errors, "spec.behavior.scaleDown", spec.behavior?.scaleDown);

@@ -8,7 +8,7 @@ import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
 import { defaultPodTemplate } from "../core/pod-spec/defaults.ts";
 import { podSpecWarnings } from "../core/pod-warnings.ts";
-import { cronScheduleProblem } from "./cron-schedule.ts";
+import { cronScheduleProblem, isTimeZone } from "./cron-schedule.ts";
 import { validateJobSpec } from "./job-spec.ts";
 
 /** Jobs get eleven characters more. */
@@ -21,16 +21,6 @@ function validateTimeZone(errors: FieldErrors, zone: string | undefined): void {
   else if (zone.toLowerCase() === "local")
     errors.invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
   else if (!isTimeZone(zone)) errors.invalid(path, zone, `unknown time zone ${zone}`);
-}
-
-function isTimeZone(zone: string): boolean {
-  try {
-    new Intl.DateTimeFormat("en", { timeZone: zone });
-    return true;
-  } catch (error) {
-    if (error instanceof RangeError) return false;
-    throw error;
-  }
 }
 
 function validateSpec(errors: FieldErrors, spec: CronJobSpec, old: CronJobSpec | undefined): void {

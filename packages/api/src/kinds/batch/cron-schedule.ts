@@ -48,10 +48,28 @@ function rangeProblem(expression: string, field: FieldBounds): string | undefine
   return by === 0 ? `step of range should be a positive number: ${expression}` : undefined;
 }
 
+export function isTimeZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: zone });
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
 /** Undefined when the schedule is fine. */
 export function cronScheduleProblem(schedule: string): string | undefined {
-  const text = schedule.trim();
+  let text = schedule;
   if (text === "") return "empty spec string";
+  const zone = /^(?:CRON_)?TZ=(\S*)/.exec(text);
+  if (zone !== null) {
+    if (zone[1] !== "" && !isTimeZone(zone[1] ?? "")) {
+      return `provided bad location ${zone[1]}: unknown time zone ${zone[1]}`;
+    }
+    text = text.slice(zone[0].length);
+  }
+  text = text.trim();
   if (text.startsWith("@every ")) {
     return /^([0-9.]+(ns|us|µs|ms|s|m|h))+$/.test(text.slice(7)) ? undefined : `failed to parse duration ${text}`;
   }

@@ -5,7 +5,7 @@ import { core } from "../../generated/resources.ts";
 import type { EndpointAddress, EndpointPort, EndpointSubset, Endpoints } from "../../generated/types/core-v1.ts";
 import { protocols, validateRequiredOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
-import { isIpv6, validateIpSloppy } from "../../validation/ip.ts";
+import { isIpv6, validateEndpointIp, validateIpSloppy } from "../../validation/ip.ts";
 import { portNumberErrors, subdomainName } from "../../validation/names.ts";
 
 function validateAddress(errors: FieldErrors, path: string, address: EndpointAddress): void {
@@ -16,12 +16,7 @@ function validateAddress(errors: FieldErrors, path: string, address: EndpointAdd
   if (address.nodeName !== undefined) {
     errors.invalidAll(`${path}.nodeName`, address.nodeName, isDns1123Subdomain(address.nodeName));
   }
-  if (/^(127\.|::1$)/.test(address.ip)) {
-    errors.invalid(`${path}.ip`, address.ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
-  }
-  if (/^(169\.254\.|fe[89ab][0-9a-f]:)/i.test(address.ip)) {
-    errors.invalid(`${path}.ip`, address.ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-  }
+  validateEndpointIp(errors, `${path}.ip`, address.ip);
 }
 
 function validatePort(errors: FieldErrors, path: string, port: EndpointPort, needsName: boolean): void {

@@ -1,5 +1,5 @@
 import { isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
-import { compareQuantities, isQuantity } from "@knarr/apimachinery/quantity.ts";
+import { compareQuantities, isQuantity, parseQuantity } from "@knarr/apimachinery/quantity.ts";
 import { nameColumn, textColumn } from "../../columns.ts";
 import { defineKind } from "../../define-kind.ts";
 import { core } from "../../generated/resources.ts";
@@ -8,6 +8,7 @@ import { validateQuantity } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
 import { roundResources } from "./resource-list.ts";
+import { isOvercommitAllowed } from "./resource-names.ts";
 
 const lists = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] as const;
 
@@ -37,9 +38,50 @@ function validateOrder(errors: FieldErrors, path: string, item: LimitRangeItem):
     }
   };
   compare("min", "max", "min value");
+  // What lies below the minimum is named by the higher field.
+  for (const high of ["defaultRequest", "default"] as const) {
+    for (const [name, amount] of Object.entries(item[high] ?? {})) {
+      const least = item.min?.[name];
+      if (least === undefined || !isQuantity(amount) || !isQuantity(least)) continue;
+      if (compareQuantities(least, amount) <= 0) continue;
+      const words = high === "default" ? "default value" : "default request value";
+      const value = high === "default" ? least : amount;
+      errors.invalid(`${path}.${high}[${name}]`, value, `min value ${least} is greater than ${words} ${amount}`);
+    }
+  }
   compare("defaultRequest", "max", "default request value");
   compare("defaultRequest", "default", "default request value");
   compare("default", "max", "default value");
+}
+
+function quantityNumber(text: string): number {
+  return Number(parseQuantity(text).nanos) / 1e9;
+}
+
+function validateRatio(errors: FieldErrors, path: string, item: LimitRangeItem): void {
+  for (const [name, ratio] of Object.entries(item.maxLimitRequestRatio ?? {})) {
+    if (!isQuantity(ratio)) continue;
+    const at = `${path}.maxLimitRequestRatio[${name}]`;
+    if (compareQuantities(ratio, "1") < 0) errors.invalid(at, ratio, `ratio ${ratio} is less than 1`);
+    const { [name]: max } = item.max ?? {};
+    const { [name]: min } = item.min ?? {};
+    if (max === undefined || min === undefined || !isQuantity(max) || !isQuantity(min)) continue;
+    const limit = quantityNumber(max) / quantityNumber(min);
+    if (quantityNumber(ratio) > limit) {
+      errors.invalid(at, ratio, `ratio ${ratio} is greater than max/min = ${limit.toFixed(6)}`);
+    }
+  }
+}
+
+/** Extended resources and huge pages cannot be promised more than they are. */
+function validateNoOvercommit(errors: FieldErrors, path: string, item: LimitRangeItem): void {
+  for (const [name, request] of Object.entries(item.defaultRequest ?? {})) {
+    const limit = item.default?.[name];
+    if (isOvercommitAllowed(name) || limit === undefined || !isQuantity(limit) || !isQuantity(request)) continue;
+    if (compareQuantities(limit, request) === 0) continue;
+    const why = `default value ${limit} must equal to defaultRequest value ${request} in ${name}`;
+    errors.invalid(`${path}.defaultRequest[${name}]`, request, why);
+  }
 }
 
 const wordsOf: Readonly<Record<(typeof lists)[number], string>> = {
@@ -87,6 +129,8 @@ export const limitRangeKind = defineKind<LimitRange>({
         );
       }
       validateOrder(errors, path, item);
+      validateRatio(errors, path, item);
+      validateNoOvercommit(errors, path, item);
     }
   },
   columns: [

@@ -1,24 +1,66 @@
-import { isDns1123Label, isDns1123Subdomain, isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
+import {
+  isDns1123Label,
+  isDns1123Subdomain,
+  isLabelValue,
+  isQualifiedName,
+} from "@knarr/apimachinery/name-validation.ts";
 import { ageColumn, listWithMore, nameColumn, textColumn } from "../../columns.ts";
 import { deepEqual } from "../../deep-equal.ts";
 import { bumpGeneration, defineKind } from "../../define-kind.ts";
 import { discovery } from "../../generated/resources.ts";
 import type { Endpoint, EndpointPort, EndpointSlice } from "../../generated/types/discovery-v1.ts";
-import { protocols, validateRequiredOneOf } from "../../validation/common.ts";
+import { protocols, requireText, validateRequiredOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
-import { ipFamily } from "../../validation/ip.ts";
+import { ipFamily, validateEndpointIp } from "../../validation/ip.ts";
 import { portNumberErrors, subdomainName } from "../../validation/names.ts";
+import { validateLabels } from "../../validation/object-meta.ts";
 
 const maxPorts = 20_000;
 const maxEndpoints = 1000;
 const maxAddresses = 100;
-const maxHints = 16;
+const maxTopology = 16;
+const maxHints = 8;
 const addressTypes = ["FQDN", "IPv4", "IPv6"];
 
+/** Source: k8s.io/apimachinery/pkg/util/validation IsFullyQualifiedDomainName */
+function validateDomain(errors: FieldErrors, path: string, name: string): void {
+  if (!requireText(errors, path, name)) return;
+  const domain = name.replace(/\.$/, "");
+  const problems = isDns1123Subdomain(domain);
+  errors.invalidAll(path, domain, problems);
+  if (problems.length > 0) return;
+  const labels = domain.split(".");
+  if (labels.length < 2) {
+    errors.invalid(path, domain, "should be a domain with at least two segments separated by dots");
+    return;
+  }
+  for (const label of labels) errors.invalidAll(path, label, isDns1123Label(label));
+}
+
+/** Names of zones or nodes, each once. Source: validateHints */
+function validateHints(
+  errors: FieldErrors,
+  path: string,
+  hints: readonly { readonly name: string }[] | undefined,
+  rule: (name: string) => string[],
+): void {
+  if (hints === undefined) return;
+  if (hints.length > maxHints) {
+    errors.tooMany(path, hints.length, maxHints);
+    return;
+  }
+  const names = hints.map(({ name }) => name);
+  for (const [i, name] of names.entries()) {
+    if (names.indexOf(name) < i) errors.duplicate(`${path}[${i}].name`, name);
+    errors.invalidAll(`${path}[${i}].name`, name, rule(name));
+  }
+}
+
 function validateAddress(errors: FieldErrors, path: string, address: string, type: string): void {
-  if (type === "FQDN") errors.invalidAll(path, address, isDns1123Subdomain(address));
-  else if (ipFamily(address) !== type) {
-    errors.invalid(path, address, type === "IPv4" ? "must be an IPv4 address" : "must be an IPv6 address");
+  if (type === "FQDN") validateDomain(errors, path, address);
+  else if (type === "IPv4" || type === "IPv6") {
+    if (ipFamily(address) === type) validateEndpointIp(errors, path, address);
+    else errors.invalid(path, address, type === "IPv4" ? "must be an IPv4 address" : "must be an IPv6 address");
   }
 }
 
@@ -34,10 +76,10 @@ function validateEndpoint(errors: FieldErrors, path: string, endpoint: Endpoint,
     errors.invalidAll(`${path}.hostname`, endpoint.hostname, isDns1123Label(endpoint.hostname));
   }
   const topology = Object.keys(endpoint.deprecatedTopology ?? {});
-  if (topology.length > maxHints) errors.tooMany(`${path}.deprecatedTopology`, topology.length, maxHints);
-  for (const zone of endpoint.hints?.forZones ?? []) {
-    errors.invalidAll(`${path}.hints.forZones`, zone.name, isQualifiedName(zone.name));
-  }
+  if (topology.length > maxTopology) errors.tooMany(`${path}.deprecatedTopology`, topology.length, maxTopology);
+  validateLabels(errors, `${path}.deprecatedTopology`, endpoint.deprecatedTopology);
+  validateHints(errors, `${path}.hints.forZones`, endpoint.hints?.forZones, isLabelValue);
+  validateHints(errors, `${path}.hints.forNodes`, endpoint.hints?.forNodes, isDns1123Subdomain);
 }
 
 function validatePort(errors: FieldErrors, path: string, port: EndpointPort, names: Set<string>): void {

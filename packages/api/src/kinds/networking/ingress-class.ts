@@ -5,7 +5,7 @@ import { bumpGeneration, defineKind } from "../../define-kind.ts";
 import { networking } from "../../generated/resources.ts";
 import type { IngressClass } from "../../generated/types/networking-v1.ts";
 import { requireText, validateOneOf } from "../../validation/common.ts";
-import { subdomainName } from "../../validation/names.ts";
+import { labelName, pathSegmentName, subdomainName } from "../../validation/names.ts";
 
 /** "ingressparameters.example.com/name" */
 function parametersText(object: IngressClass): string {
@@ -41,16 +41,21 @@ export const ingressClassKind = defineKind<IngressClass>({
     }
     const parameters = object.spec?.parameters;
     if (parameters === undefined) return;
-    requireText(errors, "spec.parameters.kind", parameters.kind, "kind is required");
-    requireText(errors, "spec.parameters.name", parameters.name, "name is required");
+    if (parameters.apiGroup !== undefined) {
+      errors.invalidAll("spec.parameters.apiGroup", parameters.apiGroup, isDns1123Subdomain(parameters.apiGroup));
+    }
+    for (const field of ["kind", "name"] as const) {
+      const value = parameters[field];
+      if (requireText(errors, `spec.parameters.${field}`, value, `${field} is required`)) {
+        errors.invalidAll(`spec.parameters.${field}`, value, pathSegmentName(value, false));
+      }
+    }
     validateOneOf(errors, "spec.parameters.scope", parameters.scope, ["Cluster", "Namespace"]);
     if (parameters.scope === "Namespace") {
-      requireText(
-        errors,
-        "spec.parameters.namespace",
-        parameters.namespace,
-        "`parameters.scope` is set to 'Namespace'",
-      );
+      const { namespace } = parameters;
+      if (requireText(errors, "spec.parameters.namespace", namespace, "`parameters.scope` is set to 'Namespace'")) {
+        errors.invalidAll("spec.parameters.namespace", namespace, labelName(namespace, false));
+      }
     } else if (parameters.namespace !== undefined) {
       errors.forbidden("spec.parameters.namespace", "`parameters.scope` is set to 'Cluster'");
     }

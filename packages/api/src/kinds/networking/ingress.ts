@@ -3,7 +3,7 @@ import { ageColumn, nameColumn, orNone, textColumn } from "../../columns.ts";
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { networking } from "../../generated/resources.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend, IngressSpec } from "../../generated/types/networking-v1.ts";
-import { requireText, validatePortNumberOrName, validateRequiredOneOf } from "../../validation/common.ts";
+import { requireText, validateOneOf, validatePortNumberOrName } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { isIp } from "../../validation/ip.ts";
 import { labelName, subdomainName } from "../../validation/names.ts";
@@ -24,7 +24,7 @@ function validateBackend(errors: FieldErrors, path: string, backend: IngressBack
     else if (name !== "") validatePortNumberOrName(errors, `${path}.service.port.name`, name);
     else if (number !== 0) validatePortNumberOrName(errors, `${path}.service.port.number`, number);
     else errors.required(path, "port name or number is required");
-  } else errors.required(path, "must specify a resource or service backend");
+  } else errors.invalid(path, "", "resource or service backend is required");
 }
 
 const badSequences = ["//", "/./", "/../", "%2f", "%2F"];
@@ -32,7 +32,11 @@ const badEndings = ["/..", "/."];
 
 function validatePath(errors: FieldErrors, at: string, path: HTTPIngressPath): void {
   const value = path.path ?? "";
-  validateRequiredOneOf(errors, `${at}.pathType`, path.pathType, ["Exact", "ImplementationSpecific", "Prefix"]);
+  if (path.pathType === undefined) {
+    errors.required(`${at}.pathType`, "pathType must be specified");
+    return;
+  }
+  validateOneOf(errors, `${at}.pathType`, path.pathType, ["Exact", "ImplementationSpecific", "Prefix"]);
   if (path.pathType === "ImplementationSpecific") {
     if (value !== "" && !value.startsWith("/")) errors.invalid(`${at}.path`, value, "must be an absolute path");
   } else if (path.pathType === "Exact" || path.pathType === "Prefix") {
@@ -74,6 +78,8 @@ function validateSpec(errors: FieldErrors, spec: IngressSpec): void {
   }
   for (const [i, tls] of (spec.tls ?? []).entries()) {
     for (const [j, host] of (tls.hosts ?? []).entries()) validateHost(errors, `spec.tls[${i}].hosts[${j}]`, host);
+    const secret = tls.secretName ?? "";
+    if (secret !== "") errors.invalidAll(`spec.tls[${i}].secretName`, secret, subdomainName(secret, false));
   }
   if (spec.ingressClassName !== undefined) {
     errors.invalidAll("spec.ingressClassName", spec.ingressClassName, isDns1123Subdomain(spec.ingressClassName));

@@ -52,6 +52,10 @@ export const csiDriverKind = defineKind<CSIDriver>({
     for (const mode of spec.volumeLifecycleModes ?? []) {
       validateOneOf(errors, "spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]);
     }
+    const period = spec.nodeAllocatableUpdatePeriodSeconds;
+    if (period !== undefined && period < 10) {
+      errors.invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, "must be greater than or equal to 10 seconds");
+    }
   },
   validateUpdate(errors, object, old) {
     validateImmutable(errors, "spec.attachRequired", object.spec.attachRequired, old.spec.attachRequired);

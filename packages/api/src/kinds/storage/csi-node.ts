@@ -1,3 +1,4 @@
+import { isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
 import { ageColumn, integerColumn, nameColumn } from "../../columns.ts";
 import { deepEqual } from "../../deep-equal.ts";
 import { defineKind } from "../../define-kind.ts";
@@ -5,6 +6,7 @@ import { storage } from "../../generated/resources.ts";
 import type { CSINode } from "../../generated/types/storage-v1.ts";
 import { requireText, validateNonNegative } from "../../validation/common.ts";
 import { subdomainName } from "../../validation/names.ts";
+import { validateCsiDriverName } from "./csi-names.ts";
 
 /** Source: pkg/registry/storage/csinode/strategy.go, ValidateCSINode */
 export const csiNodeKind = defineKind<CSINode>({
@@ -16,11 +18,18 @@ export const csiNodeKind = defineKind<CSINode>({
     const names = new Set<string>();
     for (const [i, driver] of (object.spec.drivers ?? []).entries()) {
       const path = `spec.drivers[${i}]`;
-      requireText(errors, `${path}.name`, driver.name);
+      validateCsiDriverName(errors, `${path}.name`, driver.name);
       if (requireText(errors, `${path}.nodeID`, driver.nodeID) && driver.nodeID.length > 256) {
         errors.invalid(`${path}.nodeID`, driver.nodeID, "must be 256 characters or less");
       }
       validateNonNegative(errors, `${path}.allocatable.count`, driver.allocatable?.count);
+      const keys = driver.topologyKeys ?? [];
+      for (const [j, key] of keys.entries()) {
+        if (keys.indexOf(key) < j) errors.duplicate(`${path}.topologyKeys`, key);
+        if (requireText(errors, `${path}.topologyKeys`, key)) {
+          errors.invalidAll(`${path}.topologyKeys`, key, isQualifiedName(key));
+        }
+      }
       if (names.has(driver.name)) errors.duplicate(`${path}.name`, driver.name);
       names.add(driver.name);
     }

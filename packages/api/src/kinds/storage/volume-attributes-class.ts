@@ -3,8 +3,8 @@ import { deepEqual } from "../../deep-equal.ts";
 import { defineKind } from "../../define-kind.ts";
 import { storage } from "../../generated/resources.ts";
 import type { VolumeAttributesClass } from "../../generated/types/storage-v1.ts";
-import { requireText } from "../../validation/common.ts";
 import { subdomainName } from "../../validation/names.ts";
+import { validateParameters, validateProvisioner } from "./parameters.ts";
 
 const defaultAnnotation = "volumeattributesclass.alpha.kubernetes.io/is-default-class";
 
@@ -15,9 +15,10 @@ export const volumeAttributesClassKind = defineKind<VolumeAttributesClass>({
   prefix: "/registry/volumeattributesclasses",
   nameRule: subdomainName,
   validate(errors, object) {
-    requireText(errors, "driverName", object.driverName);
+    validateProvisioner(errors, "driverName", object.driverName);
     if (Object.keys(object.parameters ?? {}).length === 0)
       errors.required("parameters", "must contain at least one key/value pair");
+    validateParameters(errors, "parameters", object.parameters);
   },
   validateUpdate(errors, object, old) {
     if (object.driverName !== old.driverName) errors.forbidden("driverName", "updates to driverName are forbidden.");
