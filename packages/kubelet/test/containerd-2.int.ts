@@ -174,6 +174,10 @@ if (await isolatedTest(import.meta)) {
       node.until(name, `waits in ${reason}`, (p) => statusOf(p, "main").state?.waiting?.reason === reason);
     await waits("never", "ErrImageNeverPull");
     await waits("absent", "ImagePullBackOff");
+    const pulling = await node.untilEvent("absent", "Pulling", 'Pulling image "127.0.0.1:1/none:1"');
+    assert.equal(pulling.involvedObject.fieldPath, undefined);
+    const failed = await node.untilEvent("absent", "Failed", "Error: ErrImagePull");
+    assert.equal(failed.involvedObject.fieldPath, "spec.containers{main}");
     for (const name of ["never", "absent"]) await node.remove(name);
   });
 

@@ -85,6 +85,11 @@ test("sandboxRequest() refuses a user namespace, which Docker does not have per 
   assert.throws(() => sandboxOf({ ...SANDBOX, linux: { securityContext: { namespaceOptions } } }), /hostUsers/);
 });
 
+test("containerRequest() refuses an image volume instead of mounting nothing", () => {
+  const mount = { containerPath: "/data", hostPath: "", readonly: true, image: { image: "data:1" } };
+  assert.throws(() => containerOf({ mounts: [mount] }), /image volumes are not mounted on Docker/);
+});
+
 for (const { pid, want } of [
   { pid: "CONTAINER", want: undefined },
   { pid: "POD", want: "container:s1" },

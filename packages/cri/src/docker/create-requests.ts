@@ -199,6 +199,9 @@ const PROPAGATIONS = {
 
 /** Later mounts of one path win, as they do in a container's mount table. */
 function engineMounts(mounts: readonly Mount[], traits: EngineTraits): HostConfig {
+  if (mounts.some((m) => m.image !== undefined)) {
+    throw new RuntimeError("InvalidArgument", "image volumes are not mounted on Docker");
+  }
   const unique = [...new Map(mounts.map((mount) => [mount.containerPath, mount])).values()];
   // Only the older form of a mount can ask for an SELinux label.
   const relabelled = unique.filter((m) => traits.hasSeLinux && m.selinuxRelabel === true && !m.hostPath.includes(":"));

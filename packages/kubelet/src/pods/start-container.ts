@@ -55,8 +55,8 @@ function findContainer(pod: Pod, action: StartAction): Container {
 export async function startContainer(context: PodContext, input: StartInput): Promise<void> {
   const container = findContainer(input.pod, input.action);
   const event = context.events.container(input.pod, input.action.kind, container.name);
-  const pulled = await ensureImage(context, input, container, event);
   const imageRefs = await ensureImageVolumes(context, input, container, event);
+  const pulled = await ensureImage(context, input, container, { pull: event, failed: event });
   const config = await failAs("CreateContainerConfigError", event, () =>
     configure(context, { ...input, imageRefs }, container, pulled),
   );
@@ -72,40 +72,56 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
   await postStart(context, input, container, id, event);
 }
 
-async function ensureImage(context: PodContext, input: StartInput, container: Container, event: ContainerEvent) {
+interface ImageEvents {
+  readonly pull: ContainerEvent;
+  /** That the container can't start for it. */
+  readonly failed: ContainerEvent;
+}
+
+async function ensureImage(context: PodContext, input: StartInput, container: Container, events: ImageEvents) {
   try {
     const { secrets, missing } = await context.objects.pullSecrets(input.pod);
     if (missing.length > 0) {
       const message = `Unable to retrieve some image pull secrets (${missing.join(", ")}); attempting to pull the image may not succeed.`;
       context.events.pod(input.pod, "Warning", "FailedToRetrieveImagePullSecret", message);
     }
-    return await context.images.ensure({ pod: input.pod, container, secrets, event, signal: input.signal });
+    return await context.images.ensure({
+      pod: input.pod,
+      container,
+      secrets,
+      event: events.pull,
+      signal: input.signal,
+    });
   } catch (error) {
     if (error instanceof ImageError) {
-      event("Warning", "Failed", `Error: ${error.reason}`);
+      events.failed("Warning", "Failed", `Error: ${error.reason}`);
       throw new StartError(error.reason, error.message, error.retryMs);
     }
     if (error instanceof ContainerConfigError) {
-      event("Warning", "Failed", `Error: ${error.reason}`);
+      events.failed("Warning", "Failed", `Error: ${error.reason}`);
       throw new StartError(error.reason, error.message);
     }
     throw error;
   }
 }
 
-/** Pulls the images that the container mounts as volumes; what they are known by, by volume name. */
+/**
+ * Pulls the images that the container mounts as volumes; what they are known by, by volume name. Volumes are the pod's, and
+ * so are the events of their pulls.
+ */
 async function ensureImageVolumes(
   context: PodContext,
   input: StartInput,
   container: Container,
-  event: ContainerEvent,
+  failed: ContainerEvent,
 ): Promise<ReadonlyMap<string, string>> {
   const refs = new Map<string, string>();
+  const pull: ContainerEvent = (type, reason, message) => context.events.pod(input.pod, type, reason, message);
   for (const { name } of container.volumeMounts ?? []) {
     const image = input.volumes.get(name)?.image;
     if (image === undefined || refs.has(name)) continue;
     const asked = { name: container.name, image: image.reference, imagePullPolicy: image.pullPolicy };
-    refs.set(name, (await ensureImage(context, input, asked, event)).ref);
+    refs.set(name, (await ensureImage(context, input, asked, { pull, failed })).ref);
   }
   return refs;
 }
