@@ -19,6 +19,8 @@ export interface LeanLimits {
   readonly heapGrowingPercent?: number;
   /** How soon after a burst the heap is made as small as what is in it; V8's 8 and 30 s when absent. */
   readonly shrinkAfterMs?: number;
+  /** Of a daemon that is on every node and waits most of the time: less code is kept compiled, and freed memory goes back to the system. */
+  readonly smallOverFast?: boolean;
 }
 
 const YOUNG_GENERATION = "--max-semi-space-size";
@@ -26,19 +28,27 @@ const YOUNG_GENERATION = "--max-semi-space-size";
 const WARMED = "KNARR_COMPILE_CACHE_WARMED";
 const PARSER = "NativeModule internal/deps/amaro/dist/index";
 
+/**
+ * What the allocator keeps for later is most of what a burst of work leaves behind. Given at all, these stop it from raising its
+ * thresholds as it goes. Source: mallopt(3)
+ */
+const GIVE_BACK = { MALLOC_TRIM_THRESHOLD_: "65536", MALLOC_MMAP_THRESHOLD_: "32768", MALLOC_TOP_PAD_: "65536" };
+
 /** To be called before anything else is imported. Does not return where it replaces the process. */
-export function limitProcess({ semiSpaceMiB, heapGrowingPercent, shrinkAfterMs }: LeanLimits): void {
+export function limitProcess(limits: LeanLimits): void {
+  const { semiSpaceMiB, heapGrowingPercent, shrinkAfterMs, smallOverFast = false } = limits;
   const given = [...process.execArgv, process.env.NODE_OPTIONS ?? ""];
   if (given.some((flag) => flag.includes(YOUNG_GENERATION))) return;
   const growth = heapGrowingPercent === undefined ? [] : [`--heap-growing-percent=${heapGrowingPercent}`];
   const shrinking = ["memory-reducer-delay-ms", "gc-memory-reducer-start-delay-ms"];
   const soon = shrinkAfterMs === undefined ? [] : shrinking.map((name) => `--${name}=${shrinkAfterMs}`);
   // Not the default below the shared temporary folder, where others could leave code for us.
-  const env = { MALLOC_ARENA_MAX: "2", NODE_COMPILE_CACHE: join(homedir(), ".cache", "knarr", "compile-cache") };
-  replaceProcess(
-    [`${YOUNG_GENERATION}=${semiSpaceMiB}`, ...growth, ...soon, "--disable-warning=ExperimentalWarning"],
-    env,
-  );
+  const cache = join(homedir(), ".cache", "knarr", "compile-cache");
+  const env = { MALLOC_ARENA_MAX: "2", NODE_COMPILE_CACHE: cache, ...(smallOverFast ? GIVE_BACK : {}) };
+  const small = smallOverFast ? ["--optimize-for-size"] : [];
+  // Last: V8 lets what favours size set the young generation, too.
+  const young = `${YOUNG_GENERATION}=${semiSpaceMiB}`;
+  replaceProcess([...small, young, ...growth, ...soon, "--disable-warning=ExperimentalWarning"], env);
 }
 
 /** To be called once everything is imported. Does not return where it replaces the process. */

@@ -21,6 +21,7 @@ interface Seen {
   readonly flags: readonly string[];
   readonly args: readonly string[];
   readonly arenas?: string;
+  readonly trimsAbove?: string;
   readonly hasParser: boolean;
   readonly marks: readonly string[];
 }
@@ -46,7 +47,9 @@ test("limitProcess() and dropParser() leave one small process without a parser w
     const seen = await start({ NODE_COMPILE_CACHE: cache });
     assert.equal(seen.pid, seen.spawned, round);
     assert.deepEqual(seen.args, ["--a", "b c"], round);
-    assert.deepEqual(seen.flags.slice(0, 2), ["--max-semi-space-size=3", "--heap-growing-percent=40"], round);
+    const flags = ["--optimize-for-size", "--max-semi-space-size=3", "--heap-growing-percent=40"];
+    assert.deepEqual(seen.flags.slice(0, 3), flags, round);
+    assert.equal(seen.trimsAbove, "65536", round);
     assert.equal(seen.arenas, "2", round);
     assert.equal(seen.hasParser, false, round);
     assert.deepEqual(seen.marks, [], round);

@@ -5,7 +5,7 @@
  */
 import { dropParser, limitProcess } from "@knarr/daemon/lean-process.ts";
 
-limitProcess({ semiSpaceMiB: 1, heapGrowingPercent: 20 });
+limitProcess({ semiSpaceMiB: 1, heapGrowingPercent: 20, smallOverFast: true });
 
 const { runDaemon } = await import("@knarr/daemon/run-daemon.ts");
 const { cleanUp } = await import("./adapters/clean-up.ts");

@@ -1,6 +1,13 @@
-import { runDaemon } from "@knarr/daemon/run-daemon.ts";
-import { flags, loadConfig } from "./config.ts";
-import { run } from "./run.ts";
+/** local-path's entry: flags in, exit code out. There is one on every node, with little to do: memory counts. */
+import { dropParser, limitProcess } from "@knarr/daemon/lean-process.ts";
+
+limitProcess({ semiSpaceMiB: 1, heapGrowingPercent: 20, smallOverFast: true });
+
+const { runDaemon } = await import("@knarr/daemon/run-daemon.ts");
+const { flags, loadConfig } = await import("./config.ts");
+const { run } = await import("./run.ts");
+
+dropParser();
 
 await runDaemon(
   {

@@ -1,8 +1,12 @@
-import { dropParser } from "@knarr/daemon/lean-process.ts";
-import { runDaemon } from "@knarr/daemon/run-daemon.ts";
-import { cleanUp } from "./clean-up.ts";
-import { flags, loadConfig } from "./config.ts";
-import { run } from "./run.ts";
+/** pod-network's entry: flags in, exit code out. There is one on every node, with little to do: memory counts. */
+import { dropParser, limitProcess } from "@knarr/daemon/lean-process.ts";
+
+limitProcess({ semiSpaceMiB: 1, heapGrowingPercent: 20, smallOverFast: true });
+
+const { runDaemon } = await import("@knarr/daemon/run-daemon.ts");
+const { cleanUp } = await import("./clean-up.ts");
+const { flags, loadConfig } = await import("./config.ts");
+const { run } = await import("./run.ts");
 
 dropParser();
 
