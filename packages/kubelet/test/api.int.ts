@@ -208,6 +208,10 @@ if (await isolatedTest(import.meta)) {
       node.systemContainers.map((one: { name: string }) => one.name),
       ["kubelet", "pods"],
     );
+    const age = (time: string) => Date.now() - Date.parse(time);
+    for (const { startTime } of node.systemContainers) assert.ok(age(startTime) >= 0 && age(startTime) < 600_000);
+    assert.ok(age(node.startTime) > age(node.systemContainers[0].startTime), node.startTime);
+    assert.deepEqual(Object.keys(node.runtime), ["imageFs", "containerFs"]);
     const [pod] = pods;
     assert.equal(pod.podRef.name, "busy-node-1");
     assert.equal(pod.network.name, "eth0");

@@ -176,6 +176,18 @@ const rows: Row[] = [
     want: ["start container main"],
   },
   {
+    name: "an init container was collected while the one after it runs",
+    pod: pod(inits),
+    observed: observed([ran("b")]),
+    want: [],
+  },
+  {
+    name: "an init container was collected after the one after it failed",
+    pod: pod(inits),
+    observed: observed([exited("b", 1)]),
+    want: ["start init b"],
+  },
+  {
     name: "init containers were collected once the pod runs",
     pod: pod(inits),
     observed: observed([ran("main")]),

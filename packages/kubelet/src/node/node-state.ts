@@ -37,6 +37,7 @@ export interface NodeStateOptions {
 export class NodeState {
   readonly #options: NodeStateOptions;
   readonly machine: MachineInfo;
+  /** On the steady clock. */
   readonly startedAt: number;
   readonly #thresholds: readonly Threshold[];
   #usage: MachineUsage;

@@ -34,6 +34,8 @@ export interface MeasuredPod {
 }
 
 export interface NodeUsage {
+  /** When the machine started, epoch ms. */
+  readonly bootedAtMs: number;
   readonly cpuNanoSeconds: number;
   readonly memoryUsageBytes: number;
   readonly memoryWorkingSetBytes: number;
@@ -138,6 +140,7 @@ async function readNodeUsage(): Promise<NodeUsage> {
   const usage = total - memory("MemFree");
   const workingSet = Math.max(0, usage - memory("Inactive\\(file\\)"));
   return {
+    bootedAtMs: Number(/^btime (\d+)$/m.exec(stat)?.[1] ?? 0) * 1000,
     // In hundredths of a second.
     cpuNanoSeconds: (user + nice + system + irq + softirq + steal) * 10_000_000,
     memoryUsageBytes: usage,
