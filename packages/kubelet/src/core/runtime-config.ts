@@ -16,6 +16,7 @@ import { expandVariables } from "./expand.ts";
 import { Annotations, Labels } from "./observed-pod.ts";
 import { sandboxHostname } from "./pod-hostname.ts";
 import { CPU_PERIOD_US, containerLimits, cpuQuota, cpuShares, oomScoreAdj } from "./qos.ts";
+import { sandboxResources } from "./sandbox-resources.ts";
 import { containerSecurityContext, sandboxSecurityContext, type UserNamespace } from "./security-context.ts";
 import { type NodeSwap, swapLimit } from "./swap.ts";
 
@@ -52,6 +53,7 @@ export function sandboxConfig(input: SandboxConfigInput): SandboxConfig {
     annotations: { ...annotations },
     linux: {
       cgroupParent: input.cgroupParent,
+      ...sandboxResources(pod),
       securityContext: sandboxSecurityContext(pod, input.users),
       sysctls: Object.fromEntries(sysctls.map((s) => [s.name.replaceAll("/", "."), s.value])),
     },
