@@ -15,6 +15,7 @@ export interface RequestLabels {
 }
 
 interface Series {
+  readonly of: RequestLabels;
   readonly labels: Record<string, string>;
   readonly byCode: Map<number, number>;
   /** Durations observed in each bucket, the last for everything beyond. */
@@ -28,8 +29,20 @@ const BUCKETS: readonly number[] = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 ];
 
+function isOf(a: RequestLabels, b: RequestLabels): boolean {
+  return (
+    a.verb === b.verb &&
+    a.subresource === b.subresource &&
+    a.scope === b.scope &&
+    a.version === b.version &&
+    a.group === b.group &&
+    a.dryRun === b.dryRun
+  );
+}
+
 export class RequestMetrics {
-  readonly #series = new Map<string, Series>();
+  /** By resource. Few of one resource: looking through them is cheaper than putting a key of all labels together. */
+  readonly #series = new Map<string, Series[]>();
 
   constructor(registry: Registry) {
     this.#register(registry, {
@@ -48,19 +61,7 @@ export class RequestMetrics {
 
   /** `seconds`: undefined for requests whose duration says nothing. */
   record(of: RequestLabels, code: number, seconds: number | undefined): void {
-    const key = `${of.verb} ${of.dryRun} ${of.group} ${of.version} ${of.resource} ${of.subresource} ${of.scope}`;
-    let series = this.#series.get(key);
-    if (series === undefined) {
-      const { dryRun, ...labels } = of;
-      series = {
-        labels: { ...labels, dry_run: dryRun, component: "apiserver" },
-        byCode: new Map(),
-        buckets: new Float64Array(BUCKETS.length + 1),
-        sumSeconds: 0,
-        observed: 0,
-      };
-      this.#series.set(key, series);
-    }
+    const series = this.#seriesOf(of);
     series.byCode.set(code, (series.byCode.get(code) ?? 0) + 1);
     if (seconds === undefined) return;
     let bucket = 0;
@@ -68,6 +69,26 @@ export class RequestMetrics {
     series.buckets[bucket] = (series.buckets[bucket] ?? 0) + 1;
     series.sumSeconds += seconds;
     series.observed++;
+  }
+
+  #seriesOf(of: RequestLabels): Series {
+    let all = this.#series.get(of.resource);
+    if (all === undefined) {
+      all = [];
+      this.#series.set(of.resource, all);
+    }
+    for (const one of all) if (isOf(one.of, of)) return one;
+    const { dryRun, ...labels } = of;
+    const made = {
+      of,
+      labels: { ...labels, dry_run: dryRun, component: "apiserver" },
+      byCode: new Map(),
+      buckets: new Float64Array(BUCKETS.length + 1),
+      sumSeconds: 0,
+      observed: 0,
+    };
+    all.push(made);
+    return made;
   }
 
   #register(
@@ -86,14 +107,14 @@ export class RequestMetrics {
   }
 
   #counts(): MetricValue<string>[] {
-    return [...this.#series.values()].flatMap(({ labels, byCode }) =>
-      [...byCode].map(([code, value]) => ({ labels: { ...labels, code }, value })),
-    );
+    return [...this.#series.values()]
+      .flat()
+      .flatMap(({ labels, byCode }) => [...byCode].map(([code, value]) => ({ labels: { ...labels, code }, value })));
   }
 
   #durations(): MetricValue<string>[] {
     const name = "apiserver_request_duration_seconds";
-    return [...this.#series.values()].flatMap(({ labels, buckets, sumSeconds, observed }) => {
+    return [...this.#series.values()].flat().flatMap(({ labels, buckets, sumSeconds, observed }) => {
       if (observed === 0) return [];
       let below = 0;
       const values = [...buckets].map((count, index) => {

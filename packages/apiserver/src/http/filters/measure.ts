@@ -5,6 +5,17 @@ import { finished } from "./response-finished.ts";
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
+const UPPER_CASE = new Map(
+  ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"].map((verb) => [
+    verb,
+    verb.toUpperCase(),
+  ]),
+);
+
+function upperCaseOf(verb: string): string {
+  return UPPER_CASE.get(verb) ?? verb.toUpperCase();
+}
+
 export const measure: Filter = async (context, env, next) => {
   const { info } = context;
   const startedMs = env.clock.monotonicMs();
@@ -22,7 +33,7 @@ export const measure: Filter = async (context, env, next) => {
     // Only names that exist become labels: clients must not be able to make new time series.
     const known = context.resourceKnown;
     const labels = {
-      verb: METHODS.has(context.method) ? (known ? info.verb : context.method).toUpperCase() : "OTHER",
+      verb: METHODS.has(context.method) ? (known ? upperCaseOf(info.verb) : context.method) : "OTHER",
       dryRun: isTrue(context.query.get("dryRun")) ? "All" : "",
       group: known ? info.group : "",
       version: known ? info.version : "",
