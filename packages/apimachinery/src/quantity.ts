@@ -119,8 +119,14 @@ function isVerbatim({ format, exponent }: Suffix, whole: string, fraction: strin
 
 /** Blanks around are ignored, as upstream does where a quantity stands in JSON. Throws QuantityError in upstream's words. */
 export function parseQuantity(text: string): Quantity {
+  const known = knownQuantities.get(text);
+  if (known !== undefined) return known;
   const { nanos, format } = read(text.trim());
-  return { nanos, format };
+  const quantity: Quantity = Object.freeze({ nanos, format });
+  if (text.length > MAX_KNOWN_LENGTH) return quantity;
+  if (knownQuantities.size >= MAX_KNOWN_FORMS) knownQuantities.clear();
+  knownQuantities.set(text, quantity);
+  return quantity;
 }
 
 /** What is wrong with `text` in upstream's words, or undefined when it is a quantity. */
@@ -183,6 +189,7 @@ export function canonicalQuantity(text: string | number): string {
 
 /** The same few quantities stand in most objects of a cluster, and are looked at with every write. */
 const canonicalForms = new Map<string, string>();
+const knownQuantities = new Map<string, Quantity>();
 const MAX_KNOWN_FORMS = 1024;
 const MAX_KNOWN_LENGTH = 24;
 

@@ -132,3 +132,14 @@ test("parseDuration() reads back what formatDuration() wrote", () => {
     { verbose: 1 },
   );
 });
+
+test("canonicalTime() makes of every second of four centuries what Date makes of it", () => {
+  const epochMs = fc
+    .integer({ min: Date.UTC(1800, 0, 1) / 1000, max: Date.UTC(2200, 0, 1) / 1000 })
+    .map((s) => s * 1000);
+  fc.assert(
+    fc.property(epochMs, (ms) => {
+      assert.equal(canonicalTime(`${new Date(ms).toISOString().slice(0, -5)}Z`, "seconds"), rfc3339Seconds(ms));
+    }),
+  );
+});

@@ -139,11 +139,19 @@ const ZERO_EPOCH_SECONDS = -62_135_596_800;
 const MIN_EPOCH_SECONDS = -62_167_219_200;
 const MAX_EPOCH_SECONDS = 253_402_300_799;
 
+/** What nearly every time looks like: UTC to the second, in years and on days about which there is no doubt. */
+const PLAIN = /^(?:19|20|21)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$/;
+
+function isPlainlyCanonical(text: string): boolean {
+  return text.length === 20 && PLAIN.test(text);
+}
+
 /**
  * The time as upstream stores it after reading `text`: UTC, cut to seconds or microseconds; null for Go's zero time.
  * Throws TimeError in Go's words.
  */
 export function canonicalTime(text: string, layout: TimeLayout): string | null {
+  if (layout === "seconds" && isPlainlyCanonical(text)) return text;
   const { epochSeconds, nanos } = parseInstant(text, layout);
   if (epochSeconds === ZERO_EPOCH_SECONDS && nanos === 0) return null;
   if (epochSeconds < MIN_EPOCH_SECONDS || epochSeconds > MAX_EPOCH_SECONDS) {

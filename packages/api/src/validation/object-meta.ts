@@ -28,11 +28,14 @@ export function validateAnnotations(
   path: string,
   annotations: Record<string, string> | undefined,
 ): void {
-  let sizeBytes = 0;
+  let length = 0;
   for (const [key, value] of Object.entries(annotations ?? {})) {
     errors.invalidAll(path, key, isQualifiedName(key.toLowerCase()));
-    sizeBytes += byteLength(key) + byteLength(value);
+    length += key.length + value.length;
   }
+  // No unit of UTF-16 takes more than three bytes: few objects need to be counted.
+  if (length * 3 <= annotationsLimitBytes) return;
+  const sizeBytes = Object.entries(annotations ?? {}).reduce((sum, pair) => sum + byteLength(pair.join("")), 0);
   if (sizeBytes > annotationsLimitBytes) errors.tooLong(path, annotationsLimitBytes);
 }
 

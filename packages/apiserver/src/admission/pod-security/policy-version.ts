@@ -46,10 +46,26 @@ export function parseVersion(text: string): PolicyVersion | undefined {
  * The policy that a namespace's labels ask for. There is always one: what can't be read is restricted and latest where it
  * is enforced, and nothing where it only warns.
  */
-export function policyOf(
-  labels: Readonly<Record<string, string>> | undefined,
-  defaults: Policy,
-): { readonly policy: Policy; readonly errors: readonly FieldError[] } {
+export function policyOf(labels: Readonly<Record<string, string>> | undefined, defaults: Policy): ReadPolicy {
+  if (labels === undefined) return { policy: defaults, errors: [] };
+  let read = readPolicies.get(labels);
+  if (read === undefined || read.defaults !== defaults) {
+    read = { ...readPolicy(labels, defaults), defaults };
+    // Labels of objects from the watch cache never change; of others nobody asks again.
+    if (Object.isFrozen(labels)) readPolicies.set(labels, read);
+  }
+  return read;
+}
+
+interface ReadPolicy {
+  readonly policy: Policy;
+  readonly errors: readonly FieldError[];
+}
+
+/** Every pod that is written asks for its namespace's. */
+const readPolicies = new WeakMap<object, ReadPolicy & { readonly defaults: Policy }>();
+
+function readPolicy(labels: Readonly<Record<string, string>>, defaults: Policy): ReadPolicy {
   const errors: FieldError[] = [];
   const complain = (label: string, value: string, why: string) =>
     errors.push({
@@ -59,13 +75,13 @@ export function policyOf(
     });
   const policy: Record<(typeof MODES)[number], LevelVersion> = { ...defaults };
   for (const mode of MODES) {
-    const level = labels?.[`${LABEL}${mode}`];
+    const level = labels[`${LABEL}${mode}`];
     if (level !== undefined) {
       const parsed = parseLevel(level);
       if (parsed === undefined) complain(`${LABEL}${mode}`, level, `must be one of ${LEVELS.join(", ")}`);
       policy[mode] = { ...policy[mode], level: parsed ?? (mode === "enforce" ? "restricted" : "privileged") };
     }
-    const version = labels?.[`${LABEL}${mode}-version`];
+    const version = labels[`${LABEL}${mode}-version`];
     if (version !== undefined) {
       const parsed = parseVersion(version);
       if (parsed === undefined) complain(`${LABEL}${mode}-version`, version, 'must be "latest" or "v1.x"');
@@ -73,7 +89,7 @@ export function policyOf(
     }
   }
   // Whoever creates a workload shall hear what its pods will be refused for.
-  if (labels?.[`${LABEL}enforce`] !== undefined && labels[`${LABEL}warn`] === undefined) {
+  if (labels[`${LABEL}enforce`] !== undefined && labels[`${LABEL}warn`] === undefined) {
     if (compareLevels(policy.enforce.level, policy.warn.level) > 0) {
       const isVersioned = labels[`${LABEL}warn-version`] !== undefined;
       policy.warn = { ...policy.enforce, version: isVersioned ? policy.warn.version : policy.enforce.version };
