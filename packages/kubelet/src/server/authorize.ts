@@ -12,6 +12,7 @@ import type { TokenReview } from "@knarr/api/generated/types/authentication-v1.t
 import type { SubjectAccessReview } from "@knarr/api/generated/types/authorization-v1.ts";
 import type { Client } from "@knarr/client/client.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
+import type { Logger } from "@knarr/daemon/logger.ts";
 import { HttpError } from "./http-error.ts";
 
 export interface User {
@@ -25,6 +26,7 @@ export interface AuthorizerOptions {
   readonly nodeName: string;
   readonly anonymous: boolean;
   readonly mode: string;
+  readonly log: Logger;
 }
 
 const TOKEN_CACHE_MS = 120_000;
@@ -67,13 +69,24 @@ export class Authorizer {
     this.#options = options;
   }
 
-  /** Throws HttpError 401 or 403. */
+  /** Throws HttpError 401 or 403; 500 when nobody could be asked. */
   async check(request: IncomingMessage, path: string): Promise<User> {
-    const user = await this.#authenticate(request);
+    const user = await this.#authenticate(request).catch((error: unknown) => {
+      // A token that nobody can judge is none.
+      this.#options.log.error({ err: error }, "request could not be authenticated");
+      return undefined;
+    });
     if (user === undefined) throw new HttpError(401, "Unauthorized");
     const verb = VERBS[request.method ?? "GET"] ?? "get";
     const subresources = subresourcesOf(path);
-    for (const subresource of subresources) if (await this.#allowed(user, verb, subresource)) return user;
+    for (const subresource of subresources) {
+      const allowed = await this.#allowed(user, verb, subresource).catch((error: unknown) => {
+        this.#options.log.error({ err: error, user: user.name, verb, subresource }, "request could not be authorised");
+        const what = `user=${user.name}, verb=${verb}, resource=nodes, subresource=${subresource}`;
+        throw new HttpError(500, `Authorization error (${what})`);
+      });
+      if (allowed) return user;
+    }
     const resource = `nodes, subresource(s)=[${subresources.join(" ")}]`;
     throw new HttpError(403, `Forbidden (user=${user.name}, verb=${verb}, resource=${resource})\n`);
   }

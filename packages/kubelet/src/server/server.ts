@@ -26,6 +26,7 @@ export async function startServer(serving: Serving, signal: AbortSignal): Promis
     nodeName: config.nodeName,
     anonymous: config.anonymousAuth,
     mode: config.authorizationMode,
+    log: context.log,
   });
   const server = createServer({ ...tls.material, requestCert: true, rejectUnauthorized: false });
   // Source: Go's clients keep idle connections for 90 s; a server that closes sooner breaks their next request.
