@@ -23,6 +23,7 @@ import { labelComplaint, parseTaint } from "./core/node-flags.ts";
 import type { SwapBehavior } from "./core/swap.ts";
 import { UNIT } from "./core/user-namespace.ts";
 import { DEFAULT_HARD, parseThresholds, type Threshold } from "./eviction/thresholds.ts";
+import { VERIFICATION_POLICIES, type VerificationPolicy } from "./images/pulled-records.ts";
 import { type PriorityPeriod, shutdownPeriods } from "./shutdown/plan-shutdown.ts";
 
 const evictionFlags = {
@@ -175,6 +176,10 @@ export interface FileOnly {
   readonly idsPerPod: number;
   /** memorySwap.swapBehavior: whether pods may use the node's swap. */
   readonly swapBehavior: SwapBehavior;
+  /** Which images that are on the node already a pod gets only if its credentials would have got them. */
+  readonly imagePullVerification: VerificationPolicy;
+  /** Repositories that NeverVerifyAllowlistedImages leaves alone. */
+  readonly preloadedImages: readonly string[];
 }
 
 const MAX_RESTART_PERIOD_MS = 300_000;
@@ -211,7 +216,22 @@ function fileOnly(file: FileValues): FileOnly {
   if (swapBehavior !== "NoSwap" && swapBehavior !== "LimitedSwap") {
     throw new UsageError('config file field memorySwap.swapBehavior: must be one of "", "LimitedSwap" or "NoSwap"');
   }
+  const imagePullVerification = String(
+    lookUp(file, "imagePullCredentialsVerificationPolicy") ?? "NeverVerifyPreloadedImages",
+  ) as VerificationPolicy;
+  if (!VERIFICATION_POLICIES.includes(imagePullVerification)) {
+    const known = VERIFICATION_POLICIES.join(", ");
+    throw new UsageError(`config file field imagePullCredentialsVerificationPolicy: must be one of ${known}`);
+  }
+  const preloadedImages = ((lookUp(file, "preloadedImagesVerificationAllowlist") ?? []) as unknown[]).map(String);
+  if (preloadedImages.length > 0 && imagePullVerification !== "NeverVerifyAllowlistedImages") {
+    throw new UsageError(
+      "config file field preloadedImagesVerificationAllowlist: only with the policy NeverVerifyAllowlistedImages",
+    );
+  }
   return {
+    imagePullVerification,
+    preloadedImages,
     shutdownPeriods: shutdownPeriods(totalMs, criticalMs, byPriority),
     maxContainerRestartPeriodMs,
     idsPerPod,

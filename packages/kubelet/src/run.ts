@@ -22,6 +22,7 @@ import { ensureKubeconfig, nodeCertificates, type ServingCertificate } from "./c
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
 import { ImagePuller } from "./images/image-puller.ts";
+import { PulledRecords } from "./images/pulled-records.ts";
 import { tellCapabilities } from "./node/capabilities.ts";
 import { enforceAllocatable } from "./node/enforce-allocatable.ts";
 import { makeNodeCare, type NodeCare } from "./node/node-care.ts";
@@ -302,6 +303,10 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
       images: runtime,
       clock,
       maxParallel: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
+      records: await PulledRecords.load(
+        { rootDir: config.rootDir, policy: config.imagePullVerification, allowlist: config.preloadedImages, log },
+        runtime,
+      ),
     }),
     objects,
     mounts: new PodMounts({ rootDir: config.rootDir, objects, events, node: () => state.facts(), clock, log }),

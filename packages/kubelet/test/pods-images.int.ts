@@ -76,7 +76,20 @@ if (await isolatedTest(import.meta)) {
     });
     await node.create("allowed", { ...from("private:1"), imagePullSecrets: [{ name: "pull" }] });
     await node.until("allowed", "is ready", (p) => statusOf(p, "main").ready, PATIENCE_MS);
-    await node.remove("allowed");
+    // The image is there now, but only for those who could have pulled it; a restarted kubelet knows that too.
+    await node.kubelet.restart();
+    await node.create("thief", from("private:1"));
+    await node.until(
+      "thief",
+      "is refused",
+      (p) => /^(ErrImagePull|ImagePullBackOff)$/.test(reason(p) ?? ""),
+      PATIENCE_MS,
+    );
+    await node.create("friend", { ...from("private:1"), imagePullSecrets: [{ name: "pull" }] });
+    await node.until("friend", "is ready", (p) => statusOf(p, "main").ready, PATIENCE_MS);
+    const reasons = (await node.events("friend")).map((e) => e.reason);
+    assert.ok(!reasons.includes("Pulling"), reasons.join(" "));
+    for (const name of ["allowed", "thief", "friend"]) await node.remove(name);
   });
 
   test("a pull that fails or brings wrong bytes is tried again until it is right", async () => {

@@ -5,19 +5,21 @@
 import type { Container, Pod, Secret } from "@knarr/api/generated/types/core-v1.ts";
 import type { ImageService } from "@knarr/cri/runtime.ts";
 import { RuntimeError } from "@knarr/cri/runtime-error.ts";
-import type { Image, RegistryAuth } from "@knarr/cri/types.ts";
+import type { Image } from "@knarr/cri/types.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
 import { CrashBackoff, type Moment } from "../core/crash-backoff.ts";
 import { pullPolicy, withDefaultTag } from "../core/image-name.ts";
 import type { ContainerEvent } from "../pods/pod-events.ts";
-import { credentialsFor } from "./pull-secrets.ts";
+import { type Credential, credentialsFor } from "./pull-secrets.ts";
+import type { PulledRecords, PullOutcome } from "./pulled-records.ts";
 
 export interface ImagePullerOptions {
   readonly images: ImageService;
   readonly clock: Clock;
   /** How many pulls may run at once. */
   readonly maxParallel: number;
+  readonly records: PulledRecords;
 }
 
 export interface PullRequest {
@@ -61,7 +63,12 @@ export class ImagePuller {
     const ref = this.#parse(name, event);
     const policy = pullPolicy(name, container.imagePullPolicy);
     const present = await this.#inspect(name, ref, request);
-    if (present !== undefined && policy !== "Always") {
+    const credentials = credentialsFor(ref, request.secrets);
+    const usable =
+      present !== undefined &&
+      policy !== "Always" &&
+      (await this.#options.records.mayUse(ref, present.id, credentials));
+    if (usable) {
       event("Normal", "Pulled", `Container image "${name}" already present on machine and can be accessed by the pod`);
       return { image: present, ref: present.id };
     }
@@ -70,7 +77,7 @@ export class ImagePuller {
       event("Warning", "ErrImageNeverPull", message);
       throw new ImageError("ErrImageNeverPull", message, 10_000);
     }
-    return await this.#pull(request, name, ref);
+    return await this.#pull(request, name, { ref, credentials });
   }
 
   async #inspect(name: string, ref: string, { event, signal }: PullRequest): Promise<Image | undefined> {
@@ -93,7 +100,7 @@ export class ImagePuller {
     }
   }
 
-  async #pull(request: PullRequest, name: string, ref: string): Promise<{ image: Image; ref: string }> {
+  async #pull(request: PullRequest, name: string, wanted: Wanted): Promise<{ image: Image; ref: string }> {
     const { clock } = this.#options;
     const key = `${request.pod.metadata.uid}_${name}`;
     const failure = this.#lastFailure.get(key);
@@ -109,7 +116,7 @@ export class ImagePuller {
     request.event("Normal", "Pulling", `Pulling image "${name}"`);
     const started = clock.monotonicMs();
     try {
-      const { image, pullMs } = await this.#pullOnce(request, ref);
+      const { image, pullMs } = await this.#pullOnce(request, wanted);
       const totalMs = clock.monotonicMs() - started;
       request.event(
         "Normal",
@@ -133,18 +140,18 @@ export class ImagePuller {
   }
 
   /** `pullMs` counts from when the pull's turn came. */
-  async #pullOnce(request: PullRequest, ref: string): Promise<{ image: Image; pullMs: number }> {
+  async #pullOnce(request: PullRequest, wanted: Wanted): Promise<{ image: Image; pullMs: number }> {
     const { images, clock } = this.#options;
-    const auths = credentialsFor(ref, request.secrets);
+    const { ref, credentials } = wanted;
     let started = clock.monotonicMs();
     // Pods with different credentials don't share a pull, or one could use what it may not read.
-    const key = JSON.stringify([ref, auths]);
+    const key = JSON.stringify([ref, credentials]);
     let pull = this.#pulling.get(key);
     if (pull === undefined) {
       const stop = new AbortController();
       const promise = this.#inTurn(stop.signal, () => {
         started = clock.monotonicMs();
-        return this.#tryAll(ref, auths, stop.signal);
+        return this.#recorded(wanted, stop.signal);
       });
       pull = { promise, stop, waiting: 0 };
       this.#pulling.set(key, pull);
@@ -165,11 +172,29 @@ export class ImagePuller {
     return { image, pullMs: clock.monotonicMs() - started };
   }
 
-  async #tryAll(ref: string, auths: readonly RegistryAuth[], signal: AbortSignal): Promise<string> {
+  /** Pulls, and notes who may use what came. */
+  async #recorded(wanted: Wanted, signal: AbortSignal): Promise<string> {
+    const { records, images } = this.#options;
+    await records.begin(wanted.ref);
+    let done: PullOutcome | undefined;
+    try {
+      const { pulled, credential } = await this.#tryAll(wanted, signal);
+      const image = await images.imageStatus(pulled, { signal });
+      done = { imageRef: image?.id ?? pulled, credential };
+      return pulled;
+    } finally {
+      await records.end(wanted.ref, done);
+    }
+  }
+
+  async #tryAll(
+    { ref, credentials }: Wanted,
+    signal: AbortSignal,
+  ): Promise<{ pulled: string; credential: Credential | undefined }> {
     const errors: unknown[] = [];
-    for (const auth of [...auths, undefined]) {
+    for (const credential of [...credentials, undefined]) {
       try {
-        return await this.#options.images.pullImage(ref, auth, { signal });
+        return { pulled: await this.#options.images.pullImage(ref, credential?.auth, { signal }), credential };
       } catch (error) {
         signal.throwIfAborted();
         // The next credentials may do; the first error is the one that tells.
@@ -215,6 +240,12 @@ function goMillis(ms: number): string {
 function pullFailure(error: unknown): string {
   const detail = error instanceof RuntimeError ? error.detail : "";
   return ["RegistryUnavailable", "SignatureValidationFailed"].find((r) => detail.startsWith(r)) ?? "ErrImagePull";
+}
+
+interface Wanted {
+  readonly ref: string;
+  /** Those of the pod that fit the image. */
+  readonly credentials: readonly Credential[];
 }
 
 interface Pull {

@@ -2,6 +2,12 @@
 import type { Secret } from "@knarr/api/generated/types/core-v1.ts";
 import type { RegistryAuth } from "@knarr/cri/types.ts";
 
+/** What a registry is shown, and the secret that it comes from. */
+export interface Credential {
+  readonly auth: RegistryAuth;
+  readonly source: { readonly uid: string; readonly namespace: string; readonly name: string };
+}
+
 interface DockerEntry {
   readonly username?: string;
   readonly password?: string;
@@ -48,15 +54,17 @@ function hostMatches(pattern: string, host: string): boolean {
 }
 
 /** Credentials that fit the image, those of the longest path first. */
-export function credentialsFor(image: string, secrets: readonly Secret[]): RegistryAuth[] {
+export function credentialsFor(image: string, secrets: readonly Secret[]): Credential[] {
   const host = registryOf(image);
   const path = image.startsWith(`${host}/`) ? image.slice(host.length + 1) : image;
   return secrets
-    .flatMap(entriesOf)
-    .map(([registry, entry]) => ({ ...normalise(registry), registry, entry }))
+    .flatMap((secret) => entriesOf(secret).map(([registry, entry]) => ({ ...normalise(registry), entry, secret })))
     .filter((e) => hostMatches(e.host, host) && (e.path === "" || path === e.path || path.startsWith(`${e.path}/`)))
     .toSorted((a, b) => b.path.length - a.path.length)
-    .map(({ entry }) => authOf(entry));
+    .map(({ entry, secret: { metadata } }) => {
+      const { uid = "", namespace = "", name = "" } = metadata ?? {};
+      return { auth: authOf(entry), source: { uid, namespace, name } };
+    });
 }
 
 function authOf(entry: DockerEntry): RegistryAuth {

@@ -44,6 +44,8 @@ export function configz(config: Config): object {
   // A number that has no effect is none in effect.
   if (config.serializeImagePulls) delete root.maxParallelImagePulls;
   put(root, "crashLoopBackOff.maxContainerRestartPeriod", duration(config.maxContainerRestartPeriodMs));
+  put(root, "imagePullCredentialsVerificationPolicy", config.imagePullVerification);
+  if (config.preloadedImages.length > 0) put(root, "preloadedImagesVerificationAllowlist", config.preloadedImages);
   put(root, "memorySwap.swapBehavior", config.swapBehavior);
   if (config.shutdownPeriods.length > 0) put(root, "shutdownGracePeriodByPodPriority", config.shutdownPeriods);
   return { kubeletconfig: root };
