@@ -10,6 +10,9 @@ const subdomainRule =
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with " +
   "an alphanumeric character (e.g. 'example.com', regex used for validation is " +
   "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const dnsLabelRule =
+  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an " +
+  "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const labelRule =
   "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an " +
   "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is " +
@@ -232,6 +235,102 @@ const table: readonly { name: string; object: Manifest; want: readonly string[] 
       "spec.metrics[3].object.describedObject.kind: Required value",
       "spec.metrics[3].object.target.averageValue: Required value: must set either a target value or averageValue for a metric",
       "spec.metrics[4].external.target.value: Forbidden: may not set both a target value for metric and a per-pod target",
+    ],
+  },
+  {
+    name: "a flow schema for nobody in particular",
+    object: {
+      ...{ apiVersion: "flowcontrol.apiserver.k8s.io/v1", kind: "FlowSchema", metadata },
+      spec: {
+        priorityLevelConfiguration: { name: "p" },
+        rules: [
+          {
+            subjects: [
+              { kind: "User", group: { name: "g" } },
+              { kind: "Group", group: { name: "" } },
+              { kind: "ServiceAccount", serviceAccount: { name: "*", namespace: "" } },
+            ],
+            resourceRules: [{ verbs: ["*", "get"], apiGroups: ["*"], resources: ["pods"], namespaces: ["A"] }],
+            nonResourceRules: [{ verbs: ["run"], nonResourceURLs: ["x", "/a*b", "/c//d", "/e/*"] }],
+          },
+        ],
+      },
+    },
+    want: [
+      "spec.rules[0].subjects[0].user: Required value: user is required when subject kind is 'User'",
+      "spec.rules[0].subjects[0].group: Forbidden: group is forbidden when subject kind is not 'Group'",
+      "spec.rules[0].subjects[1].group.name: Required value",
+      "spec.rules[0].subjects[2].serviceAccount.namespace: Required value: must specify namespace for service account",
+      'spec.rules[0].resourceRules[0].verbs: Invalid value: ["*","get"]: if \'*\' is present, must not specify other verbs',
+      `spec.rules[0].resourceRules[0].namespaces[0]: Invalid value: "A": ${dnsLabelRule}`,
+      'spec.rules[0].nonResourceRules[0].verbs: Unsupported value: ["run"]: supported values: "*", "create", "delete", ' +
+        '"deletecollection", "get", "list", "patch", "proxy", "update", "watch"',
+      'spec.rules[0].nonResourceRules[0].nonResourceURLs[0]: Invalid value: "x": must start with slash',
+      'spec.rules[0].nonResourceRules[0].nonResourceURLs[1]: Invalid value: "/a*b": wildcard can only do suffix matching',
+      'spec.rules[0].nonResourceRules[0].nonResourceURLs[2]: Invalid value: "/c//d": must not contain double slash',
+    ],
+  },
+  {
+    name: "a priority level with more hands than queues",
+    object: {
+      ...{ apiVersion: "flowcontrol.apiserver.k8s.io/v1", kind: "PriorityLevelConfiguration", metadata },
+      spec: {
+        type: "Limited",
+        limited: {
+          ...{ nominalConcurrencyShares: -1, borrowingLimitPercent: -1 },
+          limitResponse: { type: "Queue", queuing: { queues: 4, handSize: 5, queueLengthLimit: 1 } },
+        },
+      },
+    },
+    want: [
+      "spec.limited.nominalConcurrencyShares: Invalid value: -1: must be a non-negative integer",
+      "spec.limited.borrowingLimitPercent: Invalid value: -1: if specified, must be a non-negative integer",
+      "spec.limited.limitResponse.queuing.handSize: Invalid value: 5: should not be greater than queues (4)",
+    ],
+  },
+  {
+    name: "a job that judges pods by conditions which do not exist",
+    object: {
+      ...{ apiVersion: "batch/v1", kind: "Job", metadata },
+      spec: {
+        podFailurePolicy: {
+          rules: [{ action: "FailJob", onPodConditions: [{ type: "a b", status: "Maybe" }] }, { action: "Ignore" }],
+        },
+        template: { spec: { restartPolicy: "Never", containers: [{ name: "c", image: "i" }] } },
+      },
+    },
+    want: [
+      `spec.podFailurePolicy.rules[0].onPodConditions[0].type: Invalid value: "a b": ${nameRule}`,
+      'spec.podFailurePolicy.rules[0].onPodConditions[0].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"',
+      "spec.podFailurePolicy.rules[1]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
+    ],
+  },
+  {
+    name: "a claim whose sources are not whole, and differ",
+    object: {
+      ...{ apiVersion: "v1", kind: "PersistentVolumeClaim", metadata },
+      spec: {
+        ...{ accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+        dataSource: { kind: "Foo", name: "" },
+        dataSourceRef: { apiGroup: "A b", kind: "Foo", name: "x" },
+      },
+    },
+    want: [
+      "spec.dataSource.name: Required value",
+      "spec.dataSource: Invalid value: \"Foo\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
+      `spec.dataSourceRef.apiGroup: Invalid value: "A b": ${subdomainRule}`,
+      "spec: Invalid value: {}: must match dataSourceRef",
+    ],
+  },
+  {
+    name: "a volume of a host's path of an unknown type",
+    object: {
+      ...{ apiVersion: "v1", kind: "PersistentVolume", metadata },
+      spec: { accessModes: ["ReadWriteOnce"], capacity: { storage: "1Gi" }, hostPath: { path: "/a", type: "Foo" } },
+    },
+    want: [
+      'spec.hostPath.type: Unsupported value: "Foo": supported values: "", "BlockDevice", "CharDevice", "Directory", ' +
+        '"DirectoryOrCreate", "File", "FileOrCreate", "Socket"',
     ],
   },
   {

@@ -45,6 +45,11 @@ export class FieldErrors {
     this.#add("FieldValueRequired", field, withDetail("Required value", detail));
   }
 
+  /** Of a value that is not shown. */
+  invalidOmitted(field: string, detail: string): void {
+    this.#add("FieldValueInvalid", field, withDetail("Invalid value", detail));
+  }
+
   invalid(field: string, value: unknown, detail: string): void {
     this.#add("FieldValueInvalid", field, withDetail(`Invalid value: ${render(value)}`, detail));
   }

@@ -1,8 +1,8 @@
 /** Job specs, of Jobs and of the templates in CronJobs. Source: k8s.io/kubernetes/pkg/apis/batch */
-import { isDns1123Subdomain } from "@knarr/apimachinery/name-validation.ts";
+import { isDns1123Subdomain, isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
 import type { JobSpec, PodFailurePolicy } from "../../generated/types/batch-v1.ts";
 import { usableSelector } from "../../usable-selector.ts";
-import { validateNonNegative, validateOneOf } from "../../validation/common.ts";
+import { validateNonNegative, validateOneOf, validateRequiredOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { validateLabelSelector } from "../../validation/object-meta.ts";
 import { validatePodTemplate } from "../core/pod-spec/validate.ts";
@@ -41,9 +41,15 @@ function validateFailurePolicy(errors: FieldErrors, path: string, policy: PodFai
     const exit = rule.onExitCodes;
     const conditions = rule.onPodConditions ?? [];
     if (exit !== undefined && conditions.length > 0) {
-      errors.invalid(at, "", "specifying both OnExitCodes and OnPodConditions is not supported");
+      errors.invalidOmitted(at, "specifying both OnExitCodes and OnPodConditions is not supported");
     } else if (exit === undefined && conditions.length === 0) {
-      errors.invalid(at, "", "specifying one of OnExitCodes and OnPodConditions is required");
+      errors.invalidOmitted(at, "specifying one of OnExitCodes and OnPodConditions is required");
+    }
+    if (conditions.length > 20) errors.tooMany(`${at}.onPodConditions`, conditions.length, 20);
+    for (const [j, pattern] of conditions.entries()) {
+      errors.invalidAll(`${at}.onPodConditions[${j}].type`, pattern.type, isQualifiedName(pattern.type));
+      const statuses = ["False", "True", "Unknown"];
+      validateRequiredOneOf(errors, `${at}.onPodConditions[${j}].status`, pattern.status, statuses);
     }
     if (exit === undefined) continue;
     validateOneOf(errors, `${at}.onExitCodes.operator`, exit.operator, ["In", "NotIn"]);

@@ -11,6 +11,7 @@ import { accessModesText } from "./access-modes.ts";
 import { validateNodeSelector } from "./pod-spec/scheduling.ts";
 import { defaultPersistentSource } from "./pod-spec/volume-defaults.ts";
 import { validateLegacySource } from "./pod-spec/volume-sources.ts";
+import { hostPathTypes } from "./pod-spec/volumes.ts";
 import { validateAccessModes, validateStorageSize } from "./volume-claims.ts";
 
 /** Fields of the spec that are not a source. */
@@ -36,6 +37,7 @@ function validateSource(errors: FieldErrors, kind: string, spec: PersistentVolum
   if (kind === "hostPath") {
     const hostPath = spec.hostPath?.path;
     if (requireText(errors, `${path}.path`, hostPath)) validateNoBacksteps(errors, `${path}.path`, hostPath);
+    validateOneOf(errors, `${path}.type`, spec.hostPath?.type, hostPathTypes);
   } else if (kind === "local") {
     const localPath = spec.local?.path;
     if (requireText(errors, `${path}.path`, localPath)) validateNoBacksteps(errors, `${path}.path`, localPath);

@@ -1,36 +1,12 @@
 import { ageColumn, integerColumn, nameColumn, orNone, textColumn } from "../../columns.ts";
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { flowcontrol } from "../../generated/resources.ts";
-import type { FlowSchema, PolicyRulesWithSubjects } from "../../generated/types/flowcontrol-v1.ts";
+import type { FlowSchema } from "../../generated/types/flowcontrol-v1.ts";
 import { requireText, validateOneOf } from "../../validation/common.ts";
-import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
+import { validatePolicyRule } from "./flow-schema-rules.ts";
 
 const maxPrecedence = 10_000;
-
-function validateRule(errors: FieldErrors, path: string, rule: PolicyRulesWithSubjects): void {
-  if ((rule.subjects ?? []).length === 0)
-    errors.required(`${path}.subjects`, "subjects must contain at least one value");
-  for (const [i, subject] of (rule.subjects ?? []).entries()) {
-    validateOneOf(errors, `${path}.subjects[${i}].kind`, subject.kind, ["Group", "ServiceAccount", "User"]);
-  }
-  const resources = rule.resourceRules ?? [];
-  if (resources.length === 0 && (rule.nonResourceRules ?? []).length === 0) {
-    errors.required(path, "at least one of resourceRules and nonResourceRules has to be non-empty");
-  }
-  for (const [i, resource] of resources.entries()) {
-    const at = `${path}.resourceRules[${i}]`;
-    for (const field of ["verbs", "apiGroups", "resources"] as const) {
-      if ((resource[field] ?? []).length === 0) errors.required(`${at}.${field}`);
-    }
-    if ((resource.namespaces ?? []).length === 0 && resource.clusterScope !== true) {
-      errors.required(
-        `${at}.namespaces`,
-        "resource rules that are not cluster scoped must supply at least one namespace",
-      );
-    }
-  }
-}
 
 function danglingText(schema: FlowSchema): string {
   const dangling = schema.status?.conditions?.find((condition) => condition.type === "Dangling");
@@ -60,7 +36,7 @@ export const flowSchemaKind = defineKind<FlowSchema>({
     if (requireText(errors, "spec.priorityLevelConfiguration.name", level, "must reference a priority level")) {
       errors.invalidAll("spec.priorityLevelConfiguration.name", level, subdomainName(level, false));
     }
-    for (const [i, rule] of (spec?.rules ?? []).entries()) validateRule(errors, `spec.rules[${i}]`, rule);
+    for (const [i, rule] of (spec?.rules ?? []).entries()) validatePolicyRule(errors, `spec.rules[${i}]`, rule);
   },
   columns: [
     nameColumn(),

@@ -5,9 +5,11 @@ import type {
   LimitedPriorityLevelConfiguration,
   PriorityLevelConfiguration,
 } from "../../generated/types/flowcontrol-v1.ts";
-import { validateNonNegative, validateOneOf } from "../../validation/common.ts";
+import { validateOneOf } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
+
+const MAX_QUEUES = 10_000_000;
 
 /** Mutates. Source: pkg/apis/flowcontrol/v1/defaults.go */
 function defaultLimited(limited: LimitedPriorityLevelConfiguration): void {
@@ -22,10 +24,15 @@ function defaultLimited(limited: LimitedPriorityLevelConfiguration): void {
 
 function validateLimited(errors: FieldErrors, limited: LimitedPriorityLevelConfiguration): void {
   const path = "spec.limited";
-  validateNonNegative(errors, `${path}.nominalConcurrencyShares`, limited.nominalConcurrencyShares);
+  const shares = limited.nominalConcurrencyShares ?? 0;
+  if (shares < 0) errors.invalid(`${path}.nominalConcurrencyShares`, shares, "must be a non-negative integer");
   const lendable = limited.lendablePercent ?? 0;
   if (lendable < 0 || lendable > 100) {
     errors.invalid(`${path}.lendablePercent`, lendable, "must be between 0 and 100, inclusive");
+  }
+  const borrowed = limited.borrowingLimitPercent ?? 0;
+  if (borrowed < 0) {
+    errors.invalid(`${path}.borrowingLimitPercent`, borrowed, "if specified, must be a non-negative integer");
   }
   const response = limited.limitResponse;
   if (response?.type === "Reject" && response.queuing !== undefined) {
@@ -37,6 +44,12 @@ function validateLimited(errors: FieldErrors, limited: LimitedPriorityLevelConfi
     const value = response?.queuing?.[field];
     if (value !== undefined && value <= 0)
       errors.invalid(`${path}.limitResponse.queuing.${field}`, value, "must be positive");
+  }
+  const { queues = 0, handSize = 0 } = response?.queuing ?? {};
+  const at = `${path}.limitResponse.queuing`;
+  if (queues > MAX_QUEUES) errors.invalid(`${at}.queues`, queues, `must not be greater than ${MAX_QUEUES}`);
+  if (queues > 0 && handSize > queues) {
+    errors.invalid(`${at}.handSize`, handSize, `should not be greater than queues (${queues})`);
   }
 }
 

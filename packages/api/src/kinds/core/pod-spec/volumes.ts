@@ -16,7 +16,7 @@ import { validateLegacySource } from "./volume-sources.ts";
 
 type DownwardItem = NonNullable<NonNullable<Volume["downwardAPI"]>["items"]>[number];
 
-const hostPathTypes = [
+export const hostPathTypes = [
   "",
   "BlockDevice",
   "CharDevice",
