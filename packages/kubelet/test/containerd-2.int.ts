@@ -219,4 +219,16 @@ if (await isolatedTest(import.meta)) {
     assert.deepEqual(statusOf(merge, "main").user, user([1000, 4444, 5555]));
     await Promise.all([node.remove("strict"), node.remove("merge")]);
   });
+
+  test("a checkpoint says that CRIU is missing where it is", async () => {
+    await node.create("check", { containers: [shell("main", WAIT)] });
+    await node.ready("check");
+    const path = `/api/v1/nodes/${NODE}/proxy/checkpoint/default/check/main`;
+    const answer = await node.client.request({ method: "POST", path }).then(
+      () => "made",
+      (error: unknown) => String(error),
+    );
+    if (answer !== "made") assert.match(answer, /checkpointing of default\/check\/main failed \(.*CRIU/);
+    await node.remove("check");
+  });
 }

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import fc from "fast-check";
 import { DEFAULT_RANGE, UNIT } from "../core/user-namespace.ts";
 import { UserNamespaces } from "./user-namespaces.ts";
 
@@ -74,3 +75,47 @@ test("optionsFor() fails when all ids are in use, and forgets those that it coul
     await assert.rejects(namespaces.optionsFor("d"), /could not find an empty slot/);
   });
 });
+
+test("no two pods ever have an id in common, and none loses its ids, whatever comes, goes and restarts", async () => {
+  const uid = fc.constantFrom("a", "b", "c", "d", "e");
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant("give" as const), uids: fc.array(uid, { minLength: 1, maxLength: 5 }) }),
+    fc.record({ kind: fc.constant("free" as const), uids: fc.array(uid, { minLength: 1, maxLength: 2 }) }),
+    fc.record({ kind: fc.constant("restart" as const), uids: fc.constant([]) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 12 }), (steps) =>
+      withRoot(async (rootDir) => {
+        const range = { first: UNIT, length: 4 * UNIT };
+        let namespaces = await load(rootDir, range);
+        const has = new Map<string, number>();
+        for (const { kind, uids } of steps) {
+          if (kind === "restart") namespaces = await load(rootDir, range);
+          if (kind === "free") {
+            await Promise.all(uids.map((pod) => namespaces.release(pod)));
+            for (const pod of uids) has.delete(pod);
+          }
+          if (kind !== "give") continue;
+          // At once, as workers ask.
+          const answers = await Promise.allSettled(
+            [...new Set(uids)].map(async (pod) => [pod, await idsOf(namespaces, pod)] as const),
+          );
+          for (const answer of answers) {
+            if (answer.status === "rejected") continue;
+            const [pod, first] = answer.value;
+            assert.equal(has.get(pod) ?? first, first, `${pod} lost its ids`);
+            has.set(pod, first);
+          }
+          assert.equal(answers.every((a) => a.status === "fulfilled") || has.size === 4, true, "there was room");
+        }
+        assert.equal(new Set(has.values()).size, has.size, "ids given twice");
+      }),
+    ),
+    { seed: 65_536, numRuns: 12 },
+  );
+});
+
+async function idsOf(namespaces: UserNamespaces, pod: string): Promise<number> {
+  const { uids = [] } = await namespaces.optionsFor(pod);
+  return uids[0]?.hostId ?? 0;
+}
