@@ -88,18 +88,54 @@ export async function killPod(
   const sidecarNames = (pod.spec?.initContainers ?? []).filter(isSidecar).map((c) => c.name);
   const sidecars = sidecarNames.toReversed().flatMap((name) => running.filter((c) => c.name === name));
   const others = running.filter((c) => !sidecarNames.includes(c.name));
-  const stops: Promise<void>[] = others.map((c) => killContainer(context, pod, c, observed.ips, options));
+  const stops = others.map((c) => stopOf(c, killContainer(context, pod, c, observed.ips, options)));
   for (const sidecar of sidecars) {
-    const turn = Promise.allSettled(stops.slice());
-    stops.push(killContainer(context, pod, sidecar, observed.ips, { ...options, turn }));
+    const turn = Promise.allSettled(stops.map(({ over }) => over));
+    stops.push(stopOf(sidecar, killContainer(context, pod, sidecar, observed.ips, { ...options, turn })));
   }
-  await settleAll(stops);
-  await settleAll(observed.sandboxes.map((s) => context.runtime.stopSandbox(s.id, { signal: options.signal })));
+  try {
+    await settleAll(stops);
+    const { runtime } = context;
+    await settleAll(
+      observed.sandboxes.map((s) => ({
+        what: "KillPodSandbox",
+        target: observed.uid,
+        over: runtime.stopSandbox(s.id, { signal: options.signal }),
+      })),
+    );
+  } catch (error) {
+    if (!options.signal.aborted && error instanceof Error) {
+      context.events.pod(pod, "Warning", "FailedKillPod", `error killing pod: ${error.message}`);
+    }
+    throw error;
+  }
 }
 
-/** Waits for all, then throws the first failure: one container that can't be stopped doesn't spare the others. */
-async function settleAll(work: readonly Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(work);
-  const failed = results.find((r) => r.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
+interface Stop {
+  readonly what: "KillContainer" | "KillPodSandbox";
+  readonly target: string;
+  readonly over: Promise<void>;
+}
+
+function stopOf(container: ObservedContainer, over: Promise<void>): Stop {
+  return { what: "KillContainer", target: container.name, over };
+}
+
+/**
+ * Waits for all, then throws what failed: one container that can't be stopped doesn't spare the others.
+ * Source of the wording: pkg/kubelet/container/sync_result.go
+ */
+async function settleAll(stops: readonly Stop[]): Promise<void> {
+  const results = await Promise.allSettled(stops.map(({ over }) => over));
+  const failures = results.flatMap((result, i) => {
+    const stop = stops[i];
+    if (result.status === "fulfilled" || stop === undefined) return [];
+    const why = result.reason instanceof Error ? result.reason.message : String(result.reason);
+    const { what, target } = stop;
+    return [`failed to "${what}" for ${JSON.stringify(target)} with ${what}Error: ${JSON.stringify(why)}`];
+  });
+  if (failures.length === 0) return;
+  const message = failures.length === 1 ? failures[0] : `[${failures.join(", ")}]`;
+  const cause = results.find((r) => r.status === "rejected")?.reason;
+  throw new Error(message, { cause });
 }

@@ -57,8 +57,10 @@ export async function startSandbox(
   if (notReady !== undefined && pod.spec?.hostNetwork !== true) {
     throw new SandboxError("NetworkNotReady", `network is not ready: ${notReady}`);
   }
-  await context.cgroups?.ensurePod(pod);
-  await makePodDirectories(context.config, pod);
+  await failAs("FailedCreatePodContainer", "unable to ensure pod container exists", async () =>
+    context.cgroups?.ensurePod(pod),
+  );
+  await failAs("Failed", "error making pod data directories", () => makePodDirectories(context.config, pod));
   try {
     const className = pod.spec?.runtimeClassName ?? "";
     const handler = className === "" ? "" : await context.objects.runtimeHandler(className);
@@ -73,9 +75,21 @@ export async function startSandbox(
     return await context.runtime.runSandbox(config, handler, { signal });
   } catch (error) {
     if (signal.aborted) throw error;
-    const why = error instanceof Error ? error.message : String(error);
-    throw new SandboxError("FailedCreatePodSandBox", `Failed to create pod sandbox: ${why}`, { cause: error });
+    throw failure("FailedCreatePodSandBox", "Failed to create pod sandbox", error);
   }
+}
+
+async function failAs(reason: string, what: string, step: () => Promise<unknown>): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    throw failure(reason, what, error);
+  }
+}
+
+function failure(reason: string, what: string, error: unknown): SandboxError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new SandboxError(reason, `${what}: ${why}`, { cause: error });
 }
 
 /** A pod that is to have users of its own must not run with the node's instead. Source: KEP-127 */
