@@ -66,6 +66,8 @@ export interface KindFacts<T extends KubeObject> {
   /** Values of the selectable fields besides metadata.*; the keys of `selectable` name them. */
   readonly selectable?: Readonly<Record<string, (object: T) => string>>;
   default?(object: T): void;
+  /** Objects of most kinds are made without a status, whatever their maker says; "kept": this one's may have one. */
+  readonly statusOnCreate?: "kept";
   prepareForCreate?(object: T): void;
   prepareForUpdate?(object: T, old: T, subresource: SubresourceName): void;
   /** Everything but metadata. `old` is there when an update is being validated: what was valid then may stay. */
@@ -197,7 +199,7 @@ function strategy<T extends KubeObject>(
       facts.default?.(object);
     },
     prepareForCreate(object) {
-      if (hasStatus) resetStatus(object, schema());
+      if (hasStatus && facts.statusOnCreate !== "kept") resetStatus(object, schema());
       if (hasGeneration) object.metadata.generation = 1;
       facts.prepareForCreate?.(object);
     },

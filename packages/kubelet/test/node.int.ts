@@ -57,6 +57,8 @@ if (await isolatedTest(import.meta)) {
     const { metadata, spec, status } = await nodeObject();
     assert.equal(metadata.labels?.rack, "7");
     for (const reason of ["Starting", "NodeHasSufficientMemory", "NodeReady"]) await node.untilEvent(NODE, reason);
+    // Told with the registration, and not again by the first report.
+    assert.equal((await node.events(NODE)).find((e) => e.reason === "NodeHasSufficientMemory")?.count, 1);
     assert.ok(spec?.taints?.some((t) => t.key === "dedicated" && t.value === "x"));
     assert.equal(status?.daemonEndpoints?.kubeletEndpoint?.Port, node.kubelet.port);
     assert.deepEqual(status?.conditions?.map((c) => c.type).toSorted(), [

@@ -65,12 +65,16 @@ function syncCidrs(node: Node): void {
   else if (podCIDR === "" && podCIDRs[0] !== undefined) node.spec.podCIDR = podCIDRs[0];
 }
 
-function validateStatus(errors: FieldErrors, node: Node): void {
+function validateResources(errors: FieldErrors, node: Node): void {
   for (const field of ["capacity", "allocatable"] as const) {
     for (const [name, amount] of Object.entries(node.status?.[field] ?? {})) {
       validateQuantity(errors, `status.${field}.${name}`, amount);
     }
   }
+}
+
+function validateStatus(errors: FieldErrors, node: Node): void {
+  validateResources(errors, node);
   const addresses = new Set<string>();
   for (const [i, address] of (node.status?.addresses ?? []).entries()) {
     const key = `${address.type}/${address.address}`;
@@ -90,14 +94,17 @@ export const nodeKind = defineKind<Node>({
   prefix: "/registry/minions",
   nameRule: subdomainName,
   generation: "none",
+  // Source: nodeStrategy.PrepareForCreate: kubelets and simulated nodes register with all that they know.
+  statusOnCreate: "kept",
   selectable: { "spec.unschedulable": (node) => String(node.spec?.unschedulable ?? false) },
   default(node) {
     syncCidrs(node);
     const { status } = node;
     if (status?.capacity !== undefined) status.allocatable ??= { ...status.capacity };
   },
-  validate(errors, node) {
+  validate(errors, node, old) {
     validateTaints(errors, node);
+    if (old === undefined) validateResources(errors, node);
     const cidrs = node.spec?.podCIDRs ?? [];
     for (const [i, cidr] of cidrs.entries()) validateCidrSloppy(errors, `spec.podCIDRs[${i}]`, cidr);
     if (cidrs.length > 2) {
