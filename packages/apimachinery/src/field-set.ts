@@ -127,8 +127,20 @@ export function* pathsOf(set: FieldSet, prefix: FieldPath = []): Iterable<FieldP
 
 /** Fields first, then keys, values and indices, each kind by what it stands for. */
 function sortElements(elements: string[]): string[] {
-  return elements.length < 2 ? elements : elements.sort(compareElements);
+  if (elements.length > FEW || elements[0]?.[0] === "k") return elements.sort(compareElements);
+  // Nearly every node has few names, and of those that were read from an object many are in order: no copy, as a sort would make.
+  for (let i = 1; i < elements.length; i++) {
+    const element = elements[i] as string;
+    let at = i;
+    for (; at > 0 && compareElements(elements[at - 1] as string, element) > 0; at--) {
+      elements[at] = elements[at - 1] as string;
+    }
+    elements[at] = element;
+  }
+  return elements;
 }
+
+const FEW = 16;
 
 function compareElements(a: string, b: string): number {
   if (a[0] !== b[0]) return "fkvi".indexOf(a[0] ?? "") - "fkvi".indexOf(b[0] ?? "");
@@ -169,9 +181,13 @@ function compareObjects(a: JsonObject, b: JsonObject): number {
   return keysOfA.length - keysOfB.length;
 }
 
+/** What stands for a leaf; shared, as every object has dozens. */
+const NO_FIELDS: Record<string, unknown> = Object.freeze({});
+
 export function encodeFieldsV1(set: FieldSet): Record<string, unknown> {
+  if (set.children.size === 0) return NO_FIELDS;
   const fields: Record<string, unknown> = {};
-  if (set.member && set.children.size > 0) fields["."] = {};
+  if (set.member) fields["."] = NO_FIELDS;
   for (const element of sortElements([...set.children.keys()])) {
     fields[element] = encodeFieldsV1(set.children.get(element) ?? EMPTY_SET);
   }

@@ -47,6 +47,11 @@ function seconds({ time }: ManagedFieldsEntry): number {
   return time === undefined ? 0 : Math.floor((parseRfc3339(time) ?? 0) / 1000);
 }
 
+/** The same text, which most entries have, need not be read. */
+function compareTimes(a: ManagedFieldsEntry, b: ManagedFieldsEntry): number {
+  return a.time === b.time ? 0 : seconds(a) - seconds(b);
+}
+
 /** Sorted by operation (Apply first), then time, manager, version, subresource. */
 export function encodeOwners(owners: readonly Owner[]): ManagedFieldsEntry[] {
   return owners
@@ -55,7 +60,7 @@ export function encodeOwners(owners: readonly Owner[]): ManagedFieldsEntry[] {
     .sort(
       (a, b) =>
         compareUtf8(a.operation ?? "", b.operation ?? "") ||
-        seconds(a) - seconds(b) ||
+        compareTimes(a, b) ||
         compareUtf8(a.manager ?? "", b.manager ?? "") ||
         compareUtf8(a.apiVersion ?? "", b.apiVersion ?? "") ||
         compareUtf8(a.subresource ?? "", b.subresource ?? ""),
@@ -65,11 +70,10 @@ export function encodeOwners(owners: readonly Owner[]): ManagedFieldsEntry[] {
 /** Folds the oldest updaters of each version into one entry until few enough are left. */
 export function capUpdates(owners: readonly Owner[]): Owner[] {
   const kept = owners.filter(({ set }) => !isEmptySet(set));
-  const updaters = kept
-    .filter(({ entry }) => entry.operation === "Update")
-    .sort((a, b) => seconds(a.entry) - seconds(b.entry) || compareUtf8(identityText(a.entry), identityText(b.entry)));
+  const updaters = kept.filter(({ entry }) => entry.operation === "Update");
   let excess = updaters.length - MAX_UPDATE_MANAGERS;
   if (excess <= 0) return kept;
+  updaters.sort((a, b) => compareTimes(a.entry, b.entry) || compareUtf8(identityText(a.entry), identityText(b.entry)));
   const buckets = new Map<string, Owner>();
   const folded = new Set<Owner>();
   for (const owner of updaters) {

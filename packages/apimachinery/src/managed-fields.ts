@@ -180,7 +180,7 @@ function afterUpdate(
   const { added, modified, removed } = compare(slotOf(options.schema), before, after, resetSet(options));
   const changed = unionSets(added, modified);
   // What somebody now changed or removed is no longer anybody else's.
-  const lost = unionSets(changed, removed);
+  const lost = owners.length === 0 ? EMPTY_SET : unionSets(changed, removed);
   const others = owners.map((owner) => withoutSet(owner, lost));
   const gained = differenceOfSets(differenceOfSets(changed, removed), SERVER_FIELDS);
   if (isEmptySet(gained)) return others;
