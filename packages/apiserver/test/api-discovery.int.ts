@@ -120,3 +120,33 @@ test("readyz fails and says so while etcd is away", async () => {
   assert.equal(answer.status, 500);
   assert.match(answer.text, /^\[-\]etcd failed/m);
 });
+
+test("/openapi/v2 names operations as upstream does, so that generated clients have the classes and methods of known ones", async () => {
+  const { paths } = (await h.call("GET", "/openapi/v2", { headers: { accept: "application/json" } })).body;
+  const pods = "/api/v1/namespaces/{namespace}/pods";
+  const roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+  const rows: readonly [string, string, string, string][] = [
+    [pods, "get", "listCoreV1NamespacedPod", "core_v1"],
+    [pods, "delete", "deleteCoreV1CollectionNamespacedPod", "core_v1"],
+    [`${pods}/{name}/status`, "put", "replaceCoreV1NamespacedPodStatus", "core_v1"],
+    [`${pods}/{name}/log`, "get", "readCoreV1NamespacedPodLog", "core_v1"],
+    [`${pods}/{name}/exec`, "post", "connectCoreV1PostNamespacedPodExec", "core_v1"],
+    ["/api/v1/pods", "get", "listCoreV1PodForAllNamespaces", "core_v1"],
+    [roles, "post", "createRbacAuthorizationV1ClusterRole", "rbacAuthorization_v1"],
+    ["/api/", "get", "getCoreAPIVersions", "core"],
+    ["/apis/", "get", "getAPIVersions", "apis"],
+    ["/apis/apps/", "get", "getAppsAPIGroup", "apps"],
+    ["/apis/apps/v1/", "get", "getAppsV1APIResources", "apps_v1"],
+  ];
+  for (const [path, method, id, tag] of rows) {
+    const operation = paths[path]?.[method];
+    assert.deepEqual([operation?.operationId, operation?.tags], [id, [tag]], `${method} ${path}`);
+  }
+  const exec = paths[`${pods}/{name}/exec`].post;
+  assert.equal(exec["x-kubernetes-action"], "connect");
+  assert.ok(exec.parameters.some((one: Json) => one.name === "stdin" && one.type === "boolean"));
+  const ids = Object.values(paths).flatMap((item) =>
+    Object.values(item as Record<string, Json>).flatMap((operation) => operation.operationId ?? []),
+  );
+  assert.equal(new Set(ids).size, ids.length, "each id once");
+});

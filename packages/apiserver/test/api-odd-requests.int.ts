@@ -170,3 +170,8 @@ for (const [asked, code, text] of paths) {
     }
   });
 }
+
+test("GET / and /version are indented, for people", async () => {
+  assert.match((await h.call("GET", "/version")).text, /^{\n {2}"major": "1",\n {2}"minor": "36",\n/);
+  assert.match((await h.call("GET", "/")).text, /^{\n {2}"paths": \[\n {4}"\/.well-known\/openid-configuration",\n/);
+});

@@ -10,7 +10,7 @@ import { dispatch } from "../verbs/dispatch.ts";
 import type { ApiEnvironment } from "../verbs/environment.ts";
 import type { RequestContext } from "./request-context.ts";
 import { splitPath } from "./request-info.ts";
-import { sendBytes, sendJson, sendText } from "./respond.ts";
+import { sendBytes, sendText } from "./respond.ts";
 import { answerUnknownPath } from "./unknown-path.ts";
 
 export interface Routes {
@@ -52,11 +52,11 @@ export async function route(context: RequestContext, routes: Routes): Promise<vo
     case undefined:
     case "index.html":
       if (parts.length > 1) break;
-      return sendJson(context, 200, { paths: rootPaths(routes) });
+      return sendIndented(context, { paths: rootPaths(routes) });
     case "version":
       if (parts.length > 1) break;
       if (context.method !== "GET") throw statusErrors.pathMethodNotAllowed();
-      return sendJson(context, 200, SERVER_VERSION);
+      return sendIndented(context, SERVER_VERSION);
     case "openapi":
       return (await routes.openApi.serve(context, parts)) ? undefined : answerUnknownPath(context, resources);
     case "livez":
@@ -77,6 +77,11 @@ export async function route(context: RequestContext, routes: Routes): Promise<vo
   if (document === undefined) return answerUnknownPath(context, resources);
   const { body, contentType } = document();
   await sendBytes(context, 200, body, { contentType, headers: { "cache-control": "public, max-age=3600" } });
+}
+
+/** What people read with curl and `kubectl get --raw`. Source: responsewriters.WriteRawJSON */
+function sendIndented(context: RequestContext, value: object): Promise<void> {
+  return sendBytes(context, 200, JSON.stringify(value, null, 2));
 }
 
 /** Every path that leads further, sorted. Source: k8s.io/apiserver/pkg/server/routes/index.go */

@@ -5,6 +5,7 @@
 import type { KindDescriptor } from "@knarr/api/descriptor.ts";
 import { kindSchema, type StructSchema, structSchema } from "@knarr/api/schema.ts";
 import { apiVersionOf, resourcePath } from "@knarr/apimachinery/resource.ts";
+import { capital, operationId, tagOf } from "./operation-names.ts";
 import type { Json, SchemaSet } from "./schemas.ts";
 
 const PATCH_TYPES = [
@@ -21,12 +22,19 @@ interface Operation {
   readonly method: Method;
   readonly action: string;
   readonly id: string;
-  readonly gvk: Json;
+  readonly tag: string;
+  /** Absent for discovery. */
+  readonly gvk?: Json;
   readonly body?: Json;
   readonly result: Json;
   readonly parameters: readonly Json[];
   readonly created?: boolean;
+  /** Of what is no object: a stream, a log. */
+  readonly mediaTypes?: readonly string[];
 }
+
+/** Subresources that lead on to a kubelet or a service, with any of their methods. */
+const CONNECTING = new Set(["attach", "exec", "portforward", "proxy"]);
 
 const writeParameters = [
   ["dryRun", "string"],
@@ -149,6 +157,8 @@ export class PathBuilder {
     subresource: KindDescriptor["subresources"][number],
     object: Json,
   ): void {
+    if (CONNECTING.has(subresource.name)) return this.#connecting(descriptor, scoped, subresource);
+    if (subresource.name === "log") return this.#log(descriptor, scoped);
     const { ref } = descriptor;
     const group = subresource.group ?? ref.group;
     const version = subresource.version ?? ref.version;
@@ -177,6 +187,58 @@ export class PathBuilder {
     this.#set(`${scoped}/{name}/${subresource.name}`, ref.namespaced, operations, true);
   }
 
+  /** The options of a connection are its query. */
+  #connecting(
+    descriptor: KindDescriptor,
+    scoped: string,
+    { name, kind, verbs }: KindDescriptor["subresources"][number],
+  ): void {
+    const { ref } = descriptor;
+    const methods: Readonly<Record<string, Method>> = {
+      get: "get",
+      update: "put",
+      patch: "patch",
+      create: "post",
+      delete: "delete",
+    };
+    const scope = ref.namespaced ? "Namespaced" : "";
+    const gvk = { group: ref.group, version: ref.version, kind };
+    const parameters = this.#optionParameters(kind);
+    const operations = verbs.flatMap((verb): Operation[] => {
+      const method = methods[verb];
+      if (method === undefined) return [];
+      const id = operationId("connect", ref, `${capital(method)}${scope}${ref.kind}${capital(name)}`);
+      const result = { type: "string" };
+      const tag = tagOf(ref.group, ref.version);
+      return [{ method, action: "connect", id, tag, gvk, result, parameters, mediaTypes: ["*/*"] }];
+    });
+    this.#set(`${scoped}/{name}/${name}`, ref.namespaced, operations, true);
+  }
+
+  #log(descriptor: KindDescriptor, scoped: string): void {
+    const parameters = this.#optionParameters("PodLogOptions");
+    const suffix = "Log";
+    const operation = this.#operation(descriptor, "get", "get", { type: "string" }, { parameters, suffix });
+    const mediaTypes = ["text/plain", ...BODY_TYPES];
+    this.#set(`${scoped}/{name}/log`, descriptor.ref.namespaced, [{ ...operation, mediaTypes }], true);
+  }
+
+  #optionParameters(kind: string): Json[] {
+    const struct = kindSchema("", "v1", kind);
+    const types: Readonly<Record<string, string>> = { boolean: "boolean", int32: "integer", int64: "integer" };
+    return [...(struct?.fields.values() ?? [])]
+      .filter(({ name }) => !["apiVersion", "kind", "metadata"].includes(name))
+      .map((field) => parameter(field.name, types[field.type.kind] ?? "string"));
+  }
+
+  /** A document of discovery at `path`: `id` as a whole, `result` a struct of meta/v1. */
+  addDiscovery(path: string, names: { readonly id: string; readonly tag: string; readonly result: string }): void {
+    const result = this.#meta(names.result);
+    this.paths[path] = {
+      get: this.#render({ method: "get", action: "", id: names.id, tag: names.tag, result, parameters: [] }),
+    };
+  }
+
   #operation(
     descriptor: KindDescriptor,
     method: Method,
@@ -186,13 +248,13 @@ export class PathBuilder {
   ): Operation {
     const { ref } = descriptor;
     const scope = ref.namespaced && rest.suffix !== "ForAllNamespaces" ? "Namespaced" : "";
-    const name =
-      { post: "create", put: "replace", get: "read", deletecollection: "deleteCollection" }[action] ?? action;
-    const prefix = `${capital(ref.group.split(".")[0] || "core")}${capital(ref.version)}`;
+    const name = { post: "create", put: "replace", get: "read", deletecollection: "delete" }[action] ?? action;
+    const many = action === "deletecollection" ? "Collection" : "";
     return {
       method,
       action,
-      id: `${name}${prefix}${scope}${ref.kind}${rest.suffix ?? ""}`,
+      id: operationId(name, ref, `${many}${scope}${ref.kind}${rest.suffix ?? ""}`),
+      tag: tagOf(ref.group, ref.version),
       gvk: gvkOf(ref),
       result,
       parameters: rest.parameters,
@@ -220,18 +282,18 @@ export class PathBuilder {
 
   #render(operation: Operation): Json {
     const v3 = this.#schemas.version === 3;
-    const { method, action, id, gvk, body, result, created } = operation;
+    const { method, action, id, tag, gvk, body, result, created, mediaTypes = BODY_TYPES } = operation;
     const types = method === "patch" ? PATCH_TYPES : BODY_TYPES;
     const answer = (description: string): Json =>
       v3
-        ? { description, content: Object.fromEntries(BODY_TYPES.map((type) => [type, { schema: result }])) }
+        ? { description, content: Object.fromEntries(mediaTypes.map((type) => [type, { schema: result }])) }
         : { description, schema: result };
     const params = operation.parameters.map((one) => this.#parameter(one));
     const optional = method === "delete";
     return {
       operationId: id,
-      tags: [id],
-      ...(v3 ? {} : { consumes: body === undefined ? ["*/*"] : types, produces: BODY_TYPES, schemes: ["https"] }),
+      tags: [tag],
+      ...(v3 ? {} : { consumes: body === undefined ? ["*/*"] : types, produces: mediaTypes, schemes: ["https"] }),
       parameters: [
         ...params,
         ...(v3 || body === undefined ? [] : [{ name: "body", in: "body", required: !optional, schema: body }]),
@@ -249,8 +311,7 @@ export class PathBuilder {
         ...(created === true ? { "201": answer("Created") } : {}),
         "401": { description: "Unauthorized" },
       },
-      "x-kubernetes-action": action,
-      "x-kubernetes-group-version-kind": gvk,
+      ...(gvk === undefined ? {} : { "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk }),
     };
   }
 
@@ -291,8 +352,4 @@ function parameters(list: readonly (readonly [string, string])[]): Json[] {
 
 function pathParameter(name: string): Json {
   return { name, in: "path", required: true, schema: { type: "string", uniqueItems: true } };
-}
-
-function capital(text: string): string {
-  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

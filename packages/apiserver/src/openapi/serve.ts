@@ -10,6 +10,7 @@ import { JSON_TYPE, parseAccept } from "../http/media-type.ts";
 import type { RequestContext } from "../http/request-context.ts";
 import { sendBytes, writeHead } from "../http/respond.ts";
 import { SERVER_VERSION } from "../server-version.ts";
+import { operationId, tagOf } from "./operation-names.ts";
 import { PathBuilder } from "./paths.ts";
 import { type Json, SchemaSet, sorted } from "./schemas.ts";
 import { encodeDocument } from "./v2-protobuf.ts";
@@ -19,6 +20,8 @@ const PROTOBUF_TYPES = [
   "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
   "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
 ];
+/** One more whenever the documents of the same kinds look otherwise: clients keep what they know for a year. */
+const DOCUMENT_FORM = 2;
 const YEAR_SECONDS = 31_536_000;
 
 export class OpenApi {
@@ -85,7 +88,7 @@ export class OpenApi {
     await sendWithEtag(context, body, etag, JSON_TYPE, { vary: "Accept" });
   }
 
-  /** Changes whenever what is served may have changed: documents follow from the release and the kinds. */
+  /** Changes whenever what is served may have changed: documents follow from the release, the kinds and their form. */
   #hashOf(served: ServedVersion): string {
     const kinds = served.descriptors.map(({ ref, verbs, subresources }) => [
       ref.resource,
@@ -94,7 +97,7 @@ export class OpenApi {
       subresources,
     ]);
     return createHash("sha256")
-      .update(JSON.stringify([SERVER_VERSION.gitVersion, kinds]))
+      .update(JSON.stringify([SERVER_VERSION.gitVersion, DOCUMENT_FORM, kinds]))
       .digest("hex")
       .toUpperCase();
   }
@@ -131,6 +134,7 @@ function documentV3(served: ServedVersion): Json {
   const schemas = new SchemaSet(3);
   const builder = new PathBuilder(schemas);
   for (const descriptor of served.descriptors) builder.add(descriptor);
+  addResourceList(builder, served);
   return {
     openapi: "3.0.0",
     info,
@@ -143,12 +147,30 @@ function documentV3(served: ServedVersion): Json {
   };
 }
 
+function addResourceList(builder: PathBuilder, served: ServedVersion): void {
+  builder.addDiscovery(`/${pathOf(served)}/`, {
+    id: operationId("get", served, "APIResources"),
+    tag: tagOf(served.group, served.version),
+    result: "APIResourceList",
+  });
+}
+
 function documentV2(groups: readonly ServedGroup[]): Json {
   const schemas = new SchemaSet(2);
   const builder = new PathBuilder(schemas);
-  for (const { versions } of groups) {
-    for (const { descriptors } of versions) for (const descriptor of descriptors) builder.add(descriptor);
+  for (const { group, versions } of groups) {
+    const isCore = group === "";
+    builder.addDiscovery(isCore ? "/api/" : `/apis/${group}/`, {
+      id: isCore ? "getCoreAPIVersions" : operationId("get", { group }, "APIGroup"),
+      tag: tagOf(group),
+      result: isCore ? "APIVersions" : "APIGroup",
+    });
+    for (const served of versions) {
+      for (const descriptor of served.descriptors) builder.add(descriptor);
+      addResourceList(builder, served);
+    }
   }
+  builder.addDiscovery("/apis/", { id: "getAPIVersions", tag: "apis", result: "APIGroupList" });
   return {
     swagger: "2.0",
     info,
