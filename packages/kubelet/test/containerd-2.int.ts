@@ -1,7 +1,7 @@
 /** What only a newer runtime can, on a real containerd 2.x: users of a pod's own, image volumes, groups, read-only depths. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
@@ -205,6 +205,7 @@ if (await isolatedTest(import.meta)) {
     assert.deepEqual([shown("all"), shown("top")], ["Enabled", "Disabled"]);
     await node.remove("rro");
     await run("umount", [join(host, "inner")]);
+    await rm(host, { recursive: true });
   });
 
   test("supplementalGroupsPolicy Strict leaves the image's groups out; the status tells whose groups run", async () => {
