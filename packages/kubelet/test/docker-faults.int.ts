@@ -15,7 +15,7 @@ import { core } from "@knarr/api/generated/resources.ts";
 import type { Container, Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
 import type { TestDockerd } from "@knarr/testkit/start-dockerd.ts";
-import { condition, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
+import { condition, NODE, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
 
 const run = promisify(execFile);
 /** An engine that starts has much to look after. */
@@ -51,7 +51,7 @@ if (await isolatedTest(import.meta)) {
 
   /** Ends with 3 when it is asked to; notes each start. */
   const noting = (name: string): Container => ({
-    ...shell(name, `echo start >>/s/${name}; trap 'exit 3' TERM; while :; do sleep 1 & wait $!; done`),
+    ...shell(name, `echo start >>/s/${name}; echo started; trap 'exit 3' TERM; while :; do sleep 1 & wait $!; done`),
     volumeMounts: [{ name: "s", mountPath: "/s" }],
   });
   const volumes = [{ name: "s", emptyDir: {} }];
@@ -202,6 +202,17 @@ if (await isolatedTest(import.meta)) {
     await node.create("next", { containers: [shell("main", WAIT)] });
     await node.ready("next");
     assert.deepEqual((await node.get("keeper")).status?.containerStatuses, before.status?.containerStatuses);
+    // What is measured is what runs; what ended is asked for without an error, and its log is there.
+    const measured = async () => {
+      const text = await node.kubectl("get", "--raw", `/api/v1/nodes/${NODE}/proxy/stats/summary`);
+      const { pods } = JSON.parse(text) as { pods: { podRef: { name: string }; containers: { name: string }[] }[] };
+      return new Map(pods.map(({ podRef, containers }) => [podRef.name, containers.map((c) => c.name).toSorted()]));
+    };
+    const summary = await measured();
+    assert.deepEqual(summary.get("keeper"), ["main", "other"]);
+    assert.ok(!summary.has("job"), "a pod that is over uses nothing");
+    assert.equal(await node.kubectl("logs", "job"), "started\n");
+    assert.equal(await node.kubectl("logs", "keeper", "-c", "main", "--previous"), "started\n");
     const { items } = await node.client.list(core.pods, { namespace: "default" });
     await Promise.all(items.map(({ metadata }) => node.remove(metadata.name ?? "")));
     await Promise.all(items.map(untilNothingOf));

@@ -13,7 +13,7 @@ import { cniArgs, cniCapabilities, POD_INTERFACE } from "../cni/pod-attachment.t
 import type { CallOptions, SandboxService } from "../runtime.ts";
 import { isRuntimeNotFound, RuntimeError } from "../runtime-error.ts";
 import type { DnsConfig, Sandbox, SandboxConfig, SandboxFilter, SandboxStatus, StringMap } from "../types.ts";
-import { msOfTime, sandboxOf, sandboxState } from "./container-state.ts";
+import { containerState, msOfTime, sandboxOf, sandboxState } from "./container-state.ts";
 import { createNamed } from "./create-named.ts";
 import { sandboxRequest } from "./create-requests.ts";
 import { type DockerContext, inspectOwned, killNow, listOwned, removeForced } from "./docker-context.ts";
@@ -130,7 +130,9 @@ export class DockerSandboxes implements SandboxService {
     const { cni, engine, store } = this.#context;
     await this.#assertOurs(id, options);
     const containers = await listOwned(this.#context, "container", [`${Label.sandbox}=${id}`], options);
-    await Promise.all(containers.map((c) => (c.State === "running" ? killNow(engine, c.Id, options) : undefined)));
+    await Promise.all(
+      containers.map((c) => (containerState(c.State) === "running" ? killNow(engine, c.Id, options) : undefined)),
+    );
     const stored = await store.read(id);
     if (stored?.network !== undefined) {
       const { attachment, result } = stored.network;
@@ -204,7 +206,9 @@ export class DockerSandboxes implements SandboxService {
       const state = stateOf(sandboxState(item.State) === "ready", known);
       return [sandboxOf(item.Id, owned.record, state, known?.createdAt ?? item.Created * 1000)];
     });
-    sandboxes.push(...(await this.#orphans(stored, sandboxes, options)));
+    // Only those that are asked for: a list of one pod's must not ask the engine about every other's.
+    const wanted = [...stored].filter(([, s]) => hasLabels(s?.record.labels ?? {}, filter.labelSelector));
+    sandboxes.push(...(await this.#orphans(wanted, sandboxes, options)));
     return sandboxes.filter(
       (s) =>
         (filter.id === undefined || s.id === filter.id) &&
@@ -215,12 +219,12 @@ export class DockerSandboxes implements SandboxService {
 
   /** Sandboxes that only the store knows: their containers were removed behind our back. */
   async #orphans(
-    stored: ReadonlyMap<string, StoredSandbox | undefined>,
+    stored: readonly (readonly [id: string, sandbox: StoredSandbox | undefined])[],
     present: readonly Sandbox[],
     options: CallOptions,
   ): Promise<Sandbox[]> {
     const known = new Set(present.map((s) => s.id));
-    const missing = [...stored].filter(([id]) => !known.has(id));
+    const missing = stored.filter(([id]) => !known.has(id));
     const orphans = await Promise.all(
       missing.map(async ([id, sandbox]) => {
         if (sandbox === undefined) return [];

@@ -82,7 +82,7 @@ async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot):
   );
   inRuntime.delete("");
   for (const uid of inRuntime) {
-    if (pods.get(uid) !== undefined) continue;
+    if (pods.get(uid) !== undefined || pods.wentSince(uid, snapshot.at)) continue;
     const pod = orphanPod(uid, snapshot);
     if (pod === undefined) continue;
     log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid }, "ending an orphaned pod");

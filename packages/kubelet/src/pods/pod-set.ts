@@ -20,6 +20,9 @@ export interface PodSetOptions {
   readonly onGone: (uid: string) => void;
 }
 
+/** No look at the runtime takes longer than a request to it may. */
+const GONE_KEPT_MS = 300_000;
+
 export class PodSet {
   readonly #context: PodContext;
   readonly #options: PodSetOptions;
@@ -27,6 +30,8 @@ export class PodSet {
   readonly #freshNodes = new Map<string, Node>();
   readonly #workers = new Map<string, PodWorker>();
   readonly #running = new Set<Promise<void>>();
+  /** When pods went, on the steady clock, for as long as an older look at the runtime may still show them. */
+  readonly #goneAt = new Map<string, number>();
   #signal: AbortSignal | undefined;
   readonly #onGone: (uid: string) => void;
 
@@ -83,6 +88,17 @@ export class PodSet {
     this.remove(pod.metadata.uid ?? "");
   }
 
+  /** Whether a look at the runtime, made at `lookedAt`, tells of a pod that was taken away since. */
+  wentSince(uid: string, lookedAt: number): boolean {
+    return (this.#goneAt.get(uid) ?? Number.NEGATIVE_INFINITY) >= lookedAt;
+  }
+
+  #noteGone(uid: string): void {
+    const now = this.#context.clock.monotonicMs();
+    for (const [other, at] of this.#goneAt) if (now - at > GONE_KEPT_MS) this.#goneAt.delete(other);
+    this.#goneAt.set(uid, now);
+  }
+
   kick(uid: string): void {
     this.#workers.get(uid)?.kick();
   }
@@ -112,6 +128,7 @@ export class PodSet {
       this.#running.delete(task);
       if (worker.lifecycle.state !== "gone") return;
       this.#workers.delete(worker.uid);
+      this.#noteGone(worker.uid);
       this.#retryResizes();
       this.#onGone(worker.uid);
     });

@@ -20,7 +20,7 @@ export interface RelistOptions {
 
 /** Everything in the runtime that is a pod's, from the last list. */
 export interface RuntimeSnapshot {
-  /** On the steady clock, so that a jump of the other neither ages nor rejuvenates it. */
+  /** When it was begun, on the steady clock, so that a jump of the other neither ages nor rejuvenates it. */
   readonly at: number;
   readonly sandboxes: readonly Sandbox[];
   readonly containers: readonly RuntimeContainer[];
@@ -83,7 +83,7 @@ export class Relist {
       runtime.listSandboxes({}, { signal }),
       runtime.listContainers({}, { signal }),
     ]);
-    this.#last = { at: clock.monotonicMs(), sandboxes, containers };
+    this.#last = { at: startedAt, sandboxes, containers };
     onRelist?.(clock.monotonicMs() - startedAt, before === undefined ? undefined : startedAt - before);
     const now = signatures(this.#last);
     const old = this.#signatures;
