@@ -114,6 +114,8 @@ export function complaintOf(shot: Shot, { code, body }: Answer): string | undefi
     return code >= 500 ? `${code}: ${body.slice(0, 300)}` : undefined;
   // Cut before any handler: the HTTP parser's own refusals have no Status, nor have upstream's.
   if ((code === 400 || code === 431) && !body.startsWith("{")) return undefined;
+  // A group that is not served is no API: plain text, as upstream's.
+  if (code === 404 && body === "404 page not found\n" && shot.path.startsWith("/apis/")) return undefined;
   let status: { kind?: string; code?: number; reason?: string; message?: string };
   try {
     status = statusOf(body, code);
