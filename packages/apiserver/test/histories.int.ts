@@ -136,13 +136,18 @@ describe(`histories under faults, KNARR_HISTORY_SEED=${seed}`, () => {
   let world: World;
   let client: Client;
 
+  /** Each as soon as it runs: one that does not start leaves the others to be stopped. */
+  const started: (() => Promise<unknown>)[] = [];
   before(async () => {
     const etcd = await startEtcdCluster({ members: 3 });
+    started.push(() => etcd.stop());
     const proxies = await Promise.all(
       etcd.members.map(({ endpoint }) => startFaultProxy({ port: Number(new URL(endpoint).port) })),
     );
+    for (const proxy of proxies) started.push(() => proxy.stop());
     const endpoint = proxies.map(({ address }) => `http://${address}`).join(",");
     const api = await startApiserver({ etcd: { endpoint }, args: ["--etcd-compaction-interval=0"] });
+    started.push(() => api.stop());
     const endpoints = etcd.members.map((member) => member.endpoint);
     const store = new EtcdStore({ endpoints }, { clock: systemClock, log: silentLogger() });
     world = { etcd, proxies, api, random: randomFrom(seed), store };
@@ -151,9 +156,7 @@ describe(`histories under faults, KNARR_HISTORY_SEED=${seed}`, () => {
   after(async () => {
     client?.close();
     world?.store.close();
-    await world?.api.stop();
-    await Promise.all(world?.proxies.map((proxy) => proxy.stop()) ?? []);
-    await world?.etcd.stop();
+    for (const stop of started.toReversed()) await stop();
   });
 
   for (const [index, { name, strike }] of faults.entries()) {

@@ -50,7 +50,7 @@ export class ChildDaemon {
     });
     endWithThisProcess(child);
     const daemon = new ChildDaemon(child);
-    const deadline = Date.now() + (options.readyTimeoutMs ?? 60_000);
+    const deadline = Date.now() + (options.readyTimeoutMs ?? 120_000);
     while (!(await answersYes(options.ready, deadline))) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
         throw new Error(`${options.command} ended before it was ready:\n${daemon.output}`);

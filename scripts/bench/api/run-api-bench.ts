@@ -26,7 +26,9 @@ const IN_FLIGHT = 32;
 const LIST_IN_FLIGHT = 4;
 const WARM_UP_SECONDS = 2;
 const SECONDS = 5;
-const IDLE_MS = 10_000;
+const IDLE_MS = 30_000;
+/** Until what the watches began with (every pod, to each of them) has been sent, and collected behind it. */
+const SETTLED_MS = 40_000;
 const IDLE_WATCHERS = 100;
 const RATES = [25, 50, 75, 100, 150];
 const STEP_MS = 4_000;
@@ -277,7 +279,7 @@ async function measureIdle(bench: ApiBench): Promise<number> {
   );
   const watches = await Promise.all(Array.from({ length: IDLE_WATCHERS }, () => HttpConnection.open(target)));
   for (const watch of watches) watch.send(request).catch(() => undefined); // It ends when it is closed.
-  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
   const stop = await watchCores(new Map([["apiserver", bench.api.pid] as const]));
   await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
   const used = await stop();
