@@ -97,6 +97,61 @@ test("/openapi/v2 is JSON or protobuf, with a quoted ETag", async () => {
   assert.ok(pb.text.includes("io.k8s.api.core.v1.Pod"));
 });
 
+const V3_PROTOBUF = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+/** As client-go asks for it. */
+const V3_PROTOBUF_AT = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+
+test("/openapi/v3 documents are JSON or protobuf, whichever the client likes best; others get 406", async () => {
+  const rows: readonly [accept: string, want: string][] = [
+    [V3_PROTOBUF, V3_PROTOBUF],
+    [V3_PROTOBUF_AT, V3_PROTOBUF],
+    [`${V3_PROTOBUF_AT}, application/json`, V3_PROTOBUF],
+    [`application/json, ${V3_PROTOBUF_AT}`, "application/json"],
+    [`application/json;q=0.8, ${V3_PROTOBUF};q=0.9`, V3_PROTOBUF],
+    [`application/xml, ${V3_PROTOBUF_AT};q=0.5`, V3_PROTOBUF],
+    [`application/vnd.kubernetes.protobuf, */*`, "application/json"],
+    ["application/*", "application/json"],
+    ["", "application/json"],
+  ];
+  for (const [accept, want] of rows) {
+    const answer = await h.call("GET", "/openapi/v3/apis/apps/v1", { headers: { accept } });
+    assert.deepEqual([answer.status, answer.headers["content-type"]], [200, want], accept);
+    if (want === V3_PROTOBUF) assert.ok(answer.text.startsWith("\n\x053.0.0"), accept);
+    else assert.equal(answer.body.openapi, "3.0.0", accept);
+  }
+  const v2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+  for (const accept of ["application/xml", "application/vnd.kubernetes.protobuf", v2]) {
+    assert.equal((await h.call("GET", "/openapi/v3/apis/apps/v1", { headers: { accept } })).status, 406, accept);
+  }
+  const index = await h.call("GET", "/openapi/v3", { headers: { accept: V3_PROTOBUF } });
+  assert.equal(index.headers["content-type"], "application/json");
+  const missing = await h.call("GET", "/openapi/v3/apis/nothing/v1", { headers: { accept: V3_PROTOBUF } });
+  assert.equal(missing.status, 404);
+});
+
+test("/openapi/v3 as protobuf is cached like JSON, and apart from it", async () => {
+  const link = (await h.call("GET", "/openapi/v3")).body.paths["api/v1"].serverRelativeURL;
+  const etags = new Set<string>();
+  for (const accept of ["application/json", V3_PROTOBUF_AT]) {
+    // Large enough to be compressed: Accept must still count for caches.
+    const whole = await h.call("GET", link, { headers: { accept, "accept-encoding": "gzip" } });
+    assert.equal(whole.headers["content-encoding"], "gzip");
+    assert.equal(whole.headers.vary, "Accept, Accept-Encoding");
+    assert.equal(whole.headers["cache-control"], "public, immutable");
+    assert.ok(Date.parse(whole.headers.expires ?? "") > Date.now(), "expires later");
+    const { etag = "" } = whole.headers;
+    etags.add(etag);
+    const again = await h.call("GET", link, { headers: { accept, "if-none-match": etag } });
+    assert.deepEqual([again.status, again.text, again.headers.etag], [304, "", etag]);
+    assert.equal(again.headers["cache-control"], "public, immutable");
+    const bare = await h.call("GET", "/openapi/v3/api/v1", { headers: { accept } });
+    assert.deepEqual([bare.headers.etag, bare.headers.expires, bare.headers.vary], [etag, undefined, "Accept"]);
+    const old = await h.call("GET", "/openapi/v3/api/v1?hash=00", { headers: { accept } });
+    assert.deepEqual([old.status, old.headers.location], [301, link]);
+  }
+  assert.equal(etags.size, 2);
+});
+
 test("/version, health checks by name, metrics", async () => {
   const version = (await h.call("GET", "/version")).body;
   assert.equal(`${version.major}.${version.minor}`, "1.36");

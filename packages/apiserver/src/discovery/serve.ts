@@ -105,7 +105,7 @@ export async function sendWithEtag(
     context.response.end();
     return;
   }
-  await sendBytes(context, 200, body, { contentType, headers: { ...extra, etag, "cache-control": "public" } });
+  await sendBytes(context, 200, body, { contentType, headers: { "cache-control": "public", ...extra, etag } });
 }
 
 function aggregatedVersion(accept: string): string | undefined {

@@ -97,7 +97,8 @@ export function negotiateLeniently(accept: string): Representation {
   return PLAIN;
 }
 
-function allows(range: string, type: ContentType): boolean {
+/** Whether a media range, without its parameters, covers a type of ours. */
+export function allows(range: string, type: string): boolean {
   return range === type || range === "*/*" || range === "*" || range === "application/*";
 }
 

@@ -86,7 +86,8 @@ export async function sendBytes(
   if (bytes.length > GZIP_THRESHOLD_BYTES && acceptsGzip(context)) {
     bytes = await gzipAsync(bytes, { level: GZIP_LEVEL });
     headers["content-encoding"] = "gzip";
-    headers.vary = "Accept-Encoding";
+    // Beside what the answer depends on anyway: a cache that forgot "Accept" would serve JSON for protobuf.
+    headers.vary = headers.vary === undefined ? "Accept-Encoding" : `${headers.vary}, Accept-Encoding`;
   }
   if (context.response.destroyed || context.response.headersSent) return;
   headers["content-length"] = bytes.length;

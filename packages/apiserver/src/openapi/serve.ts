@@ -1,27 +1,31 @@
 /**
- * Answers /openapi/v2 and /openapi/v3. Documents are made when first asked for and kept compressed nowhere: only their
- * text stays, so that they cost nothing until then.
+ * Answers /openapi/v2 and /openapi/v3, as JSON or protobuf. Documents are made when first asked for, each form by itself,
+ * so that they cost nothing until then; only their bytes stay, not compressed.
  */
 import { createHash } from "node:crypto";
 import { statusErrors } from "@knarr/apimachinery/status-error.ts";
 import type { ServedGroup, ServedVersion } from "../discovery/groups.ts";
 import { etagOf, sendWithEtag } from "../discovery/serve.ts";
-import { JSON_TYPE, parseAccept } from "../http/media-type.ts";
+import { allows, JSON_TYPE, parseAccept } from "../http/media-type.ts";
 import type { RequestContext } from "../http/request-context.ts";
 import { sendBytes, writeHead } from "../http/respond.ts";
 import { SERVER_VERSION } from "../server-version.ts";
-import { operationId, tagOf } from "./operation-names.ts";
-import { PathBuilder } from "./paths.ts";
-import { type Json, SchemaSet, sorted } from "./schemas.ts";
-import { encodeDocument } from "./v2-protobuf.ts";
+import { encodeDocument, type Messages } from "./document-encoder.ts";
+import { documentV2, documentV3, pathOf } from "./documents.ts";
+import type { Json } from "./schemas.ts";
+import { V2_MESSAGES } from "./v2-messages.ts";
+import { V3_MESSAGES } from "./v3-messages.ts";
 
-/** As served and as older clients ask for it. */
-const PROTOBUF_TYPES = [
-  "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-  "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-];
-/** One more whenever the documents of the same kinds look otherwise: clients keep what they know for a year. */
-const DOCUMENT_FORM = 2;
+/** A type that documents are served as, and the names that clients ask for it by. */
+interface Form {
+  readonly contentType: string;
+  readonly names: readonly string[];
+}
+
+const JSON_FORM: Form = { contentType: JSON_TYPE, names: [JSON_TYPE] };
+const PROTOBUF_FORMS = { v2: protobufForm("v2"), v3: protobufForm("v3") };
+/** One more whenever the answers for the same kinds look otherwise: clients keep what they know for a year. */
+const DOCUMENT_FORM = 3;
 const YEAR_SECONDS = 31_536_000;
 
 export class OpenApi {
@@ -53,7 +57,7 @@ export class OpenApi {
   }
 
   async #serveGroupVersion(context: RequestContext, served: ServedVersion): Promise<void> {
-    requireJson(context);
+    const form = chooseForm(context, "v3");
     const hash = context.query.get("hash");
     const current = this.#hashOf(served);
     if (hash !== null && hash !== current) {
@@ -62,9 +66,10 @@ export class OpenApi {
       context.response.end();
       return;
     }
-    const { body, etag } = this.#document(pathOf(served), () => documentV3(served));
-    const caching = hash === null ? {} : { expires: new Date(Date.now() + YEAR_SECONDS * 1000).toUTCString() };
-    await sendWithEtag(context, body, etag, JSON_TYPE, { vary: "Accept", ...caching });
+    const { body, etag } = this.#document(pathOf(served), form, V3_MESSAGES, () => documentV3(served));
+    const expires = new Date(Date.now() + YEAR_SECONDS * 1000).toUTCString();
+    const caching = hash === null ? {} : { expires, "cache-control": "public, immutable" };
+    await sendWithEtag(context, body, etag, form.contentType, { vary: "Accept", ...caching });
   }
 
   async #serveIndex(context: RequestContext): Promise<void> {
@@ -78,14 +83,9 @@ export class OpenApi {
   }
 
   async #serveV2(context: RequestContext): Promise<void> {
-    const wanted = parseAccept(context.header("accept"))[0]?.type ?? "";
-    if (PROTOBUF_TYPES.includes(wanted)) {
-      const { body, etag } = this.#document("v2.pb", () => encodeDocument(documentV2(this.#groups)));
-      return sendWithEtag(context, body, etag, PROTOBUF_TYPES[0] ?? "", { vary: "Accept" });
-    }
-    requireJson(context);
-    const { body, etag } = this.#document("v2", () => documentV2(this.#groups));
-    await sendWithEtag(context, body, etag, JSON_TYPE, { vary: "Accept" });
+    const form = chooseForm(context, "v2");
+    const { body, etag } = this.#document("v2", form, V2_MESSAGES, () => documentV2(this.#groups));
+    await sendWithEtag(context, body, etag, form.contentType, { vary: "Accept" });
   }
 
   /** Changes whenever what is served may have changed: documents follow from the release, the kinds and their form. */
@@ -102,11 +102,13 @@ export class OpenApi {
       .toUpperCase();
   }
 
-  #document(name: string, make: () => Json | Buffer): { body: Buffer; etag: string } {
+  /** Each form has its own ETag: they are other bytes. */
+  #document(path: string, form: Form, messages: Messages, make: () => Json): { body: Buffer; etag: string } {
+    const name = `${path} ${form.contentType}`;
     let document = this.#documents.get(name);
     if (document === undefined) {
-      const made = make();
-      const body = Buffer.isBuffer(made) ? made : Buffer.from(JSON.stringify(made));
+      const value = make();
+      const body = form === JSON_FORM ? Buffer.from(JSON.stringify(value)) : encodeDocument(messages, value);
       document = { body, etag: etagOf(body) };
       this.#documents.set(name, document);
     }
@@ -114,69 +116,21 @@ export class OpenApi {
   }
 }
 
-/** "api/v1", "apis/apps/v1" */
-function pathOf(served: ServedVersion): string {
-  return served.group === "" ? `api/${served.version}` : `apis/${served.group}/${served.version}`;
-}
-
-/** Clients that only read protobuf get 406 and fall back to what they know. */
-function requireJson(context: RequestContext): void {
+/** The form that the client likes best, JSON where it doesn't care. Throws 406. */
+function chooseForm(context: RequestContext, version: "v2" | "v3"): Form {
+  const forms = [JSON_FORM, PROTOBUF_FORMS[version]];
   const ranges = parseAccept(context.header("accept"));
-  if (ranges.length === 0) return;
-  if (!ranges.some(({ type }) => type === JSON_TYPE || type === "*/*" || type === "application/*")) {
-    throw statusErrors.notAcceptable([JSON_TYPE]);
+  if (ranges.length === 0) return JSON_FORM;
+  for (const { type } of ranges) {
+    const form = forms.find(({ names }) => names.some((name) => allows(type, name)));
+    if (form !== undefined) return form;
   }
+  throw statusErrors.notAcceptable(forms.map(({ contentType }) => contentType));
 }
 
-const info = { title: "Kubernetes", version: SERVER_VERSION.gitVersion };
-
-function documentV3(served: ServedVersion): Json {
-  const schemas = new SchemaSet(3);
-  const builder = new PathBuilder(schemas);
-  for (const descriptor of served.descriptors) builder.add(descriptor);
-  addResourceList(builder, served);
-  return {
-    openapi: "3.0.0",
-    info,
-    paths: sorted(builder.paths),
-    components: {
-      schemas: sorted(Object.fromEntries(schemas.schemas)),
-      securitySchemes: { BearerToken: { type: "apiKey", name: "authorization", in: "header" } },
-    },
-    security: [{ BearerToken: [] }],
-  };
-}
-
-function addResourceList(builder: PathBuilder, served: ServedVersion): void {
-  builder.addDiscovery(`/${pathOf(served)}/`, {
-    id: operationId("get", served, "APIResources"),
-    tag: tagOf(served.group, served.version),
-    result: "APIResourceList",
-  });
-}
-
-function documentV2(groups: readonly ServedGroup[]): Json {
-  const schemas = new SchemaSet(2);
-  const builder = new PathBuilder(schemas);
-  for (const { group, versions } of groups) {
-    const isCore = group === "";
-    builder.addDiscovery(isCore ? "/api/" : `/apis/${group}/`, {
-      id: isCore ? "getCoreAPIVersions" : operationId("get", { group }, "APIGroup"),
-      tag: tagOf(group),
-      result: isCore ? "APIVersions" : "APIGroup",
-    });
-    for (const served of versions) {
-      for (const descriptor of served.descriptors) builder.add(descriptor);
-      addResourceList(builder, served);
-    }
-  }
-  builder.addDiscovery("/apis/", { id: "getAPIVersions", tag: "apis", result: "APIGroupList" });
-  return {
-    swagger: "2.0",
-    info,
-    paths: sorted(builder.paths),
-    definitions: sorted(Object.fromEntries(schemas.schemas)),
-    securityDefinitions: { BearerToken: { type: "apiKey", name: "authorization", in: "header" } },
-    security: [{ BearerToken: [] }],
-  };
+/** The first name is no media type by the book, but what clients ask for; the answer has the other. */
+function protobufForm(version: "v2" | "v3"): Form {
+  const prefix = `application/com.github.proto-openapi.spec.${version}`;
+  const contentType = `${prefix}.v1.0+protobuf`;
+  return { contentType, names: [`${prefix}@v1.0+protobuf`, contentType] };
 }

@@ -17,6 +17,20 @@ export class WireWriter {
     return this;
   }
 
+  /** Written also when it is zero. */
+  varint(number: number, value: number): this {
+    this.#parts.push(varint(number * 8), varint(value));
+    return this;
+  }
+
+  /** Written also when it is zero. */
+  double(number: number, value: number): this {
+    const bytes = Buffer.alloc(8);
+    bytes.writeDoubleLE(value);
+    this.#parts.push(varint(number * 8 + 1), bytes);
+    return this;
+  }
+
   message(number: number, inner: WireWriter | undefined): this {
     if (inner !== undefined) this.bytes(number, inner.finish());
     return this;
