@@ -1,18 +1,16 @@
 /** Frames of HTTP/2: their numbers, how they are written, and how a stream of bytes is cut into them. Source: RFC 9113 4, 6, 7 */
 
 export const FRAME = {
-  ...{
-    data: 0,
-    headers: 1,
-    priority: 2,
-    reset: 3,
-    settings: 4,
-    push: 5,
-    ping: 6,
-    goaway: 7,
-    window: 8,
-    continuation: 9,
-  },
+  data: 0,
+  headers: 1,
+  priority: 2,
+  reset: 3,
+  settings: 4,
+  push: 5,
+  ping: 6,
+  goaway: 7,
+  window: 8,
+  continuation: 9,
 } as const;
 
 export const FLAG = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
@@ -20,7 +18,13 @@ export const FLAG = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 
 export const SETTING = { tableSize: 1, push: 2, maxStreams: 3, initialWindow: 4, maxFrame: 5 } as const;
 
 export const CODE = {
-  ...{ none: 0, protocol: 1, flowControl: 3, frameSize: 6, refused: 7, cancel: 8, compression: 9 },
+  none: 0,
+  protocol: 1,
+  flowControl: 3,
+  frameSize: 6,
+  refused: 7,
+  cancel: 8,
+  compression: 9,
 } as const;
 
 export const FRAME_HEADER_BYTES = 9;
