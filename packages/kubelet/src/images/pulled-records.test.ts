@@ -109,3 +109,13 @@ test("PulledRecords lets nobody in by a damaged record, and forgets images that 
     await records.prune(new Set(["sha256:other"]));
     assert.deepEqual(await readdir(folder), []);
   }));
+
+test("PulledRecords: pulls that run side by side lose none of what each of them found", () =>
+  inFolder(async (open, rootDir) => {
+    const records = open();
+    const users = ["ann", "bob", "eve", "joe"];
+    await Promise.all(users.map((user) => pull(records, credential(user, user))));
+    for (const user of users) assert.equal(await records.mayUse(IMAGE, REF, [credential(user)]), true, user);
+    assert.equal(await records.mayUse(IMAGE, REF, []), false);
+    assert.deepEqual(await readdir(join(rootDir, "image_manager", "pulling")), []);
+  }));

@@ -60,6 +60,8 @@ export class PulledRecords {
   readonly #pulled: string;
   /** How many pulls of an image are under way. */
   readonly #intents = new Map<string, number>();
+  /** Pulls may run side by side, and two of them may end in one image: what is written is written one after the other. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: PulledRecordsOptions) {
     this.#options = options;
@@ -95,20 +97,25 @@ export class PulledRecords {
   }
 
   /** A pull begins: should this kubelet die in it, the image is known not to have been there before. */
-  async begin(image: string): Promise<void> {
-    if (!this.#intents.has(image)) {
-      await write(this.#pulling, image, { kind: "ImagePullIntent", apiVersion: API_VERSION, image });
-    }
-    this.#intents.set(image, (this.#intents.get(image) ?? 0) + 1);
+  begin(image: string): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#intents.has(image)) {
+        await write(this.#pulling, image, { kind: "ImagePullIntent", apiVersion: API_VERSION, image });
+      }
+      this.#intents.set(image, (this.#intents.get(image) ?? 0) + 1);
+    });
   }
 
   /** `done` is absent when the pull failed. */
-  async end(image: string, done?: PullOutcome): Promise<void> {
-    if (done !== undefined) await this.#record(image, done.imageRef, done.credential);
-    const left = (this.#intents.get(image) ?? 1) - 1;
-    if (left > 0) return void this.#intents.set(image, left);
-    this.#intents.delete(image);
-    await rm(join(this.#pulling, fileOf(image)), { force: true });
+  end(image: string, done?: PullOutcome): Promise<void> {
+    return this.#inTurn(async () => {
+      const left = (this.#intents.get(image) ?? 1) - 1;
+      if (left > 0) this.#intents.set(image, left);
+      else this.#intents.delete(image);
+      // Should it fail, the intent's file stays, which says that the image was not there before.
+      if (done !== undefined) await this.#record(image, done.imageRef, done.credential);
+      if (left <= 0) await rm(join(this.#pulling, fileOf(image)), { force: true });
+    });
   }
 
   /** Forgets images that the runtime does not have any more. */
@@ -118,6 +125,13 @@ export class PulledRecords {
     for (const name of await readdir(this.#pulled).catch(() => [] as string[])) {
       if (!kept.has(name)) await rm(join(this.#pulled, name), { force: true });
     }
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(work);
+    // Whose work failed hears of it; the next one's turn comes all the same.
+    this.#turn = done.catch(() => undefined);
+    return done;
   }
 
   async #record(image: string, imageRef: string, credential: Credential | undefined): Promise<void> {
