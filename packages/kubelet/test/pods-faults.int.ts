@@ -212,7 +212,7 @@ if (await isolatedTest(import.meta)) {
       await Promise.all(names.map((name) => node.remove(name)));
     }
     await settled();
-    // Runtimes take layers away a moment later, also those of before.
+    // Docker's engine and the kernel take some of it away a moment later.
     let now = await traces(node);
     const left = () => Object.entries(now).filter(([what, count]) => count > (before[what] ?? 0));
     for (const deadline = Date.now() + PATIENCE_MS; left().length > 0 && Date.now() < deadline; await sleep(200)) {
@@ -257,6 +257,7 @@ async function filesBelow(folder: string): Promise<string[]> {
 
 /** Everything that pods leave on a machine if nobody cleans up, as counts. */
 async function traces(node: TestNode): Promise<Record<string, number>> {
+  await node.containerd.collectGarbage();
   const mounts = (await readFile("/proc/self/mounts", "utf8")).trim().split("\n");
   const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
   const shims: string[] = [];

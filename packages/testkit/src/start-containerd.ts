@@ -28,6 +28,11 @@ export interface TestContainerd {
   readonly output: string;
   /** Imports further images; `testImages()` are there from the start. */
   importImages(specs: readonly ImageSpec[]): Promise<void>;
+  /**
+   * Takes away everything that nothing refers to any more, and waits for it. By itself containerd does so after 100
+   * changes of its metadata (deletion_threshold = 0, mutation_threshold = 100), and then never on a machine at rest.
+   */
+  collectGarbage(): Promise<void>;
   /** Writes the CNI network, for instances started without. */
   writeNetwork(subnet: string): Promise<void>;
   /** SIGKILL; pods and their shims go on. */
@@ -110,6 +115,13 @@ export async function startContainerd(options: StartContainerdOptions = {}): Pro
       return daemon.output;
     },
     importImages,
+    collectGarbage: async () => {
+      // A lease taken away with --sync is the way to ask for a round.
+      const leases = (...words: string[]) =>
+        run("ctr", ["--address", socket, "--namespace", "k8s.io", "leases", ...words], { env });
+      await leases("create", "--id", "knarr-test");
+      await leases("delete", "--sync", "knarr-test");
+    },
     writeNetwork,
     kill: () => daemon.kill(),
     restart: async () => {
