@@ -112,7 +112,7 @@ if (await isolatedTest(import.meta)) {
     assert.equal(restarts(job), 0);
     await node.ready("late");
     await assertWhole(again, ["main", "other"]);
-    assert.equal(await node.exec("keeper", "cat", "/s/main"), "start\nstart\n");
+    await node.untilExec("keeper", ["cat", "/s/main"], "start\nstart\n");
   });
 
   test("an engine that is stopped and started ends what runs, and pods start again", async () => {

@@ -55,7 +55,7 @@ if (await isolatedTest(import.meta)) {
     assert.equal(pod.status?.reason, "Evicted");
     assert.match(
       pod.status?.message ?? "",
-      /^The node was low on resource: memory\. Threshold quantity: 100Mi, available: \d+Ki\. Container main was using \d+Ki, request is 10Mi, has larger consumption of memory\. $/,
+      /^The node was low on resource: memory\. Threshold quantity: 100Mi, available: \d+[KM]i\. Container main was using \d+[KM]i, request is 10Mi, has larger consumption of memory\. $/,
     );
     const disruption = condition(pod, "DisruptionTarget");
     assert.deepEqual([disruption?.status, disruption?.reason], ["True", "TerminationByKubelet"]);

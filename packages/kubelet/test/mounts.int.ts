@@ -154,7 +154,7 @@ if (await isolatedTest(import.meta)) {
       );
     });
     if (statusOf(settled, "main").state?.running !== undefined) {
-      assert.equal(await node.kubectl("logs", "image"), "sh\n");
+      await node.untilLog("image", "sh\n");
     }
     await node.remove("image");
   });

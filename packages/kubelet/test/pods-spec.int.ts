@@ -87,7 +87,9 @@ if (await isolatedTest(import.meta)) {
         preStop: { exec: { command: ["sh", "-c", `echo hook-${name} >> /host/order`] } },
       },
     });
-    const main = { ...note("main"), lifecycle: { preStop: { sleep: { seconds: 1 } } } };
+    // Its TERM comes after its hook, which waits for the sidecars': they all run at the same time.
+    const hooksRan = "until [ $(wc -l < /host/order) -ge 2 ]; do sleep 0.1; done";
+    const main = { ...note("main"), lifecycle: { preStop: { exec: { command: ["sh", "-c", hooksRan] } } } };
     await node.create(
       "ordered",
       withHost({
@@ -142,7 +144,7 @@ if (await isolatedTest(import.meta)) {
     );
     assert.equal(waiting(pod, "other")?.message, 'environment variable key "ABSENT" not found in file "app.env"');
     await node.until("envfile", "runs", (p) => statusOf(p, "main").ready);
-    assert.equal(await node.kubectl("logs", "envfile", "-c", "main"), "db.example:5432|http://db.example:5432/|\n");
+    await node.untilLog("envfile", "db.example:5432|http://db.example:5432/|\n", "main");
     await node.remove("envfile");
   });
 

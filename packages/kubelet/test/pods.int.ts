@@ -90,8 +90,9 @@ if (await isolatedTest(import.meta)) {
   });
 
   test("a killed container is started again with its count and its last state kept", async () => {
-    await node.create("killme", { containers: [shell("main", "trap 'exit 5' TERM; sleep 1000 & wait")] });
+    await node.create("killme", { containers: [shell("main", "trap 'exit 5' TERM; echo up; sleep 1000 & wait")] });
     const first = await node.ready("killme");
+    await node.untilLog("killme", "up\n");
     // The kill's own process may go down with the container, before it has reported its success.
     await node.exec("killme", "kill", "-TERM", "1").catch(() => {
       // The command may go down with the container, before or after its exit code is told.
@@ -186,15 +187,18 @@ if (await isolatedTest(import.meta)) {
     const restarted = await node.until("probed", "restarts", (p) => statusOf(p, "main").restartCount === 1);
     assert.ok(statusOf(restarted, "main").lastState?.terminated !== undefined);
     await node.ready("probed");
+    await node.untilEvent("probed", "Killing");
     const messages = (await node.events("probed")).filter((e) => e.reason === "Killing").map((e) => e.message);
     assert.deepEqual(messages, ["Container main failed liveness probe, will be restarted"]);
     await node.remove("probed");
   });
 
   test("a deleted pod gets TERM and its grace, then its object goes", async () => {
-    const script = "trap 'sleep 1; echo bye; exit 0' TERM; while :; do sleep 0.1; done";
+    const script = "trap 'sleep 1; echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
     await node.create("polite", { containers: [shell("main", script)], terminationGracePeriodSeconds: 60 });
     await node.ready("polite");
+    // Before its trap is set, the first process of a container ignores TERM.
+    await node.untilLog("polite", "up\n");
     const started = Date.now();
     await node.remove("polite");
     const tookMs = Date.now() - started;

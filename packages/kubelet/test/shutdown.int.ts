@@ -60,10 +60,11 @@ if (await isolatedTest(import.meta)) {
   test("before the machine goes down pods are ended with upstream's words, and only then is it let go", async () => {
     await until("the kubelet holds the lock", () => isThere("lock"));
     await node.create("worker", {
-      containers: [shell("main", `trap 'sleep 2; exit 3' TERM; while :; do sleep 1; done`)],
+      containers: [shell("main", `trap 'sleep 2; exit 3' TERM; echo up; while :; do sleep 1; done`)],
       terminationGracePeriodSeconds: 10,
     });
     await node.ready("worker");
+    await node.untilLog("worker", "up\n");
     await writeFile(at("down"), "");
     const pod = await node.until("worker", "failed", (p) => p.status?.phase === "Failed");
     assert.deepEqual(
@@ -73,9 +74,11 @@ if (await isolatedTest(import.meta)) {
     assert.equal(statusOf(pod, "main").state?.terminated?.exitCode, 3, "it had its grace");
     assert.equal(condition(pod, "DisruptionTarget")?.reason, "TerminationByKubelet");
     await until("the lock is given up", async () => !(await isThere("lock")));
-    const { status } = await node.client.get(core.nodes, { namespace: "", name: NODE });
-    const ready = status?.conditions?.find((c) => c.type === "Ready");
-    assert.deepEqual([ready?.status, ready?.message], ["False", "node is shutting down"]);
+    await until("the node says that it is shutting down", async () => {
+      const { status } = await node.client.get(core.nodes, { namespace: "", name: NODE });
+      const ready = status?.conditions?.find((c) => c.type === "Ready");
+      return ready?.status === "False" && ready.message === "node is shutting down";
+    });
     await node.create("late", { containers: [shell("main", WAIT)] });
     const late = await node.until("late", "is refused", (p) => p.status?.phase === "Failed");
     assert.equal(late.status?.reason, "NodeShutdown");

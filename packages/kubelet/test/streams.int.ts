@@ -56,7 +56,7 @@ if (await isolatedTest(import.meta)) {
   });
 
   const base = () => `127.0.0.1:${kubelet.port}`;
-  const logs = (container: string, query: string, stopAfterMs?: number): Promise<{ status: number; text: string }> =>
+  const logs = (container: string, query: string, until?: RegExp): Promise<{ status: number; text: string }> =>
     new Promise((resolve, reject) => {
       const url = `https://${base()}/containerLogs/default/shell-node-1/${container}${query}`;
       const outgoing = get(url, { rejectUnauthorized: false }, (response) => {
@@ -64,14 +64,11 @@ if (await isolatedTest(import.meta)) {
         const finish = () => resolve({ status: response.statusCode ?? 0, text });
         response.on("data", (part: Buffer) => {
           text += part.toString();
+          if (until?.test(text) !== true) return;
+          finish();
+          outgoing.destroy();
         });
         response.once("end", finish);
-        if (stopAfterMs !== undefined) {
-          setTimeout(() => {
-            finish();
-            outgoing.destroy();
-          }, stopAfterMs);
-        }
       });
       outgoing.once("error", reject);
     });
@@ -139,7 +136,8 @@ if (await isolatedTest(import.meta)) {
   });
 
   test("exec with a terminal takes its size from channel 4", async () => {
-    const command = ["/bin/sh", "-c", "sleep 0.3; stty size"];
+    const wait = "until [ \"$(stty size)\" = '40 100' ] || [ $i = 600 ]; do i=$((i+1)); sleep 0.1; done";
+    const command = ["/bin/sh", "-c", `i=0; ${wait}; stty size`];
     const { channels } = await overWebSocket(execPath(command, "output=1&tty=1"), ["v4.channel.k8s.io"], (socket) => {
       socket.send(Buffer.concat([Buffer.from([4]), Buffer.from(JSON.stringify({ Width: 100, Height: 40 }))]));
     });
@@ -248,8 +246,8 @@ if (await isolatedTest(import.meta)) {
   }
 
   test("containerLogs follows, stamps times, and refuses what is not there", async () => {
-    const { text } = await logs("talker", "?follow=true&timestamps=true", 300);
-    assert.match(text, /^\d{4}-\d\d-\d\dT\S+Z first\n/);
+    const { text } = await logs("talker", "?follow=true&timestamps=true", /third\n/);
+    assert.match(text, /^\d{4}-\d\d-\d\dT\S+Z first\n\S+Z second\n\S+Z third\n$/);
     assert.equal((await logs("talker", "?previous=true")).status, 400);
     assert.equal((await logs("nobody", "")).status, 404);
     assert.equal((await logs("talker", "?tailLines=-1")).status, 422);

@@ -178,10 +178,19 @@ export class TestNode {
   }
 
   /** Waits until the log is this: a container is Ready when its process is there, before that has said anything. */
-  async untilLog(pod: string, text: string): Promise<void> {
+  async untilLog(pod: string, text: string, container?: string): Promise<void> {
+    await this.#untilSays(["logs", pod, ...(container === undefined ? [] : ["-c", container])], text);
+  }
+
+  /** Waits until a command inside says this: what a container does first, it may still have to do when it is Ready. */
+  async untilExec(pod: string, command: readonly string[], text: string): Promise<void> {
+    await this.#untilSays(["exec", pod, "--", ...command], text);
+  }
+
+  async #untilSays(args: readonly string[], text: string): Promise<void> {
     let said = "";
     for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(100)) {
-      said = await this.kubectl("logs", pod);
+      said = await this.kubectl(...args);
       if (said === text) return;
     }
     assert.equal(said, text);

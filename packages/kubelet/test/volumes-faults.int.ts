@@ -109,7 +109,7 @@ if (await isolatedTest(import.meta)) {
     await node.until("boot", "runs again", (p) => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0);
     await node.ready("boot");
     const script2 =
-      "cat /v/dir/log /v/pvc/log | wc -l; cat /v/mem/log | wc -l; cat /v/cfg/k /v/sec/word; df /v/sec | grep -c tmpfs";
+      "until test -s /v/mem/log; do sleep 0.1; done; cat /v/dir/log /v/pvc/log | wc -l; cat /v/mem/log | wc -l; cat /v/cfg/k /v/sec/word; df /v/sec | grep -c tmpfs";
     assert.equal(await node.exec("boot", "sh", "-c", script2), "4\n1\nvhush1\n");
     assert.equal(await readFile(join(path, "log"), "utf8"), "x\nx\n");
     await node.remove("boot");

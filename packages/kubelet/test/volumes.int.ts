@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Container, Pod, PodSpec } from "@knarr/api/generated/types/core-v1.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
-import { shell, statusOf, TestNode, WAIT } from "./test-node.ts";
+import { PATIENCE_MS, shell, statusOf, TestNode, WAIT } from "./test-node.ts";
 
 if (await isolatedTest(import.meta)) {
   let node: TestNode;
@@ -129,7 +129,11 @@ if (await isolatedTest(import.meta)) {
       metadata: { name: "my-db", namespace: "default" },
       spec: { ports: [{ name: "sql", port: 5432 }] },
     });
-    await sleep(300);
+    // The kubelet hears of Services by a watch: a pod that starts before knows nothing of this one.
+    const deadline = Date.now() + PATIENCE_MS;
+    for (let attempt = 0; !(await output(`env-${attempt}`, "env")).includes("MY_DB_SERVICE_HOST="); attempt++) {
+      assert.ok(Date.now() < deadline, "the Service never reached the environment");
+    }
     const text = await output("env", "env | sort", {
       envFrom: [{ prefix: "C_", configMapRef: { name: "cfg" } }, { secretRef: { name: "nowhere", optional: true } }],
       env: [

@@ -19,6 +19,9 @@ export interface ReadLogOptions extends LogOptions {
 export async function* readLog(path: string, options: ReadLogOptions): AsyncGenerator<Buffer> {
   const formatter = new LogFormatter(options);
   let file = await open(path);
+  // The file that the log goes on in, and whether the runtime has let go of the one before.
+  let next: FileHandle | undefined;
+  let isLeft = false;
   try {
     let offset = await startOffset(file, options.tailLines);
     let rest: Buffer = Buffer.alloc(0);
@@ -37,20 +40,26 @@ export async function* readLog(path: string, options: ReadLogOptions): AsyncGene
         if (last !== undefined) yield last;
         return;
       }
-      const next = await rotated(path, file);
-      if (next !== undefined) {
+      if (next !== undefined && isLeft) {
         await file.close();
-        file = next;
-        offset = 0;
+        [file, next, offset] = [next, undefined, 0];
         continue;
       }
+      next ??= await rotated(path, file);
       const running = await options.isRunning();
-      // What was written between the last read and the end is still to be read once.
-      if (!running && (await file.stat()).size <= offset) return;
+      if (next === undefined) {
+        // What was written between the last read and the end is still to be read once.
+        if (!running && (await file.stat()).size <= offset) return;
+      } else {
+        // The runtime writes to the old file until it has opened the new one: that is read to its end first.
+        isLeft = !running || (await next.stat()).size > 0;
+        if (isLeft) continue;
+      }
       await changeOf(path, options.signal);
     }
   } finally {
     await file.close();
+    await next?.close();
   }
 }
 
