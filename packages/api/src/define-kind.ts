@@ -10,6 +10,7 @@ import type {
   DeletionFacts,
   KindDescriptor,
   PrinterColumn,
+  RowCondition,
   ScalePaths,
   StorageLocation,
   Subresource,
@@ -87,6 +88,8 @@ export interface KindFacts<T extends KubeObject> {
   readonly resetFields?: KindDescriptor<T>["resetFields"];
   readonly deletion?: Partial<DeletionFacts<T>>;
   readonly columns?: readonly PrinterColumn<T>[];
+  rowConditions?(object: T): readonly RowCondition[];
+  compareRows?(a: T, b: T): number;
   toStored?(object: T): KubeObject;
   fromStored?(object: KubeObject): T;
 }
@@ -242,6 +245,8 @@ export function defineKind<T extends KubeObject>(facts: KindFacts<T>): KindDescr
       ...facts.resetFields,
     },
     columns: facts.columns ?? [nameColumn(), ageColumn()],
+    rowConditions: (object) => facts.rowConditions?.(object) ?? [],
+    ...(facts.compareRows === undefined ? {} : { compareRows: facts.compareRows }),
     toStored: (object) => facts.toStored?.(object) ?? object,
     fromStored: (object) => facts.fromStored?.(object) ?? (object as T),
   };

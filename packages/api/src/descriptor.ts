@@ -59,6 +59,14 @@ export interface StorageLocation {
   readonly expires: boolean;
 }
 
+/** meta.k8s.io/v1 TableRowCondition */
+export interface RowCondition {
+  readonly type: "Completed";
+  readonly status: "True";
+  readonly reason: string;
+  readonly message: string;
+}
+
 /** What a request of deletion may wait for. */
 export interface DeletionFacts<T> {
   /** When the request names no propagation policy. Source: registry strategies' DefaultGarbageCollectionPolicy */
@@ -124,6 +132,10 @@ export interface KindDescriptor<T extends KubeObject = KubeObject> {
   readonly resetFields: Readonly<Record<SubresourceName, readonly (readonly string[])[]>>;
 
   readonly columns: readonly PrinterColumn<T>[];
+  /** What a table says about a row besides its cells; mostly nothing. */
+  rowConditions(object: T): readonly RowCondition[];
+  /** Order of the rows of a listed table; absent: as listed. */
+  compareRows?(a: T, b: T): number;
 
   /** For a version that is not the stored one (events.k8s.io, autoscaling/v1). Pure; the identity otherwise. */
   toStored(object: T): KubeObject;

@@ -386,6 +386,49 @@ const others: readonly { name: string; object: Manifest; want: string }[] = [
     },
     want: "c ; 5m ; kubernetes.io/kubelet-serving ; system:node:n1 ; <none> ; Approved,Issued",
   },
+  {
+    name: "a claim whose class stands in the old annotation",
+    object: {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { name: "c", annotations: { "volume.beta.kubernetes.io/storage-class": "old" } },
+      spec: { storageClassName: "new" },
+      status: { phase: "Pending" },
+    },
+    want: "c ; Pending ;  ;  ;  ; old ; <unset> ; 5m | <unset>",
+  },
+  {
+    name: "an ingress with many rules and a class in the old annotation",
+    object: {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "Ingress",
+      metadata: { name: "i", annotations: { "kubernetes.io/ingress.class": "nginx" } },
+      spec: { rules: [{ host: "a" }, { host: "b" }, { host: "c" }, {}] },
+    },
+    want: "i ; <none> ; a,b,c + 1 more... ;  ; 80 ; 5m",
+  },
+  {
+    name: "a slice of devices that no node owns",
+    object: {
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceSlice",
+      metadata: { name: "s" },
+      spec: { allNodes: true, driver: "gpu.example.com", pool: { name: "p" } },
+    },
+    want: "s ;  ; gpu.example.com ; p ; 5m",
+  },
+  {
+    name: "a slice of endpoints on any port",
+    object: {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { name: "s" },
+      addressType: "IPv4",
+      ports: [{ name: "" }],
+      endpoints: [{ addresses: ["10.0.0.1", "10.0.0.2"] }, { addresses: ["10.0.0.3", "10.0.0.4"] }],
+    },
+    want: "s ; IPv4 ; <unset> ; 10.0.0.1,10.0.0.2,10.0.0.3 + 1 more... ; 5m",
+  },
 ];
 
 for (const { name, object, want } of others) {
@@ -393,3 +436,31 @@ for (const { name, object, want } of others) {
     assert.equal(row(object), want);
   });
 }
+
+const phases = [
+  { phase: "Running", want: [] },
+  { phase: "Succeeded", want: ["Completed True Succeeded The pod has completed successfully."] },
+  { phase: "Failed", want: ["Completed True Failed The pod failed."] },
+];
+
+for (const { phase, want } of phases) {
+  test(`rowConditions() of a pod that is ${phase}`, () => {
+    const object = pod({ phase }) as unknown as KubeObject;
+    const conditions = kindOf({ apiVersion: "v1", kind: "Pod" }).rowConditions(object);
+    assert.deepEqual(
+      conditions.map((c) => `${c.type} ${c.status} ${c.reason} ${c.message}`),
+      want,
+    );
+  });
+}
+
+test("compareRows() of FlowSchemas is by precedence, then by name", () => {
+  const schema = (name: string, matchingPrecedence: number) =>
+    ({ metadata: { name }, spec: { matchingPrecedence } }) as unknown as KubeObject;
+  const kind = kindOf({ apiVersion: "flowcontrol.apiserver.k8s.io/v1", kind: "FlowSchema" });
+  const sorted = [schema("a", 9000), schema("c", 100), schema("b", 100)].sort((a, b) => kind.compareRows?.(a, b) ?? 0);
+  assert.deepEqual(
+    sorted.map((object) => object.metadata.name),
+    ["b", "c", "a"],
+  );
+});

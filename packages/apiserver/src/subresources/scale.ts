@@ -119,11 +119,12 @@ async function write(
 
 const shown = {
   columns: [
-    nameColumn(),
+    { ...nameColumn(), format: "" },
     integerColumn("Desired", (scale: KubeObject) => (scale as Scale).spec?.replicas ?? 0),
     integerColumn("Available", (scale: KubeObject) => (scale as Scale).status.replicas),
     ageColumn(),
   ],
+  rowConditions: () => [],
 };
 
 async function sendScale(request: ResourceRequest, scale: Scale): Promise<void> {

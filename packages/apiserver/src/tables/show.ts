@@ -49,6 +49,8 @@ export function listTable(request: ResourceRequest, page: ListPage, representati
   const { descriptor } = request.resource;
   const include = includeObjectOf(request.context.query.get("includeObject") ?? "");
   const nowMs = request.env.clock.now();
-  const rows = page.items.map((item) => tableRow(descriptor, decodeStored(descriptor, item), nowMs, include));
+  const objects = page.items.map((item) => decodeStored(descriptor, item));
+  if (descriptor.compareRows !== undefined) objects.sort((a, b) => descriptor.compareRows?.(a, b) ?? 0);
+  const rows = objects.map((object) => tableRow(descriptor, object, nowMs, include));
   return representValue(table(columnDefinitions(descriptor), rows, listMetadata(page), representation), representation);
 }

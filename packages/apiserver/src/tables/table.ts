@@ -2,7 +2,7 @@
  * Objects as a meta.k8s.io/v1 Table: what `kubectl get` shows. Pure.
  * Source: api-concepts#receiving-resources-as-tables
  */
-import type { KindDescriptor } from "@knarr/api/descriptor.ts";
+import type { KindDescriptor, RowCondition } from "@knarr/api/descriptor.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { PLAIN, type Representation } from "../http/media-type.ts";
 import { metadataOnly } from "./partial-metadata.ts";
@@ -11,6 +11,7 @@ export type IncludeObject = "None" | "Metadata" | "Object";
 
 export interface TableRow {
   readonly cells: readonly (string | number | boolean)[];
+  readonly conditions?: readonly RowCondition[];
   readonly object?: KubeObject;
 }
 
@@ -25,8 +26,7 @@ export interface ColumnDefinition {
 export function columnDefinitions(descriptor: Pick<KindDescriptor, "columns">): ColumnDefinition[] {
   return descriptor.columns.map(({ name, type, format, description, priority }) => ({
     name,
-    // Ages are cells of text: clients must not parse them.
-    type: type === "date" ? "string" : type,
+    type,
     format,
     description,
     priority,
@@ -34,14 +34,16 @@ export function columnDefinitions(descriptor: Pick<KindDescriptor, "columns">): 
 }
 
 export function tableRow(
-  descriptor: Pick<KindDescriptor, "columns">,
+  descriptor: Pick<KindDescriptor, "columns" | "rowConditions">,
   object: KubeObject,
   nowMs: number,
   include: IncludeObject,
 ): TableRow {
   const cells = descriptor.columns.map((column) => column.cell(object, nowMs));
-  if (include === "None") return { cells };
-  return { cells, object: include === "Object" ? object : metadataOnly(object) };
+  const conditions = descriptor.rowConditions(object);
+  const row = conditions.length === 0 ? { cells } : { cells, conditions };
+  if (include === "None") return row;
+  return { ...row, object: include === "Object" ? object : metadataOnly(object) };
 }
 
 export function table(

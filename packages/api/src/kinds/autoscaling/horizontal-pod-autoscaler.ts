@@ -1,5 +1,5 @@
 import { compareQuantities, isQuantity } from "@knarr/apimachinery/quantity.ts";
-import { ageColumn, integerColumn, nameColumn, textColumn } from "../../columns.ts";
+import { ageColumn, nameColumn, textColumn } from "../../columns.ts";
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { autoscaling } from "../../generated/resources.ts";
 import type {
@@ -235,8 +235,8 @@ export const horizontalPodAutoscalerKind = defineKind<HorizontalPodAutoscaler>({
     textColumn("Reference", ({ spec }) => `${spec?.scaleTargetRef.kind ?? ""}/${spec?.scaleTargetRef.name ?? ""}`),
     textColumn("Targets", metricsText),
     textColumn("MinPods", (autoscaler) => String(autoscaler.spec?.minReplicas ?? "<unset>")),
-    integerColumn("MaxPods", (autoscaler) => autoscaler.spec?.maxReplicas ?? 0),
-    integerColumn("Replicas", (autoscaler) => autoscaler.status?.currentReplicas ?? 0),
+    textColumn("MaxPods", (autoscaler) => autoscaler.spec?.maxReplicas ?? 0),
+    textColumn("Replicas", (autoscaler) => autoscaler.status?.currentReplicas ?? 0),
     ageColumn(),
   ],
 });

@@ -8,6 +8,7 @@ import { subdomainName } from "../../validation/names.ts";
 import { accessModesText } from "./access-modes.ts";
 import { defaultClaimSpec } from "./pod-spec/volume-defaults.ts";
 import { roundResources } from "./resource-list.ts";
+import { storageClassOf } from "./storage-class-of.ts";
 import { validateClaimSpec } from "./volume-claims.ts";
 
 /** What stays as it was: everything but the size of a bound claim, its volume, class and attributes. */
@@ -67,7 +68,7 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
     textColumn("Volume", (claim) => claim.spec?.volumeName ?? ""),
     textColumn("Capacity", (claim) => (claim.spec?.volumeName ? (claim.status?.capacity?.storage ?? "0") : "")),
     textColumn("Access Modes", (claim) => (claim.spec?.volumeName ? accessModesText(claim.status?.accessModes) : "")),
-    textColumn("StorageClass", (claim) => claim.spec?.storageClassName ?? ""),
+    textColumn("StorageClass", storageClassOf),
     textColumn("VolumeAttributesClass", (claim) => claim.spec?.volumeAttributesClassName ?? "<unset>"),
     ageColumn(),
     textColumn("VolumeMode", (claim) => claim.spec?.volumeMode ?? "<unset>", "wide"),

@@ -12,6 +12,7 @@ import { validateNodeSelector } from "./pod-spec/scheduling.ts";
 import { defaultPersistentSource } from "./pod-spec/volume-defaults.ts";
 import { validateLegacySource } from "./pod-spec/volume-sources.ts";
 import { hostPathTypes } from "./pod-spec/volumes.ts";
+import { storageClassOf } from "./storage-class-of.ts";
 import { validateAccessModes, validateStorageSize } from "./volume-claims.ts";
 
 /** Fields of the spec that are not a source. */
@@ -133,7 +134,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
       const claim = volume.spec?.claimRef;
       return claim === undefined ? "" : `${claim.namespace ?? ""}/${claim.name ?? ""}`;
     }),
-    textColumn("StorageClass", (volume) => volume.spec?.storageClassName ?? ""),
+    textColumn("StorageClass", storageClassOf),
     textColumn("VolumeAttributesClass", (volume) => volume.spec?.volumeAttributesClassName ?? "<unset>"),
     textColumn("Reason", (volume) => volume.status?.reason ?? ""),
     ageColumn(),

@@ -1,6 +1,6 @@
 /** What `kubectl get pods` shows. Source: k8s.io/kubernetes/pkg/printers/internalversion printPod */
 import { ageColumn, nameColumn, textColumn } from "../../columns.ts";
-import type { PrinterColumn } from "../../descriptor.ts";
+import type { PrinterColumn, RowCondition } from "../../descriptor.ts";
 import type { Container, ContainerStatus, Pod } from "../../generated/types/core-v1.ts";
 import { ageSince } from "../../human-duration.ts";
 
@@ -142,3 +142,19 @@ export const podColumns: PrinterColumn<Pod>[] = [
   textColumn("Nominated Node", (pod) => orNone(pod.status?.nominatedNodeName), "wide"),
   textColumn("Readiness Gates", readinessGates, "wide"),
 ];
+
+/** The messages are upstream's: tools read them. */
+export function podRowConditions(pod: Pod): readonly RowCondition[] {
+  switch (pod.status?.phase) {
+    case "Succeeded":
+      return [completed("Succeeded", "The pod has completed successfully.")];
+    case "Failed":
+      return [completed("Failed", "The pod failed.")];
+    default:
+      return [];
+  }
+}
+
+function completed(reason: string, message: string): RowCondition {
+  return { type: "Completed", status: "True", reason, message };
+}

@@ -4,7 +4,7 @@ import type { Verb } from "../../descriptor.ts";
 import { core } from "../../generated/resources.ts";
 import type { Container, Pod } from "../../generated/types/core-v1.ts";
 import { subdomainName } from "../../validation/names.ts";
-import { podColumns } from "./pod-columns.ts";
+import { podColumns, podRowConditions } from "./pod-columns.ts";
 import { podQosClass } from "./pod-qos.ts";
 import { validatePodResize } from "./pod-resize.ts";
 import { defaultPodSpec } from "./pod-spec/defaults.ts";
@@ -158,4 +158,5 @@ export const podKind = defineKind<Pod>({
     },
   },
   columns: podColumns,
+  rowConditions: podRowConditions,
 });

@@ -62,7 +62,7 @@ function validateList(errors: FieldErrors, path: string, list: ResourceList | un
 function usage(quota: ResourceQuota, isLimit: boolean): string {
   const names = Object.keys(quota.status?.hard ?? {}).sort();
   return names
-    .filter((name) => name.startsWith("limits") === isLimit)
+    .filter((name) => name.startsWith("limits.") === isLimit)
     .map((name) => `${name}: ${quota.status?.used?.[name] ?? "0"}/${quota.status?.hard?.[name] ?? "0"}`)
     .join(", ");
 }

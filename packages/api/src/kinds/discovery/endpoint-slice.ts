@@ -95,8 +95,8 @@ function validatePort(errors: FieldErrors, path: string, port: EndpointPort, nam
 }
 
 function portsText(slice: EndpointSlice): string {
-  const ports = (slice.ports ?? []).map((port) => (port.port === undefined ? port.name || "*" : String(port.port)));
-  return ports.length === 0 ? "<unset>" : listWithMore(ports, 3);
+  const ports = (slice.ports ?? []).map((port) => (port.port === undefined ? (port.name ?? "*") : String(port.port)));
+  return listWithMore(ports, 3) || "<unset>";
 }
 
 function endpointsText(slice: EndpointSlice): string {

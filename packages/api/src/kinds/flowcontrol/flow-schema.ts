@@ -8,6 +8,9 @@ import { validatePolicyRule } from "./flow-schema-rules.ts";
 
 const maxPrecedence = 10_000;
 
+const precedenceOf = ({ spec }: FlowSchema): number => spec?.matchingPrecedence ?? 0;
+const compareText = (a = "", b = ""): number => (a < b ? -1 : a > b ? 1 : 0);
+
 function danglingText(schema: FlowSchema): string {
   const dangling = schema.status?.conditions?.find((condition) => condition.type === "Dangling");
   if (dangling === undefined) return "?";
@@ -38,6 +41,7 @@ export const flowSchemaKind = defineKind<FlowSchema>({
     }
     for (const [i, rule] of (spec?.rules ?? []).entries()) validatePolicyRule(errors, `spec.rules[${i}]`, rule);
   },
+  compareRows: (a, b) => precedenceOf(a) - precedenceOf(b) || compareText(a.metadata.name, b.metadata.name),
   columns: [
     nameColumn(),
     textColumn("PriorityLevel", ({ spec }) => spec?.priorityLevelConfiguration?.name ?? ""),

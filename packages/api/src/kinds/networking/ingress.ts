@@ -1,5 +1,5 @@
 import { isDns1123Subdomain } from "@knarr/apimachinery/name-validation.ts";
-import { ageColumn, nameColumn, orNone, textColumn } from "../../columns.ts";
+import { ageColumn, nameColumn, textColumn } from "../../columns.ts";
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { networking } from "../../generated/resources.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend, IngressSpec } from "../../generated/types/networking-v1.ts";
@@ -88,10 +88,14 @@ function validateSpec(errors: FieldErrors, spec: IngressSpec): void {
 
 /** The first three hosts; "*" when no rule names one. Source: formatHosts */
 function hostsText(ingress: Ingress): string {
-  const hosts = (ingress.spec?.rules ?? []).map((rule) => rule.host ?? "").filter((host) => host !== "");
-  if (hosts.length === 0) return "*";
-  const shown = hosts.slice(0, 3).join(",");
-  return hosts.length > 3 ? `${shown} + ${hosts.length - 3} more...` : shown;
+  const rules = ingress.spec?.rules ?? [];
+  const hosts: string[] = [];
+  for (const { host = "" } of rules) {
+    // The rest is counted by rules, those without a host among them.
+    if (hosts.length === 3) return `${hosts.join(",")} + ${rules.length - 3} more...`;
+    if (host !== "") hosts.push(host);
+  }
+  return hosts.length === 0 ? "*" : hosts.join(",");
 }
 
 function addressText(ingress: Ingress): string {
@@ -117,9 +121,7 @@ export const ingressKind = defineKind<Ingress>({
   },
   columns: [
     nameColumn(),
-    textColumn("Class", (ingress) =>
-      orNone(ingress.spec?.ingressClassName ?? ingress.metadata.annotations?.["kubernetes.io/ingress.class"]),
-    ),
+    textColumn("Class", (ingress) => ingress.spec?.ingressClassName ?? "<none>"),
     textColumn("Hosts", hostsText),
     textColumn("Address", addressText),
     textColumn("Ports", (ingress) => ((ingress.spec?.tls?.length ?? 0) > 0 ? "80, 443" : "80")),

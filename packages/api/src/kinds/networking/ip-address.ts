@@ -1,4 +1,4 @@
-import { ageColumn, nameColumn, textColumn } from "../../columns.ts";
+import { nameColumn, textColumn } from "../../columns.ts";
 import { deepEqual } from "../../deep-equal.ts";
 import { defineKind } from "../../define-kind.ts";
 import { networking } from "../../generated/resources.ts";
@@ -46,5 +46,5 @@ export const ipAddressKind = defineKind<IPAddress>({
     if (!deepEqual(address.spec, old.spec))
       errors.invalid("spec.parentRef", address.spec?.parentRef, "field is immutable");
   },
-  columns: [nameColumn(), textColumn("ParentRef", parentText), ageColumn()],
+  columns: [nameColumn(), textColumn("ParentRef", parentText)],
 });

@@ -104,7 +104,7 @@ export const resourceSliceKind = defineKind<ResourceSlice>({
   },
   columns: [
     nameColumn(),
-    textColumn("Node", ({ spec }) => spec.nodeName || (spec.allNodes === true ? "<all>" : "<selector>")),
+    textColumn("Node", ({ spec }) => spec.nodeName ?? ""),
     textColumn("Driver", ({ spec }) => spec.driver),
     textColumn("Pool", ({ spec }) => spec.pool.name),
     ageColumn(),
