@@ -12,7 +12,8 @@ import { startEtcd, type TestEtcd } from "@knarr/testkit/start-etcd.ts";
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const user = "system:knarr:cluster-dns";
-const resolver = new Resolver({ timeout: 10_000, tries: 1 });
+// c-ares waits as long as the answers before took, or a second where they were quick: less than a busy machine may need.
+const resolver = new Resolver({ timeout: 10_000, tries: 5 });
 let etcd: TestEtcd;
 let api: TestApiserver;
 let client: Client;

@@ -23,6 +23,15 @@ const forwarder = new Forwarder({
   log: silentLogger(),
   cache: { maxEntries: 100, maxPositiveMs: 30_000, maxNegativeMs: 30_000 },
   // Longer than a busy machine may keep this process waiting: a question asked twice is a failure here.
+  tryTimeoutMs: 10_000,
+  deadlineMs: 18_000,
+  maxConcurrent: 50,
+});
+/** For what is waited out. */
+const impatient = new Forwarder({
+  clock: systemClock,
+  log: silentLogger(),
+  cache: { maxEntries: 100, maxPositiveMs: 0, maxNegativeMs: 0 },
   tryTimeoutMs: 1_000,
   deadlineMs: 3_000,
   maxConcurrent: 50,
@@ -36,8 +45,18 @@ const stub = new Forwarder({
   maxConcurrent: 50,
   signal: stop.signal,
 });
-const resolver = new Resolver(zoneFixture(), new Forwarders(forwarder, new Map([["corp.example", stub]])));
-const client = new Client({ timeout: 20_000, tries: 1 });
+const resolver = new Resolver(
+  zoneFixture(),
+  new Forwarders(
+    forwarder,
+    new Map([
+      ["corp.example", stub],
+      ["silent.example", impatient],
+    ]),
+  ),
+);
+// See addressesOf(): c-ares asks again, and is answered as before.
+const client = new Client({ timeout: 20_000, tries: 5 });
 let port = 0;
 
 before(async () => {
@@ -126,19 +145,17 @@ test("an ExternalName that leads to itself is SERVFAIL", async () => {
 });
 
 test("a silent upstream is SERVFAIL within the deadline, and another one is asked first", async (t) => {
-  upstream.answer = (name) => ({ silent: name.startsWith("silent") });
-  assert.equal(answerText(await askUdp(questionBytes("silent.example.org. A"))).rcode, "SERVFAIL");
+  upstream.answer = () => ({ silent: true });
+  impatient.setUpstreams([{ host: "127.0.0.1", port: upstream.port }]);
+  assert.equal(answerText(await askUdp(questionBytes("one.silent.example. A"))).rcode, "SERVFAIL");
   const second = await new FakeUpstream().start();
-  t.after(() => {
-    second.stop();
-    forwarder.setUpstreams([{ host: "127.0.0.1", port: upstream.port }]);
-  });
+  t.after(() => second.stop());
   second.answer = () => ({ addresses: ["192.0.2.10"] });
-  forwarder.setUpstreams([
+  impatient.setUpstreams([
     { host: "127.0.0.1", port: upstream.port },
     { host: "127.0.0.1", port: second.port },
   ]);
-  assert.deepEqual(await addressesOf("silent2.example.org"), ["192.0.2.10"]);
+  assert.deepEqual(await addressesOf("two.silent.example"), ["192.0.2.10"]);
 });
 
 test("an upstream's NXDOMAIN and SERVFAIL are handed on", async () => {

@@ -39,7 +39,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const sh = (name: string, script: string, stopTimeoutMs = 5000): ComponentSpec => ({
+const sh = (name: string, script: string, stopTimeoutMs = 60_000): ComponentSpec => ({
   name,
   command: ["sh", "-c", script],
   health: { kind: "socket", path: "/nowhere" },

@@ -106,6 +106,6 @@ export function sleeper(name: string, more: Partial<ContainerConfig> = {}): Cont
 
 /** What a script says in a running container. */
 export async function say(runtime: Runtime, id: string, script: string): Promise<string> {
-  const { stdout, stderr, exitCode } = await runtime.execSync(id, ["/bin/sh", "-c", script], 20_000);
+  const { stdout, stderr, exitCode } = await runtime.execSync(id, ["/bin/sh", "-c", script], 60_000);
   return `${stdout}${stderr}${exitCode === 0 ? "" : `exit ${exitCode}`}`.trim();
 }

@@ -64,7 +64,7 @@ export function streamContract(kit: ContractKit): void {
       assert.equal(status.status, "Failure");
       assert.match(status.message, /\/no\/such\/command/);
       client.destroy();
-      await assert.rejects(given.runtime.execSync(id, ["/no/such/command"], 5000), /no such file or directory/);
+      await assert.rejects(given.runtime.execSync(id, ["/no/such/command"], 60_000), /no such file or directory/);
     });
   });
 

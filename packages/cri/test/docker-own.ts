@@ -13,7 +13,7 @@ import type { PullProgress, Runtime } from "../src/runtime.ts";
 import { isRuntimeNotFound, RuntimeError } from "../src/runtime-error.ts";
 import type { RuntimeEvent } from "../src/types.ts";
 import { type ContractKit, containerConfig, exited, IMAGE, say, sleeper, start, until } from "./contract-kit.ts";
-import { joined, parseLog } from "./contract-logs.ts";
+import { assertCounted, joined, parseLog } from "./contract-logs.ts";
 
 const run = promisify(execFile);
 
@@ -186,7 +186,7 @@ export function dockerOwn(kit: ContractKit, dockerd: () => TestDockerd): void {
 
   test("another runtime on the same folders goes on with logs where the last one stopped", async () => {
     await kit.withSandbox(async (given) => {
-      const script = "i=0; while [ $i -lt 500 ]; do echo $i; i=$((i+1)); usleep 5000; done";
+      const script = "i=0; until test -e /end; do echo $i; i=$((i+1)); usleep 5000; done; echo end";
       let current: Runtime = given.runtime;
       const id = await start(given, containerConfig("main", ["/bin/sh", "-c", script]));
       const stops: AbortController[] = [];
@@ -203,12 +203,9 @@ export function dockerOwn(kit: ContractKit, dockerd: () => TestDockerd): void {
         const seen = await size();
         await until("the log grows", async () => ((await size()) > seen + 100 ? true : undefined));
       }
+      await say(current, id, "touch /end");
       await exited(current, id);
-      const lines = joined(parseLog(await readFile(join(given.logs, "main.log"), "utf8")), "stdout");
-      assert.deepEqual(
-        lines,
-        Array.from({ length: 500 }, (_, i) => String(i)),
-      );
+      assertCounted(joined(parseLog(await readFile(join(given.logs, "main.log"), "utf8")), "stdout"));
       for (const stop of stops) stop.abort();
       current.close();
     });

@@ -104,7 +104,7 @@ function lifeContract(kit: ContractKit): void {
     await kit.withSandbox(async (given) => {
       const { runtime } = given;
       const id = await start(given, containerConfig("a", ["/bin/sleep", "100"]));
-      const result = await runtime.execSync(id, ["/bin/sh", "-c", "echo out; echo err >&2; exit 7"], 5000);
+      const result = await runtime.execSync(id, ["/bin/sh", "-c", "echo out; echo err >&2; exit 7"], 60_000);
       assert.deepEqual([result.stdout.toString(), result.stderr.toString(), result.exitCode], ["out\n", "err\n", 7]);
       await assert.rejects(
         runtime.execSync(id, ["/bin/sleep", "100"], 1000),

@@ -73,7 +73,8 @@ export function describeFlows(backend: Backend, networkOf: () => FlowNetwork): v
     const stale = findStaleFlows(await listFlows("udp", "ipv4"), outcome.ports);
     // With IPVS the kernel itself forgets connections to a server that was removed.
     if (backend.mode !== "ipvs") assert.ok(stale.some((flow) => flow.replySource === net.podB));
-    for (const flow of stale) assert.ok((await deleteFlows(flow, "ipv4")) > 0);
+    // Some are of earlier tests, and the kernel forgets them by itself when they are half a minute old.
+    for (const flow of stale) await deleteFlows(flow, "ipv4");
     assert.equal((await networkOf().probe("outside", to, "udp", 20_000)).answer?.split(" ")[0], "podA");
     assert.deepEqual(findStaleFlows(await listFlows("udp", "ipv4"), outcome.ports), []);
   });

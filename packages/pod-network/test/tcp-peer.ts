@@ -17,7 +17,7 @@ if (verb === "serve") {
   server.listen(7000, () => process.stdout.write("ready\n"));
   process.stdin.resume().on("end", () => process.exit(0));
 } else {
-  const socket = connect({ host: address, port: 7000, timeout: 4000 });
+  const socket = connect({ host: address, port: 7000, timeout: 30_000 });
   socket.on("timeout", () => socket.destroy(new Error("timeout")));
   socket.on("data", (chunk) => process.stdout.write(chunk));
   socket.end(Buffer.alloc(Number(bytes)));
