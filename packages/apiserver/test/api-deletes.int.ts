@@ -219,3 +219,38 @@ for (const [index, { name, policy, current, ready, want }] of UNHEALTHY.entries(
     assert.equal((await h.call("GET", `${PDBS}/${app}`)).body.status.disruptionsAllowed, 0);
   });
 }
+
+test("DELETE answers with the object or with a Status, kind by kind as upstream does", async () => {
+  const storage = "/apis/storage.k8s.io/v1";
+  const claim = { devices: { requests: [{ name: "r", exactly: { deviceClassName: "d" } }] } };
+  const rows: readonly [string, object, string][] = [
+    ["/apis/resource.k8s.io/v1/deviceclasses", { kind: "DeviceClass", spec: {} }, "DeviceClass"],
+    [
+      "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims",
+      { kind: "ResourceClaim", spec: claim },
+      "ResourceClaim",
+    ],
+    [
+      "/apis/resource.k8s.io/v1/namespaces/default/resourceclaimtemplates",
+      { kind: "ResourceClaimTemplate", spec: { spec: claim } },
+      "ResourceClaimTemplate",
+    ],
+    [
+      `${storage}/volumeattributesclasses`,
+      { kind: "VolumeAttributesClass", driverName: "d", parameters: { a: "b" } },
+      "VolumeAttributesClass",
+    ],
+    [
+      `${storage}/namespaces/default/csistoragecapacities`,
+      { kind: "CSIStorageCapacity", storageClassName: "s" },
+      "Status",
+    ],
+    ["/api/v1/namespaces/default/serviceaccounts", { kind: "ServiceAccount" }, "ServiceAccount"],
+    ["/api/v1/namespaces/default/configmaps", { kind: "ConfigMap" }, "Status"],
+  ];
+  for (const [path, body, want] of rows) {
+    await h.create(path, { ...body, metadata: { name: "answered" } });
+    const answer = await h.call("DELETE", `${path}/answered`);
+    assert.deepEqual([answer.status, answer.body.kind], [200, want], path);
+  }
+});

@@ -205,3 +205,69 @@ test("/openapi/v2 names operations as upstream does, so that generated clients h
   );
   assert.equal(new Set(ids).size, ids.length, "each id once");
 });
+
+/** All references of a document that lead nowhere. */
+function dangling(document: Json): string[] {
+  const found: string[] = [];
+  const visit = (value: Json) => {
+    if (value === null || typeof value !== "object") return;
+    if (typeof value.$ref === "string") {
+      const parts = value.$ref.slice(2).split("/");
+      if (parts.reduce((at: Json, part: string) => at?.[part], document) === undefined) found.push(value.$ref);
+    }
+    Object.values(value).forEach(visit);
+  };
+  visit(document);
+  return found;
+}
+
+test("each document of /openapi/v3 and /openapi/v2 is whole: references lead somewhere, paths declare what they name", async () => {
+  const { paths: index } = (await h.call("GET", "/openapi/v3")).body;
+  for (const name of ["version", "api", "apis", "apis/apps", "openid/v1/jwks", ".well-known/openid-configuration"]) {
+    assert.ok(name in index, name);
+  }
+  const links = Object.values(index).map((one) => (one as { serverRelativeURL: string }).serverRelativeURL);
+  const accept = "application/json";
+  for (const link of ["/openapi/v2", ...links]) {
+    const document = (await h.call("GET", link, { headers: { accept } })).body;
+    assert.deepEqual(dangling(document), [], link);
+    for (const [path, item] of Object.entries<Json>(document.paths)) {
+      const declared = (item.parameters ?? []).filter((one: Json) => one.in === "path").map((one: Json) => one.name);
+      const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, one]) => one);
+      assert.deepEqual(declared.sort(), named.sort(), `${link} ${path}`);
+    }
+  }
+});
+
+test("/openapi tells what a client gets: streams, the object that a delete returns, proxies with a path", async () => {
+  const { paths } = (await h.call("GET", "/openapi/v3/api/v1")).body;
+  const schemaOf = (path: string, method: string, code: string) =>
+    paths[path][method].responses[code].content["application/json"].schema.$ref.split(".").at(-1);
+  const item = "/api/v1/namespaces/{namespace}/pods/{name}";
+  assert.equal(schemaOf(item, "delete", "200"), "Pod");
+  assert.equal(schemaOf(item, "delete", "202"), "Pod");
+  assert.equal(schemaOf("/api/v1/namespaces/{namespace}/configmaps/{name}", "delete", "200"), "Status");
+  const list = paths["/api/v1/namespaces/{namespace}/pods"].get.responses["200"].content;
+  assert.deepEqual(Object.keys(list), [
+    "application/json",
+    "application/vnd.kubernetes.protobuf",
+    "application/yaml",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+  ]);
+  const proxy = paths[`${item}/proxy/{path}`];
+  assert.equal(proxy.options.operationId, "connectCoreV1OptionsNamespacedPodProxyWithPath");
+  const watch = paths["/api/v1/watch/namespaces/{namespace}/pods"].get;
+  assert.deepEqual([watch.operationId, watch["x-kubernetes-action"]], ["watchCoreV1NamespacedPodList", "watchlist"]);
+  assert.equal(paths["/api/v1/watch/nodes/{name}"].get.operationId, "watchCoreV1Node");
+  assert.equal(paths["/api/v1/watch/pods"].get.operationId, "watchCoreV1PodListForAllNamespaces");
+});
+
+test("discovery is served as protobuf and YAML too", async () => {
+  for (const path of ["/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1"]) {
+    for (const accept of ["application/vnd.kubernetes.protobuf", "application/yaml"]) {
+      const answer = await h.call("GET", path, { headers: { accept } });
+      assert.deepEqual([answer.status, answer.headers["content-type"]], [200, accept], path);
+    }
+  }
+});

@@ -6,7 +6,7 @@ import { servedGroups } from "../discovery/groups.ts";
 import { WireReader } from "../protobuf/wire.ts";
 import { resourceMetricsKinds } from "../resource-metrics/resource-metrics.ts";
 import { encodeDocument, type Messages, Wrapper } from "./document-encoder.ts";
-import { documentV2, documentV3, pathOf } from "./documents.ts";
+import { addVersion, documentV2, documentV3, pathOf, SERVER_DOCUMENTS } from "./documents.ts";
 import type { Json } from "./schemas.ts";
 import { V2_MESSAGES } from "./v2-messages.ts";
 import { V3_MESSAGES } from "./v3-messages.ts";
@@ -86,7 +86,14 @@ test("encodeDocument() keeps every path, operation, parameter, schema and extens
 
 for (const served of groups.flatMap(({ versions }) => versions)) {
   test(`encodeDocument() keeps everything when given the v3 document of ${pathOf(served)}`, () => {
-    const document = documentV3(served);
+    const document = documentV3((builder) => addVersion(builder, served));
+    assert.deepEqual(decode(V3_MESSAGES, encodeDocument(V3_MESSAGES, document)), withoutZeros(document));
+  });
+}
+
+for (const [path, add] of Object.entries(SERVER_DOCUMENTS)) {
+  test(`encodeDocument() keeps everything when given the v3 document of ${path}`, () => {
+    const document = documentV3(add);
     assert.deepEqual(decode(V3_MESSAGES, encodeDocument(V3_MESSAGES, document)), withoutZeros(document));
   });
 }

@@ -7,11 +7,20 @@ import { type Json, SchemaSet, sorted } from "./schemas.ts";
 
 const info = { title: "Kubernetes", version: SERVER_VERSION.gitVersion };
 
-export function documentV3(served: ServedVersion): Json {
+/** What a version of a group serves. */
+export function addVersion(builder: PathBuilder, served: ServedVersion): void {
+  for (const descriptor of served.descriptors) builder.add(descriptor);
+  builder.addDiscovery(`/${pathOf(served)}/`, {
+    id: operationId("get", served, "APIResources"),
+    tag: tagOf(served.group, served.version),
+    result: "APIResourceList",
+  });
+}
+
+export function documentV3(add: (builder: PathBuilder) => void): Json {
   const schemas = new SchemaSet(3);
   const builder = new PathBuilder(schemas);
-  for (const descriptor of served.descriptors) builder.add(descriptor);
-  addResourceList(builder, served);
+  add(builder);
   return {
     openapi: "3.0.0",
     info,
@@ -24,30 +33,50 @@ export function documentV3(served: ServedVersion): Json {
   };
 }
 
-function addResourceList(builder: PathBuilder, served: ServedVersion): void {
-  builder.addDiscovery(`/${pathOf(served)}/`, {
-    id: operationId("get", served, "APIResources"),
-    tag: tagOf(served.group, served.version),
-    result: "APIResourceList",
-  });
+/** Documents about the server, not its objects: what each is called in the index of v3, and how it gets there. */
+export const SERVER_DOCUMENTS: Readonly<Record<string, (builder: PathBuilder) => void>> = {
+  ".well-known/openid-configuration": (builder) =>
+    builder.addDocument("/.well-known/openid-configuration/", {
+      id: "getServiceAccountIssuerOpenIDConfiguration",
+      tag: "WellKnown",
+      description: "Tells who issues the tokens of service accounts, and where the keys are.",
+      result: { type: "string" },
+      mediaTypes: ["application/json"],
+    }),
+  "openid/v1/jwks": (builder) =>
+    builder.addDocument("/openid/v1/jwks/", {
+      id: "getServiceAccountIssuerOpenIDKeyset",
+      tag: "openid",
+      description: "The keys that tokens of service accounts are checked with.",
+      result: { type: "string" },
+      mediaTypes: ["application/jwk-set+json"],
+    }),
+  version: (builder) =>
+    builder.addDocument("/version/", {
+      id: "getCodeVersion",
+      tag: "version",
+      description: "Tells the version of the server.",
+      result: builder.versionInfo(),
+      mediaTypes: ["application/json"],
+    }),
+  api: (builder) => builder.addDiscovery("/api/", { id: "getCoreAPIVersions", tag: tagOf(""), result: "APIVersions" }),
+  apis: (builder) => builder.addDiscovery("/apis/", { id: "getAPIVersions", tag: "apis", result: "APIGroupList" }),
+};
+
+/** "apis/apps": which versions a group has. */
+export function addGroup(builder: PathBuilder, group: string): void {
+  const id = operationId("get", { group }, "APIGroup");
+  builder.addDiscovery(`/apis/${group}/`, { id, tag: tagOf(group), result: "APIGroup" });
 }
 
 export function documentV2(groups: readonly ServedGroup[]): Json {
   const schemas = new SchemaSet(2);
   const builder = new PathBuilder(schemas);
   for (const { group, versions } of groups) {
-    const isCore = group === "";
-    builder.addDiscovery(isCore ? "/api/" : `/apis/${group}/`, {
-      id: isCore ? "getCoreAPIVersions" : operationId("get", { group }, "APIGroup"),
-      tag: tagOf(group),
-      result: isCore ? "APIVersions" : "APIGroup",
-    });
-    for (const served of versions) {
-      for (const descriptor of served.descriptors) builder.add(descriptor);
-      addResourceList(builder, served);
-    }
+    if (group !== "") addGroup(builder, group);
+    for (const served of versions) addVersion(builder, served);
   }
-  builder.addDiscovery("/apis/", { id: "getAPIVersions", tag: "apis", result: "APIGroupList" });
+  for (const add of Object.values(SERVER_DOCUMENTS)) add(builder);
   return {
     swagger: "2.0",
     info,

@@ -5,8 +5,10 @@
 import type { KindDescriptor } from "@knarr/api/descriptor.ts";
 import { kindSchema, type StructSchema, structSchema } from "@knarr/api/schema.ts";
 import { apiVersionOf, resourcePath } from "@knarr/apimachinery/resource.ts";
+import { returnsDeleted } from "../registry/returns-deleted.ts";
+import { SERVER_VERSION } from "../server-version.ts";
 import { capital, operationId, tagOf } from "./operation-names.ts";
-import type { Json, SchemaSet } from "./schemas.ts";
+import { type Json, type SchemaSet, sorted } from "./schemas.ts";
 
 const PATCH_TYPES = [
   "application/apply-patch+yaml",
@@ -14,9 +16,12 @@ const PATCH_TYPES = [
   "application/merge-patch+json",
   "application/strategic-merge-patch+json",
 ];
-const BODY_TYPES = ["application/json", "application/yaml"];
+const PROTOBUF = "application/vnd.kubernetes.protobuf";
+const BODY_TYPES = ["application/json", PROTOBUF, "application/yaml"];
+const WATCH_TYPES = ["application/json;stream=watch", `${PROTOBUF};stream=watch`];
+const LIST_TYPES = [...BODY_TYPES, ...WATCH_TYPES];
 
-type Method = "get" | "post" | "put" | "patch" | "delete";
+type Method = "get" | "post" | "put" | "patch" | "delete" | "head" | "options";
 
 interface Operation {
   readonly method: Method;
@@ -25,13 +30,19 @@ interface Operation {
   readonly tag: string;
   /** Absent for discovery. */
   readonly gvk?: Json;
+  readonly description: string;
   readonly body?: Json;
   readonly result: Json;
   readonly parameters: readonly Json[];
-  readonly created?: boolean;
-  /** Of what is no object: a stream, a log. */
+  /** Other codes of success than 200, with what they mean. */
+  readonly also?: Json;
+  /** Of answers; default: those of objects. */
   readonly mediaTypes?: readonly string[];
 }
+
+const CREATED = { "201": "Created" };
+/** What may still wait for something: a delete for a grace period or finalizers. */
+const ACCEPTED = { "202": "Accepted" };
 
 /** Subresources that lead on to a kubelet or a service, with any of their methods. */
 const CONNECTING = new Set(["attach", "exec", "portforward", "proxy"]);
@@ -87,26 +98,29 @@ export class PathBuilder {
     this.#collection(descriptor, scoped, verbs, object, list);
     if (ref.namespaced && verbs.has("list")) {
       const all = resourcePath(ref);
+      const suffix = "ForAllNamespaces";
       this.#set(all, false, [
-        this.#operation(descriptor, "get", "list", list, { parameters: [], suffix: "ForAllNamespaces" }),
+        this.#operation(descriptor, "get", "list", list, { parameters: [], suffix, mediaTypes: LIST_TYPES }),
       ]);
       this.#addShared(all, listParameters);
     }
     this.#item(descriptor, `${scoped}/{name}`, verbs, object);
+    if (verbs.has("watch")) this.#watches(descriptor, scoped);
     for (const subresource of descriptor.subresources) this.#subresource(descriptor, scoped, subresource, object);
   }
 
   #collection(descriptor: KindDescriptor, path: string, verbs: Set<string>, object: Json, list: Json): void {
     const operations: Operation[] = [];
     if (verbs.has("list")) {
-      operations.push(this.#operation(descriptor, "get", "list", list, { parameters: parameters(listParameters) }));
+      const rest = { parameters: parameters(listParameters), mediaTypes: LIST_TYPES };
+      operations.push(this.#operation(descriptor, "get", "list", list, rest));
     }
     if (verbs.has("create")) {
       operations.push(
         this.#operation(descriptor, "post", "post", object, {
           body: object,
           parameters: parameters(writeParameters),
-          created: true,
+          also: { ...CREATED, ...ACCEPTED },
         }),
       );
     }
@@ -130,25 +144,60 @@ export class PathBuilder {
     if (verbs.has("get")) operations.push(this.#operation(descriptor, "get", "get", object, { parameters: [] }));
     if (verbs.has("update")) {
       operations.push(
-        this.#operation(descriptor, "put", "put", object, { body: object, parameters: write, created: true }),
+        this.#operation(descriptor, "put", "put", object, { body: object, parameters: write, also: CREATED }),
       );
     }
     if (verbs.has("patch")) {
       const force = parameter("force", "boolean");
       const body = this.#meta("Patch");
       operations.push(
-        this.#operation(descriptor, "patch", "patch", object, { body, parameters: [...write, force], created: true }),
+        this.#operation(descriptor, "patch", "patch", object, { body, parameters: [...write, force], also: CREATED }),
       );
     }
     if (verbs.has("delete")) {
       operations.push(
-        this.#operation(descriptor, "delete", "delete", this.#meta("Status"), {
-          body: this.#deleteOptions(descriptor),
-          parameters: parameters(deleteParameters),
-        }),
+        this.#operation(
+          descriptor,
+          "delete",
+          "delete",
+          returnsDeleted(descriptor.ref) ? object : this.#meta("Status"),
+          {
+            body: this.#deleteOptions(descriptor),
+            parameters: parameters(deleteParameters),
+            also: ACCEPTED,
+          },
+        ),
       );
     }
     this.#set(path, descriptor.ref.namespaced, operations, true);
+  }
+
+  /** The paths with /watch/ in them: clients are told not to use them any more, but generated ones have them. */
+  #watches(descriptor: KindDescriptor, scoped: string): void {
+    const { ref } = descriptor;
+    const prefix = apiVersionOf(ref) === "v1" ? "/api/v1" : `/apis/${apiVersionOf(ref)}`;
+    const watching = (path: string) => `${prefix}/watch${path.slice(prefix.length)}`;
+    const scope = ref.namespaced ? "Namespaced" : "";
+    const rows: [string, string, string, boolean][] = [
+      [scoped, "watchlist", `${scope}${ref.kind}List`, false],
+      [`${scoped}/{name}`, "watch", `${scope}${ref.kind}`, true],
+    ];
+    if (ref.namespaced) rows.push([resourcePath(ref), "watchlist", `${ref.kind}ListForAllNamespaces`, false]);
+    for (const [path, action, rest, named] of rows) {
+      const operation: Operation = {
+        method: "get",
+        action,
+        id: operationId("watch", ref, rest),
+        tag: tagOf(ref.group, ref.version),
+        gvk: gvkOf(ref),
+        description: `Watches ${named ? "one" : "all"} of kind ${ref.kind}. Lists with the parameter watch do the same.`,
+        result: this.#meta("WatchEvent"),
+        parameters: [],
+        mediaTypes: LIST_TYPES,
+      };
+      this.#set(watching(path), path === scoped || named ? ref.namespaced : false, [operation], named);
+      this.#addShared(watching(path), listParameters);
+    }
   }
 
   #subresource(
@@ -181,6 +230,7 @@ export class PathBuilder {
         ...(body === undefined ? {} : { body }),
         parameters: verb === "get" ? [] : verb === "patch" ? [...write, parameter("force", "boolean")] : write,
         suffix: capital(subresource.name),
+        ...(verb === "get" ? {} : { also: verb === "create" ? { ...CREATED, ...ACCEPTED } : CREATED }),
       });
       return [{ ...operation, gvk }];
     });
@@ -204,15 +254,30 @@ export class PathBuilder {
     const scope = ref.namespaced ? "Namespaced" : "";
     const gvk = { group: ref.group, version: ref.version, kind };
     const parameters = this.#optionParameters(kind);
-    const operations = verbs.flatMap((verb): Operation[] => {
+    const used = verbs.flatMap((verb): Method[] => {
       const method = methods[verb];
-      if (method === undefined) return [];
-      const id = operationId("connect", ref, `${capital(method)}${scope}${ref.kind}${capital(name)}`);
-      const result = { type: "string" };
-      const tag = tagOf(ref.group, ref.version);
-      return [{ method, action: "connect", id, tag, gvk, result, parameters, mediaTypes: ["*/*"] }];
+      return method === undefined ? [] : [method];
     });
-    this.#set(`${scoped}/{name}/${name}`, ref.namespaced, operations, true);
+    // Discovery has no verbs for the two, and a proxy passes them on all the same.
+    if (name === "proxy") used.push("head", "options");
+    const operations = (suffix: string): Operation[] =>
+      used.map((method) => ({
+        method,
+        action: "connect",
+        id: operationId("connect", ref, `${capital(method)}${scope}${ref.kind}${capital(name)}${suffix}`),
+        tag: tagOf(ref.group, ref.version),
+        gvk,
+        description: `Connects ${method.toUpperCase()} requests to ${name} of a ${ref.kind}.`,
+        result: { type: "string" },
+        parameters,
+        mediaTypes: ["*/*"],
+      }));
+    const path = `${scoped}/{name}/${name}`;
+    this.#set(path, ref.namespaced, operations(""), true);
+    if (name !== "proxy") return;
+    this.#set(`${path}/{path}`, ref.namespaced, operations("WithPath"), true);
+    const item = this.paths[`${path}/{path}`] as Json;
+    item.parameters = [...(item.parameters as Json[]), this.#parameter(pathParameter("path"))];
   }
 
   #log(descriptor: KindDescriptor, scoped: string): void {
@@ -233,10 +298,12 @@ export class PathBuilder {
 
   /** A document of discovery at `path`: `id` as a whole, `result` a struct of meta/v1. */
   addDiscovery(path: string, names: { readonly id: string; readonly tag: string; readonly result: string }): void {
-    const result = this.#meta(names.result);
-    this.paths[path] = {
-      get: this.#render({ method: "get", action: "", id: names.id, tag: names.tag, result, parameters: [] }),
-    };
+    this.addDocument(path, { ...names, result: this.#meta(names.result), description: "Tells what is served here." });
+  }
+
+  /** What is read at `path` and is neither an object nor a list. */
+  addDocument(path: string, document: Pick<Operation, "id" | "tag" | "result" | "description" | "mediaTypes">): void {
+    this.paths[path] = { get: this.#render({ method: "get", action: "", parameters: [], ...document }) };
   }
 
   #operation(
@@ -244,7 +311,7 @@ export class PathBuilder {
     method: Method,
     action: string,
     result: Json,
-    rest: { parameters: readonly Json[]; body?: Json; created?: boolean; suffix?: string },
+    rest: Pick<Operation, "parameters" | "body" | "also" | "mediaTypes"> & { readonly suffix?: string },
   ): Operation {
     const { ref } = descriptor;
     const scope = ref.namespaced && rest.suffix !== "ForAllNamespaces" ? "Namespaced" : "";
@@ -256,10 +323,12 @@ export class PathBuilder {
       id: operationId(name, ref, `${many}${scope}${ref.kind}${rest.suffix ?? ""}`),
       tag: tagOf(ref.group, ref.version),
       gvk: gvkOf(ref),
+      description: describe(action, ref.kind, rest.suffix),
       result,
       parameters: rest.parameters,
       ...(rest.body === undefined ? {} : { body: rest.body }),
-      ...(rest.created === undefined ? {} : { created: rest.created }),
+      ...(rest.also === undefined ? {} : { also: rest.also }),
+      ...(rest.mediaTypes === undefined ? {} : { mediaTypes: rest.mediaTypes }),
     };
   }
 
@@ -282,7 +351,7 @@ export class PathBuilder {
 
   #render(operation: Operation): Json {
     const v3 = this.#schemas.version === 3;
-    const { method, action, id, tag, gvk, body, result, created, mediaTypes = BODY_TYPES } = operation;
+    const { method, action, id, tag, gvk, body, result, also = {}, mediaTypes = BODY_TYPES } = operation;
     const types = method === "patch" ? PATCH_TYPES : BODY_TYPES;
     const answer = (description: string): Json =>
       v3
@@ -291,6 +360,7 @@ export class PathBuilder {
     const params = operation.parameters.map((one) => this.#parameter(one));
     const optional = method === "delete";
     return {
+      description: operation.description,
       operationId: id,
       tags: [tag],
       ...(v3 ? {} : { consumes: body === undefined ? ["*/*"] : types, produces: mediaTypes, schemes: ["https"] }),
@@ -308,7 +378,7 @@ export class PathBuilder {
         : {}),
       responses: {
         "200": answer("OK"),
-        ...(created === true ? { "201": answer("Created") } : {}),
+        ...Object.fromEntries(Object.entries(also).map(([code, meaning]) => [code, answer(meaning as string)])),
         "401": { description: "Unauthorized" },
       },
       ...(gvk === undefined ? {} : { "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk }),
@@ -321,11 +391,34 @@ export class PathBuilder {
     return { ...rest, ...schema };
   }
 
+  /** What /version answers: a struct of no group, so without a field table. */
+  versionInfo(): Json {
+    const properties = Object.keys(SERVER_VERSION).map((name) => [name, { type: "string" }]);
+    return this.#named("io.k8s.apimachinery.pkg.version.Info", {
+      type: "object",
+      required: [
+        "buildDate",
+        "compiler",
+        "gitCommit",
+        "gitTreeState",
+        "gitVersion",
+        "goVersion",
+        "major",
+        "minor",
+        "platform",
+      ],
+      properties: sorted(Object.fromEntries(properties)),
+    });
+  }
+
+  #named(name: string, schema: Json): Json {
+    this.#schemas.schemas.set(name, schema);
+    return { $ref: `${this.#schemas.version === 3 ? "#/components/schemas/" : "#/definitions/"}${name}` };
+  }
+
   #meta(name: string): Json {
-    if (name !== "Patch") return this.#schemas.refTo(structSchema("meta/v1", name));
-    const schemaName = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
-    this.#schemas.schemas.set(schemaName, { type: "object" });
-    return { $ref: `${this.#schemas.version === 3 ? "#/components/schemas/" : "#/definitions/"}${schemaName}` };
+    if (name === "Patch") return this.#named("io.k8s.apimachinery.pkg.apis.meta.v1.Patch", { type: "object" });
+    return this.#schemas.refTo(structSchema("meta/v1", name));
   }
 
   #deleteOptions(descriptor: KindDescriptor): Json {
@@ -335,6 +428,22 @@ export class PathBuilder {
       { group: "", version: "v1", kind: "DeleteOptions" },
       ...(apiVersionOf(descriptor.ref) === "v1" ? [] : [{ group, version, kind: "DeleteOptions" }]),
     ]);
+  }
+}
+
+/** "list" -> "Lists objects of kind Pod, or watches them." */
+function describe(action: string, kind: string, suffix: string | undefined): string {
+  const part = suffix === undefined || suffix === "ForAllNamespaces" ? "" : ` (${suffix.toLowerCase()})`;
+  const everywhere = suffix === "ForAllNamespaces" ? " of all namespaces" : "";
+  switch (action) {
+    case "list":
+      return `Lists objects of kind ${kind}${everywhere}, or watches them.`;
+    case "deletecollection":
+      return `Deletes all objects of kind ${kind} that the selectors leave.`;
+    default: {
+      const verb = { get: "Reads", post: "Creates", put: "Replaces", patch: "Changes parts of", delete: "Deletes" };
+      return `${verb[action as keyof typeof verb]} an object of kind ${kind}${part}.`;
+    }
   }
 }
 

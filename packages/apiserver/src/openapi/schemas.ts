@@ -67,7 +67,8 @@ export class SchemaSet {
     const schema = this.#typeSchema(field.type);
     const extras: Json = description === undefined ? {} : { description };
     const fallback = field.default ?? (field.type.kind === "struct" && !field.pointer ? {} : undefined);
-    if (fallback !== undefined) extras.default = fallback;
+    // Source: handler.PruneDefaults: v2 stays as it was before there were defaults.
+    if (fallback !== undefined && this.version === 3) extras.default = fallback;
     if (field.listType !== undefined) extras["x-kubernetes-list-type"] = field.listType;
     if (field.listMapKeys !== undefined) extras["x-kubernetes-list-map-keys"] = field.listMapKeys;
     if (field.mapType !== undefined && field.type.kind !== "struct") extras["x-kubernetes-map-type"] = field.mapType;

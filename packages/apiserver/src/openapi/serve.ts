@@ -11,7 +11,8 @@ import type { RequestContext } from "../http/request-context.ts";
 import { sendBytes, writeHead } from "../http/respond.ts";
 import { SERVER_VERSION } from "../server-version.ts";
 import { encodeDocument, type Messages } from "./document-encoder.ts";
-import { documentV2, documentV3, pathOf } from "./documents.ts";
+import { addGroup, addVersion, documentV2, documentV3, pathOf, SERVER_DOCUMENTS } from "./documents.ts";
+import type { PathBuilder } from "./paths.ts";
 import type { Json } from "./schemas.ts";
 import { V2_MESSAGES } from "./v2-messages.ts";
 import { V3_MESSAGES } from "./v3-messages.ts";
@@ -25,22 +26,34 @@ interface Form {
 const JSON_FORM: Form = { contentType: JSON_TYPE, names: [JSON_TYPE] };
 const PROTOBUF_FORMS = { v2: protobufForm("v2"), v3: protobufForm("v3") };
 /** One more whenever the answers for the same kinds look otherwise: clients keep what they know for a year. */
-const DOCUMENT_FORM = 3;
+const DOCUMENT_FORM = 4;
 const YEAR_SECONDS = 31_536_000;
 
+/** A document of v3: what changes with its content, and how it is made. */
+interface Source {
+  readonly about: unknown;
+  readonly add: (builder: PathBuilder) => void;
+}
+
 export class OpenApi {
-  readonly #versions: ReadonlyMap<string, ServedVersion>;
+  readonly #sources: ReadonlyMap<string, Source>;
   readonly #groups: readonly ServedGroup[];
   readonly #documents = new Map<string, { body: Buffer; etag: string }>();
 
   constructor(groups: readonly ServedGroup[]) {
     this.#groups = groups;
-    this.#versions = new Map(groups.flatMap(({ versions }) => versions.map((served) => [pathOf(served), served])));
+    this.#sources = new Map([
+      ...Object.entries(SERVER_DOCUMENTS).map(([path, add]): [string, Source] => [path, { about: path, add }]),
+      ...groups.flatMap(({ group, versions }): [string, Source][] => [
+        ...(group === "" ? [] : [groupSource(group)]),
+        ...versions.map(versionSource),
+      ]),
+    ]);
   }
 
   /** The documents of /openapi/v3. */
   get paths(): string[] {
-    return [...this.#versions.keys()].map((path) => `/openapi/v3/${path}`);
+    return [...this.#sources.keys()].map((path) => `/openapi/v3/${path}`);
   }
 
   /** False when there is no such document. Throws 406. */
@@ -49,24 +62,25 @@ export class OpenApi {
     if (version === "v2" && rest.length === 0) await this.#serveV2(context);
     else if (version === "v3" && rest.length === 0) await this.#serveIndex(context);
     else {
-      const served = version === "v3" ? this.#versions.get(rest.join("/")) : undefined;
-      if (served === undefined) return false;
-      await this.#serveGroupVersion(context, served);
+      const path = rest.join("/");
+      const source = version === "v3" ? this.#sources.get(path) : undefined;
+      if (source === undefined) return false;
+      await this.#serveV3(context, path, source);
     }
     return true;
   }
 
-  async #serveGroupVersion(context: RequestContext, served: ServedVersion): Promise<void> {
+  async #serveV3(context: RequestContext, path: string, source: Source): Promise<void> {
     const form = chooseForm(context, "v3");
     const hash = context.query.get("hash");
-    const current = this.#hashOf(served);
+    const current = hashOf(source);
     if (hash !== null && hash !== current) {
       // An old link: lead to the current one, so that caches don't keep the wrong document.
       writeHead(context, 301, { location: `${context.path}?hash=${current}`, "content-length": 0 });
       context.response.end();
       return;
     }
-    const { body, etag } = this.#document(pathOf(served), form, V3_MESSAGES, () => documentV3(served));
+    const { body, etag } = this.#document(path, form, V3_MESSAGES, () => documentV3(source.add));
     const expires = new Date(Date.now() + YEAR_SECONDS * 1000).toUTCString();
     const caching = hash === null ? {} : { expires, "cache-control": "public, immutable" };
     await sendWithEtag(context, body, etag, form.contentType, { vary: "Accept", ...caching });
@@ -74,9 +88,9 @@ export class OpenApi {
 
   async #serveIndex(context: RequestContext): Promise<void> {
     const paths = Object.fromEntries(
-      [...this.#versions.values()].map((served) => [
-        pathOf(served),
-        { serverRelativeURL: `/openapi/v3/${pathOf(served)}?hash=${this.#hashOf(served)}` },
+      [...this.#sources].map(([path, source]) => [
+        path,
+        { serverRelativeURL: `/openapi/v3/${path}?hash=${hashOf(source)}` },
       ]),
     );
     await sendBytes(context, 200, JSON.stringify({ paths }));
@@ -86,20 +100,6 @@ export class OpenApi {
     const form = chooseForm(context, "v2");
     const { body, etag } = this.#document("v2", form, V2_MESSAGES, () => documentV2(this.#groups));
     await sendWithEtag(context, body, etag, form.contentType, { vary: "Accept" });
-  }
-
-  /** Changes whenever what is served may have changed: documents follow from the release, the kinds and their form. */
-  #hashOf(served: ServedVersion): string {
-    const kinds = served.descriptors.map(({ ref, verbs, subresources }) => [
-      ref.resource,
-      ref.kind,
-      verbs,
-      subresources,
-    ]);
-    return createHash("sha256")
-      .update(JSON.stringify([SERVER_VERSION.gitVersion, DOCUMENT_FORM, kinds]))
-      .digest("hex")
-      .toUpperCase();
   }
 
   /** Each form has its own ETag: they are other bytes. */
@@ -114,6 +114,23 @@ export class OpenApi {
     }
     return document;
   }
+}
+
+function groupSource(group: string): [string, Source] {
+  return [`apis/${group}`, { about: group, add: (builder) => addGroup(builder, group) }];
+}
+
+function versionSource(served: ServedVersion): [string, Source] {
+  const about = served.descriptors.map(({ ref, verbs, subresources }) => [ref.resource, ref.kind, verbs, subresources]);
+  return [pathOf(served), { about, add: (builder) => addVersion(builder, served) }];
+}
+
+/** Changes whenever what is served may have changed: documents follow from the release, the kinds and their form. */
+function hashOf({ about }: Source): string {
+  return createHash("sha256")
+    .update(JSON.stringify([SERVER_VERSION.gitVersion, DOCUMENT_FORM, about]))
+    .digest("hex")
+    .toUpperCase();
 }
 
 /** The form that the client likes best, JSON where it doesn't care. Throws 406. */

@@ -34,7 +34,9 @@ export function protobufSchema(apiVersion: string, kind: string): StructSchema |
   const slash = apiVersion.indexOf("/");
   const group = slash < 0 ? "" : apiVersion.slice(0, slash);
   const version = apiVersion.slice(slash + 1);
-  if (META_KINDS.has(kind) && (apiVersion === "v1" || group === "meta.k8s.io")) return structSchema("meta/v1", kind);
+  // /api and /api/v1 answer without a version.
+  if (META_KINDS.has(kind) && (apiVersion === "v1" || apiVersion === "" || group === "meta.k8s.io"))
+    return structSchema("meta/v1", kind);
   // Their schemas have members of several forms, which the tables don't tell apart.
   return group === "apiextensions.k8s.io" ? undefined : kindSchema(group, version, kind);
 }

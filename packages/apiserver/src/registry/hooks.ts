@@ -20,21 +20,6 @@ export interface HookTools {
   readonly rbac: (ref: ResourceRef<unknown>) => ResourceHooks | undefined;
 }
 
-/** DELETE answers with the object instead of a Status. Source: ReturnDeletedObject in upstream's registries. */
-const RETURN_DELETED = new Set([
-  "/pods",
-  "/podtemplates",
-  "/resourcequotas",
-  "/serviceaccounts",
-  "/persistentvolumeclaims",
-  "storage.k8s.io/storageclasses",
-  "storage.k8s.io/volumeattachments",
-  "storage.k8s.io/csidrivers",
-  "storage.k8s.io/csinodes",
-  "storage.k8s.io/csistoragecapacities",
-  "networking.k8s.io/ipaddresses",
-]);
-
 export function hooksFor(ref: ResourceRef<unknown>, tools: HookTools): ResourceHooks {
   const name = `${ref.group}/${ref.resource}`;
   if (name === "/services") return serviceHooks(tools);
@@ -43,5 +28,5 @@ export function hooksFor(ref: ResourceRef<unknown>, tools: HookTools): ResourceH
   if (name === "certificates.k8s.io/certificatesigningrequests") return certificateSigningRequestHooks;
   const rbac = tools.rbac(ref);
   if (rbac !== undefined) return rbac;
-  return RETURN_DELETED.has(name) ? { returnsDeleted: true } : {};
+  return {};
 }

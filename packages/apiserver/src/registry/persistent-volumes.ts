@@ -9,7 +9,6 @@ import type { ResourceHooks } from "./resource.ts";
 
 export function persistentVolumeHooks(clock: Clock): ResourceHooks {
   return {
-    returnsDeleted: true,
     beginCreate(object) {
       const volume = object as PersistentVolume;
       volume.status = { ...volume.status, lastPhaseTransitionTime: rfc3339Seconds(clock.now()) };

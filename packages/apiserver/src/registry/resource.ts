@@ -29,8 +29,6 @@ export interface ResourceHooks<T extends KubeObject = KubeObject> {
   readonly markDeleted?: (object: T, options: DeleteRequestOptions, nowMs: number) => "wait" | "remove";
   /** Whether nothing but finalizers keeps a deleted object: an update that drops the last removes it. */
   readonly mayVanish?: (object: T) => boolean;
-  /** DELETE answers with the object instead of a Status. */
-  readonly returnsDeleted?: boolean;
 }
 
 export class ResourceIndex {

@@ -23,7 +23,6 @@ interface Allocators {
 
 export function serviceHooks(allocators: Allocators): ResourceHooks {
   return {
-    returnsDeleted: true,
     beginCreate: (object, scope) => create(object as Service & KubeObject, scope, allocators),
     beginUpdate: (object, old, scope) =>
       update(object as Service & KubeObject, old as Service & KubeObject, scope, allocators),

@@ -9,6 +9,7 @@ import { representationFor } from "../http/media-type.ts";
 import { representBytes } from "../http/represent.ts";
 import { sendBytes, sendObject } from "../http/respond.ts";
 import { keyIn, qualifiedOf } from "../registry/resource.ts";
+import { returnsDeleted } from "../registry/returns-deleted.ts";
 import type { StoredObject, UpdateDecision } from "../storage/types.ts";
 import { type DeleteRequestOptions, parseDeleteOptions } from "./delete-options.ts";
 import { type DeletionPlan, planDeletion } from "./deletion.ts";
@@ -29,8 +30,8 @@ export async function deleteObject(request: ResourceRequest): Promise<void> {
   const { context, resource } = request;
   const options = parseDeleteOptions(context.query, await readBody(context), context.header("content-type"));
   const result = await removeObject(request, options);
-  if (result.removed && resource.hooks.returnsDeleted !== true) {
-    const { ref } = resource.descriptor;
+  const { ref } = resource.descriptor;
+  if (result.removed && !returnsDeleted(ref)) {
     await sendObject(context, 200, {
       kind: "Status",
       apiVersion: "v1",
