@@ -25,7 +25,7 @@ spec:
       containers:
       - name: app
         image: knarr.local/web:1
-        env: [{name: DRAIN_SECONDS, value: "3"}]
+        env: [{name: DRAIN_SECONDS, value: "6"}]
         ports: [{containerPort: 8080}]
         readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}
 ---

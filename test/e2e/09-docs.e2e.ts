@@ -32,7 +32,12 @@ test("the commands of the README's first five minutes work as they stand", async
     // The addresses that the README shows are those of a machine's first cluster.
     const line = command.replaceAll("172.30.0.11", node?.ip ?? "");
     const env = { KUBECONFIG: kubeconfig, KNARR_DATA_DIR: dataDir, PATH: `${folder}:${process.env.PATH}` };
-    const { code, stdout, stderr } = await run("bash", ["-c", line], { env });
+    let { code, stdout, stderr } = await run("bash", ["-c", line], { env });
+    // A Service's rules are there a moment after its pods are ready: who types this is slower than a test.
+    for (const deadline = performance.now() + 240_000; code !== 0 && /(^curl|wget) /.test(line); ) {
+      assert.ok(performance.now() < deadline, `${line}\n${stdout}${stderr}`);
+      ({ code, stdout, stderr } = await run("bash", ["-c", line], { env }));
+    }
     assert.equal(code, 0, `${line}\n${stdout}${stderr}`);
     assert.notEqual(stdout, "", line);
   }

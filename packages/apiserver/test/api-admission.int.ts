@@ -189,9 +189,11 @@ test("events are limited by namespace where the configuration says so", async ()
     h.call("POST", `${base}/events`, {
       body: { metadata: { name }, involvedObject: { namespace: "noisy", name: "x", kind: "Pod" } },
     });
-  const statuses = [];
-  for (const name of ["a", "b", "c", "d", "e", "f", "g", "h"]) statuses.push((await write(name)).status);
-  assert.deepEqual(statuses.slice(0, 3), [201, 201, 201]);
-  const limited = statuses.lastIndexOf(429);
-  assert.ok(limited >= 3, `429 after the burst: ${statuses}`);
+  for (const name of ["a", "b", "c"]) assert.equal((await write(name)).status, 201);
+  // At once, for one a second is let through: a slow machine's would all pass one after the other.
+  const more = await Promise.all(Array.from({ length: 40 }, (_, i) => write(`more-${i}`)));
+  assert.deepEqual(
+    [...new Set(more.map(({ status }) => status))].filter((status) => status !== 201),
+    [429],
+  );
 });

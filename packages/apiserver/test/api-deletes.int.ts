@@ -83,7 +83,7 @@ test("a scheduled pod gets its grace, which can only be shortened; grace 0 remov
   const shorter = (await h.call("DELETE", `${PODS}/graceful`, { body: { gracePeriodSeconds: 5 } })).body;
   assert.equal(shorter.metadata.deletionGracePeriodSeconds, 5);
   const { resourceVersion } = shorter.metadata;
-  const query = `watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=5`;
+  const query = `watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=60`;
   const events = new EventReader(await h.open("GET", `${PODS}?${query}`));
   await h.call("DELETE", `${PODS}/graceful?gracePeriodSeconds=0`);
   assert.equal((await h.call("GET", `${PODS}/graceful`)).status, 404);

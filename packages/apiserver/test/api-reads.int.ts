@@ -130,7 +130,7 @@ test("large answers are compressed for those who accept it", async () => {
   const plain = await h.call("GET", `${cms}/g0`, { headers: { "accept-encoding": "gzip" } });
   assert.equal(plain.headers["content-encoding"], undefined);
   const query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-  const events = await h.open("GET", `${cms}?${query}&timeoutSeconds=1`, { headers: { "accept-encoding": "gzip" } });
+  const events = await h.open("GET", `${cms}?${query}&timeoutSeconds=4`, { headers: { "accept-encoding": "gzip" } });
   assert.equal(events.headers["content-encoding"], undefined, "a watch is never compressed: its events must not wait");
   let bytes = 0;
   for await (const chunk of events) bytes += (chunk as Buffer).length;
@@ -141,7 +141,7 @@ test("watch with sendInitialEvents: state, the marked bookmark, then events", as
   const cms = await inNamespace("initial");
   await h.create(cms, configMap("a"));
   const events = await watch(
-    `${cms}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=5`,
+    `${cms}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=60`,
   );
   const added = await events.next();
   assert.equal(added.type, "ADDED");
@@ -158,7 +158,7 @@ test("watch with sendInitialEvents: state, the marked bookmark, then events", as
 test("watch events equal the answers of the writes, in order; DELETED has the deletion's version", async () => {
   const cms = await inNamespace("order");
   const { metadata } = (await h.call("GET", cms)).body;
-  const events = await watch(`${cms}?watch=true&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=5`);
+  const events = await watch(`${cms}?watch=true&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=60`);
   const one = (await h.call("POST", cms, { body: configMap("a", { a: "1" }) })).body;
   const two = (await h.call("PUT", `${cms}/a`, { body: configMap("a", { a: "2" }) })).body;
   await h.call("DELETE", `${cms}/a`);
@@ -176,7 +176,7 @@ test("leaving the selector is DELETED, entering it is ADDED", async () => {
   const cms = await inNamespace("leave");
   await h.create(cms, configMap("a", {}, { labels: { on: "no" } }));
   const { metadata } = (await h.call("GET", cms)).body;
-  const query = `watch=1&labelSelector=on%3Dyes&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=5`;
+  const query = `watch=1&labelSelector=on%3Dyes&resourceVersion=${metadata.resourceVersion}&timeoutSeconds=60`;
   const events = await watch(`${cms}?${query}`);
   const label = (on: string) =>
     h.call("PATCH", `${cms}/a`, {
@@ -209,7 +209,7 @@ test("a watch from a version that lies too far back says 410 inside the stream",
 test("a watch as Table sends the columns once", async () => {
   const cms = await inNamespace("tables");
   await h.create(cms, configMap("a"));
-  const stream = await h.open("GET", `${cms}?watch=1&timeoutSeconds=5`, {
+  const stream = await h.open("GET", `${cms}?watch=1&timeoutSeconds=60`, {
     headers: { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" },
   });
   const events = new EventReader(stream);

@@ -184,7 +184,7 @@ test("a watch gives events in order with their versions and ends at its time-out
   const ended = Promise.withResolvers<unknown>();
   await watch.watch(
     `/api/v1/namespaces/${namespace}/configmaps`,
-    { resourceVersion: metadata?.resourceVersion, timeoutSeconds: 3 },
+    { resourceVersion: metadata?.resourceVersion, timeoutSeconds: 8 },
     (type, object: V1ConfigMap) => seen.push(`${type} ${object.metadata?.name}`),
     (error) => ended.resolve(error),
   );

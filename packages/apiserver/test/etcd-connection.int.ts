@@ -16,7 +16,7 @@ import { EtcdStore } from "../src/storage/etcd-store.ts";
 const MIB = 1024 * 1024;
 
 function storeOf(options: EtcdOptions): EtcdStore {
-  return new EtcdStore({ requestTimeoutMs: 3_000, ...options }, { clock: systemClock, log: silentLogger() });
+  return new EtcdStore({ requestTimeoutMs: 20_000, ...options }, { clock: systemClock, log: silentLogger() });
 }
 
 describe("EtcdStore over a plain connection", () => {
@@ -66,7 +66,7 @@ describe("EtcdStore over a plain connection", () => {
   test("the next endpoint is used when one refuses, and when one dies without a word", async () => {
     const proxy = await startFaultProxy({ port: Number(new URL(etcd.endpoint).port) });
     const dead = `http://127.0.0.1:${await freePort()}`;
-    const store = storeOf({ endpoints: [dead, `http://${proxy.address}`, etcd.endpoint] });
+    const store = storeOf({ endpoints: [dead, `http://${proxy.address}`, etcd.endpoint], requestTimeoutMs: 5_000 });
     assert.equal((await store.create("/failover/a", Buffer.from("1"))).ok, true);
     proxy.freeze();
     proxy.refuse(true);

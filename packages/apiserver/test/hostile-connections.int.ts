@@ -11,7 +11,7 @@ import { createLogger } from "@knarr/daemon/logger.ts";
 import { HttpServer } from "../src/http/server.ts";
 import { useApiserver } from "./api-harness.ts";
 
-const api = useApiserver({ args: ["--request-timeout=3s"] });
+const api = useApiserver({ args: ["--request-timeout=6s"] });
 
 function open(alpn = "http/1.1", port = api.api.port): Promise<TLSSocket> {
   const { ca, cert, key } = api.api.admin;

@@ -104,11 +104,11 @@ describe("storage under faults", () => {
   before(async () => {
     etcd = await startEtcd();
     proxy = await startFaultProxy({ port: Number(new URL(etcd.endpoint).port) });
-    bench = await startBench({ etcd, endpoint: `http://${proxy.address}` });
+    bench = await startBench({ etcd, endpoint: `http://${proxy.address}`, requestTimeoutMs: 3_000 });
     pods = podStorage(bench, true);
     await untilReady(bench);
     direct = new EtcdStore(
-      { endpoints: [etcd.endpoint], requestTimeoutMs: 2_000 },
+      { endpoints: [etcd.endpoint], requestTimeoutMs: 20_000 },
       { clock: systemClock, log: silentLogger() },
     );
     prefix = `${bench.root}/pods/`;

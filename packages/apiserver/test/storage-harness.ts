@@ -30,11 +30,11 @@ export interface Bench {
 
 /** A storage over `endpoint` (default: an etcd of its own). Its root is fresh, so that tests can share one etcd. */
 export async function startBench(
-  options: { readonly etcd?: TestEtcd; readonly endpoint?: string } = {},
+  options: { readonly etcd?: TestEtcd; readonly endpoint?: string; readonly requestTimeoutMs?: number } = {},
 ): Promise<Bench> {
   const etcd = options.etcd ?? (await startEtcd());
   const kv = new EtcdStore(
-    { endpoints: [options.endpoint ?? etcd.endpoint], requestTimeoutMs: 3_000 },
+    { endpoints: [options.endpoint ?? etcd.endpoint], requestTimeoutMs: options.requestTimeoutMs ?? 30_000 },
     { clock: systemClock, log: silentLogger() },
   );
   const root = `/registry-${Math.random().toString(36).slice(2)}`;

@@ -36,7 +36,7 @@ after(async () => {
 /** What kubectl prints; fails with what it complains about. */
 async function k(namespace: string, ...args: string[]): Promise<string> {
   const all = ["--kubeconfig", harness.api.kubeconfig, "-n", namespace, ...args];
-  const { stdout } = await run(kubectl ?? "kubectl", all, { timeout: 60_000 });
+  const { stdout } = await run(kubectl ?? "kubectl", all, { timeout: 180_000 });
   return stdout;
 }
 
@@ -62,7 +62,7 @@ for (const { kind, ref, extra } of kinds) {
     const name = `${kind.toLowerCase()}/web`;
     await client.create(ref as typeof apps.deployments, workload(kind, namespace, extra) as never);
     const isOut = /successfully rolled out|rolling update complete|roll out complete|partitioned roll out/;
-    const rolledOut = async () => assert.match(await k(namespace, "rollout", "status", name, "--timeout=50s"), isOut);
+    const rolledOut = async () => assert.match(await k(namespace, "rollout", "status", name, "--timeout=150s"), isOut);
     const images = async () => {
       const { items } = await client.list(core.pods, { namespace });
       const alive = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
@@ -99,7 +99,7 @@ test("kubectl makes a Job of a CronJob, and waits for it", { skip }, async () =>
   assert.deepEqual([owner?.kind, owner?.name], ["CronJob", "tick"]);
   const pod = await eventually("its pod", async () => (await client.list(core.pods, { namespace })).items[0]);
   await endPod(client, pod, 0);
-  await k(namespace, "wait", "--for=condition=complete", "job/once", "--timeout=50s");
+  await k(namespace, "wait", "--for=condition=complete", "job/once", "--timeout=150s");
   assert.match(await k(namespace, "get", "job", "once"), /once\s+Complete\s+1\/1/);
   assert.match(await k(namespace, "get", "cronjob", "tick"), /tick\s+0 0 1 1 \*/);
   assert.match(

@@ -41,17 +41,23 @@ function deployment(namespace: string, name: string, spec: Partial<Deployment["s
   };
 }
 
+/** A busy machine needs its time for hundreds of pods. */
+const PATIENCE_MS = 180_000;
 const available = (namespace: string, name: string, count: number) =>
-  eventually(`${name} has ${count} available`, async () => {
-    const d = await client.get(apps.deployments, { namespace, name });
-    const { status } = d;
-    const settled =
-      status?.observedGeneration === d.metadata.generation &&
-      (status?.availableReplicas ?? 0) === count &&
-      (status?.updatedReplicas ?? 0) === count &&
-      (status?.replicas ?? 0) === count;
-    return settled ? d : undefined;
-  });
+  eventually(
+    `${name} has ${count} available`,
+    async () => {
+      const d = await client.get(apps.deployments, { namespace, name });
+      const { status } = d;
+      const settled =
+        status?.observedGeneration === d.metadata.generation &&
+        (status?.availableReplicas ?? 0) === count &&
+        (status?.updatedReplicas ?? 0) === count &&
+        (status?.replicas ?? 0) === count;
+      return settled ? d : undefined;
+    },
+    PATIENCE_MS,
+  );
 
 const setImage = (namespace: string, name: string, image: string) => {
   const body = { spec: { template: { spec: { containers: [{ name: "c", image }] } } } };
@@ -101,7 +107,9 @@ test("a Deployment becomes available, with upstream's names, annotations and con
   const reasons = await eventually("events", async () => {
     const { items } = await client.list(core.events, { namespace });
     const found = items.map((event) => `${event.involvedObject.kind} ${event.reason}: ${event.message}`).sort();
-    return found.filter((line) => line.includes("SuccessfulCreate")).length === 3 ? found : undefined;
+    // Of two controllers, each of which tells in its own time.
+    const isTold = found.some((line) => line.includes("ScalingReplicaSet"));
+    return isTold && found.filter((line) => line.includes("SuccessfulCreate")).length === 3 ? found : undefined;
   });
   assert.ok(
     reasons.includes(`Deployment ScalingReplicaSet: Scaled up replica set ${rs?.metadata.name} from 0 to 3`),
@@ -275,11 +283,12 @@ test("a Deployment of 200 pods is created and removed in the foreground", async 
   await client.create(apps.deployments, deployment(namespace, "web", { replicas: 200 }));
   await available(namespace, "web", 200);
   await client.delete(apps.deployments, { namespace, name: "web" }, { propagationPolicy: "Foreground" });
-  await eventually("everything is gone", async () => {
+  const allGone = async () => {
     const pods = (await client.list(core.pods, { namespace })).items.length;
     const gone = await client.get(apps.deployments, { namespace, name: "web" }).then(() => false, isNotFound);
     return pods === 0 && gone && (await replicaSets(namespace)).length === 0;
-  });
+  };
+  await eventually("everything is gone", allGone, PATIENCE_MS);
 });
 
 test("a status update storm loses no update of the Deployment's spec", async () => {

@@ -95,7 +95,11 @@ export async function startHarness(options: Partial<ApiserverOptions> = {}): Pro
 }
 
 /** Waits until `probe` answers something; names what it waited for when it never does. */
-export async function eventually<T>(what: string, probe: () => Promise<T | undefined>, timeoutMs = 60_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  probe: () => Promise<T | undefined>,
+  timeoutMs = 150_000,
+): Promise<T> {
   const untilMs = Date.now() + timeoutMs;
   for (;;) {
     const found = await probe();
