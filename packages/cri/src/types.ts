@@ -166,6 +166,8 @@ export interface ContainerConfig {
   readonly envs?: readonly { readonly key: string; readonly value: string }[];
   readonly mounts?: readonly Mount[];
   readonly devices?: readonly Device[];
+  /** Fully qualified names, "vendor.com/gpu=0"; the field's name is CRI's. */
+  readonly CDIDevices?: readonly { readonly name: string }[];
   readonly labels?: StringMap;
   readonly annotations?: StringMap;
   /** Relative to the sandbox's logDirectory. */

@@ -21,6 +21,7 @@ import { makeShared } from "./adapters/mounts.ts";
 import { ensureKubeconfig, nodeCertificates, type ServingCertificate } from "./certificates/node-certificates.ts";
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
+import { DeviceManager } from "./devices/device-manager.ts";
 import { ImagePuller } from "./images/image-puller.ts";
 import { PulledRecords } from "./images/pulled-records.ts";
 import { tellCapabilities } from "./node/capabilities.ts";
@@ -89,7 +90,21 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const retry = (uid: string) => pods?.retry(uid);
   const onRelist = (ms: number, sinceLastMs: number | undefined) => metrics.pods.relisted(ms, sinceLastMs);
   const relist = new Relist({ runtime, clock, log, onChange: kick, onRelist });
-  const state = await NodeState.create({ config, runtime, clock, log, relist: () => relist, pressures, goingDown });
+  const statusDue = new Wake();
+  let sourcesSynced = () => false;
+  const devices = new DeviceManager({
+    directory: join(config.rootDir, "device-plugins"),
+    clock,
+    log,
+    timeoutMs: config.runtimeRequestTimeoutMs,
+    onChange: () => statusDue.ring(),
+    active: () => (sourcesSynced() ? pods?.live : undefined),
+  });
+  await devices.load();
+  const deviceAmounts = () => devices.amounts();
+  const state = await NodeState.create({
+    ...{ config, runtime, clock, log, relist: () => relist, pressures, goingDown, devices: deviceAmounts },
+  });
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
   const upstream =
@@ -103,13 +118,13 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     runtime,
     runtimeName,
     state,
+    devices,
     upstream,
     probeMetrics,
     kick,
     counts: metrics.pods,
   });
   const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
-  const statusDue = new Wake();
   const set = new PodSet(context, {
     node: nodeOf,
     fetchNode: upstream && (() => upstream.client.get(core.nodes, { namespace: "", name: config.nodeName })),
@@ -147,11 +162,12 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     certificate: upstream?.certificate,
     onPort: (p: number) => (port = p),
   };
-  const sourcesSynced = () => (upstream?.pods.synced ?? true) && (statics?.synced ?? true);
+  sourcesSynced = () => (upstream?.pods.synced ?? true) && (statics?.synced ?? true);
   await runGroup(signal, {
     ...upstream?.tasks,
     relist: (s) => relist.run(s),
     pods: (s) => set.run(s),
+    devicePlugins: (s) => devices.run(s),
     ...(statics === undefined ? {} : { statics: (s: AbortSignal) => statics.run(s) }),
     housekeeping: (s) => runHousekeeping({ ...context, pods: set, relist, sourcesSynced }, s),
     logRotation: (s) => runLogRotation({ config, runtime, relist, clock, log }, s),
@@ -254,6 +270,7 @@ interface ContextParts {
   readonly runtime: Runtime;
   readonly runtimeName: string;
   readonly state: NodeState;
+  readonly devices: DeviceManager;
   readonly upstream: Upstream | undefined;
   readonly probeMetrics: ProbeMetrics;
   readonly counts: PodCounts;
@@ -313,6 +330,7 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     status: upstream?.status ?? new LocalStatus(),
     counts: parts.counts,
     node: () => state.facts(),
+    devices: parts.devices,
     crashes: new CrashBackoff({ maxMs: config.maxContainerRestartPeriodMs }),
     userNamespaces: await UserNamespaces.load({ ...config, range: await idsForPods(log) }),
   };

@@ -125,6 +125,7 @@ export function containerRequest(request: ContainerRequest): ContainerCreateOpti
         PathInContainer: device.containerPath,
         CgroupPermissions: device.permissions,
       })),
+      ...cdiRequests(config.CDIDevices),
       Privileged: privileged,
       CapAdd: [...(security?.capabilities?.addCapabilities ?? [])],
       CapDrop: [...(security?.capabilities?.dropCapabilities ?? [])],
@@ -136,6 +137,12 @@ export function containerRequest(request: ContainerRequest): ContainerCreateOpti
       OomScoreAdj: config.linux?.resources?.oomScoreAdj ?? 0,
     },
   };
+}
+
+/** Docker has had them since 25; older engines know no such driver and refuse the container. */
+function cdiRequests(devices: ContainerConfig["CDIDevices"]): HostConfig {
+  if (devices === undefined || devices.length === 0) return {};
+  return { DeviceRequests: [{ Driver: "cdi", DeviceIDs: devices.map(({ name }) => name) }] };
 }
 
 function commonHost(runtimeHandler: string, cgroupParent: string | undefined, traits: EngineTraits): HostConfig {

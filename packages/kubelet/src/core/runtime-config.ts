@@ -84,6 +84,9 @@ export interface ContainerConfigInput {
   readonly env: readonly { readonly key: string; readonly value: string }[];
   readonly mounts: readonly Mount[];
   readonly devices?: readonly Device[];
+  readonly cdiDevices?: readonly { readonly name: string }[];
+  /** For the runtime, besides the kubelet's own. */
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly seccompRoot: string;
   readonly seccompDefault?: boolean | undefined;
   readonly nodeMemoryBytes: number;
@@ -107,6 +110,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
     envs: input.env,
     mounts: withOwners(input.mounts, input.users),
     ...((input.devices?.length ?? 0) === 0 ? {} : { devices: input.devices }),
+    ...((input.cdiDevices?.length ?? 0) === 0 ? {} : { CDIDevices: input.cdiDevices }),
     labels: { ...identity(pod), [Labels.containerName]: container.name },
     annotations: annotationsOf(input),
     logPath: `${container.name}/${input.restartCount}.log`,
@@ -131,6 +135,7 @@ function annotationsOf(input: ContainerConfigInput): Record<string, string> {
   const { pod, container } = input;
   const grace = pod.spec?.terminationGracePeriodSeconds;
   return {
+    ...input.annotations,
     [Annotations.hash]: containerHash(container),
     [Annotations.restartCount]: String(input.restartCount),
     [Annotations.terminationMessagePath]: container.terminationMessagePath ?? "/dev/termination-log",

@@ -3,7 +3,7 @@ import type { Node, NodeStatus, Taint } from "@knarr/api/generated/types/core-v1
 import type { Image } from "@knarr/cri/types.ts";
 import type { Config } from "../config.ts";
 import { parseTaint } from "../core/node-flags.ts";
-import { nodeCapacity, nodeConditions } from "../core/node-status.ts";
+import { nodeConditions } from "../core/node-status.ts";
 import type { NodeState } from "./node-state.ts";
 
 export const KUBELET_VERSION = "v1.36.0+knarr";
@@ -73,11 +73,11 @@ export interface StatusInput {
 
 export function nodeStatus(input: StatusInput): NodeStatus {
   const { config, state } = input;
-  const { machine, usage } = state;
+  const { machine } = state;
   const version = state.runtimeVersion;
   return {
     ...addressesOf(input),
-    capacity: nodeCapacity({ ...machine, diskTotalBytes: usage.diskTotalBytes }, config.maxPods),
+    capacity: state.capacity,
     allocatable: state.allocatable,
     conditions: nodeConditions(
       { pressures: state.pressures, notReady: state.problems() },

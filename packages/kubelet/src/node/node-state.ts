@@ -15,7 +15,8 @@ import {
 } from "../adapters/machine-info.ts";
 import { type Config, evictionThresholds } from "../config.ts";
 import { refuseImageSubPath } from "../core/image-sub-path.ts";
-import { nodeAllocatable } from "../core/node-status.ts";
+import { nodeAllocatable, nodeCapacity } from "../core/node-status.ts";
+import type { Amounts } from "../devices/device-registry.ts";
 import type { PressureCondition } from "../eviction/signals.ts";
 import type { Threshold } from "../eviction/thresholds.ts";
 import type { NodeFacts } from "../pods/pod-context.ts";
@@ -32,6 +33,8 @@ export interface NodeStateOptions {
   readonly relist: () => Relist | undefined;
   readonly pressures: () => readonly PressureCondition[];
   readonly goingDown: () => boolean;
+  /** Amounts of device plugins' resources. */
+  readonly devices: () => Amounts;
 }
 
 export class NodeState {
@@ -82,13 +85,20 @@ export class NodeState {
     return this.#address.split(",").filter((ip) => ip !== "");
   }
 
+  get capacity(): Record<string, string> {
+    const { machine, usage } = this;
+    const own = nodeCapacity({ ...machine, diskTotalBytes: usage.diskTotalBytes }, this.#options.config.maxPods);
+    return { ...own, ...this.#options.devices().capacity };
+  }
+
   get allocatable(): Record<string, string> {
     const { config } = this.#options;
     const { machine, usage } = this;
-    return nodeAllocatable(
+    const own = nodeAllocatable(
       { ...machine, diskTotalBytes: usage.diskTotalBytes },
       { maxPods: config.maxPods, reserved: [config.systemReserved, config.kubeReserved], thresholds: this.#thresholds },
     );
+    return { ...own, ...this.#options.devices().allocatable };
   }
 
   /** Asks the runtime and the kernel again. Returns whether the runtime's readiness changed. */

@@ -8,6 +8,7 @@ import type { Config } from "../config.ts";
 import type { CrashBackoff } from "../core/crash-backoff.ts";
 import type { ContainerKind } from "../core/pod-actions.ts";
 import type { NodeSwap } from "../core/swap.ts";
+import type { DeviceManager } from "../devices/device-manager.ts";
 import type { ImagePuller } from "../images/image-puller.ts";
 import type { Prober } from "../probes/prober.ts";
 import type { PodInputs } from "../volumes/volume.ts";
@@ -93,4 +94,5 @@ export interface PodContext {
   readonly cgroups: Cgroups | undefined;
   readonly crashes: CrashBackoff;
   readonly userNamespaces: UserNamespaces;
+  readonly devices: DeviceManager;
 }

@@ -66,6 +66,7 @@ export class PodSet {
     }
     const worker = new PodWorker(this.#context, pod, {
       admit: (p) => this.#admit(p),
+      allocate: (p) => this.#allocate(p),
       refuseResize: (p) => this.#refuseResize(p),
       onFreed: () => this.#retryResizes(),
     });
@@ -135,7 +136,19 @@ export class PodSet {
     this.#running.add(task);
   }
 
-  #admit(pod: Pod): Verdict | "wait" | undefined {
+  /** Pods that may hold what is theirs alone: of the others nothing runs. */
+  get live(): ReadonlySet<string> {
+    const live = this.list().filter((w) => w.lifecycle.state === "syncing" || w.lifecycle.state === "terminating");
+    return new Set(live.map((w) => w.uid));
+  }
+
+  async #allocate(pod: Pod): Promise<Verdict | undefined> {
+    const why = await this.#context.devices.allocate(pod);
+    if (why === undefined) return undefined;
+    return { reason: "UnexpectedAdmissionError", message: `Allocate failed due to ${why}, which is unexpected` };
+  }
+
+  #admit(pod: Pod): Verdict | "wait" | "allocate" | undefined {
     if (this.#options.goingDown()) {
       return { reason: "NodeShutdown", message: "Pod was rejected as the node is shutting down." };
     }
@@ -144,8 +157,10 @@ export class PodSet {
     const { config, node: facts } = this.#context;
     const missing = refuseFeatures(pod, { ...facts(), allowedUnsafeSysctls: config.allowedUnsafeSysctls });
     if (missing !== undefined) return missing;
+    if (this.#context.devices.wantsDevices(pod)) return "allocate";
     const uid = pod.metadata.uid ?? "";
-    const node = this.#freshNodes.get(uid) ?? this.#options.node();
+    const told = this.#freshNodes.get(uid) ?? this.#options.node();
+    const node = told && withAllocatable(told, this.#context.devices.admissible());
     // Without a node object (no API server) there is nothing to judge by.
     if (node?.status?.allocatable === undefined) return undefined;
     const holders = this.list().filter((w) => w.holdsResources && w.uid !== uid);
@@ -220,4 +235,10 @@ export class PodSet {
   #retryResizes(): void {
     for (const worker of this.#workers.values()) if (worker.resizeWaitsSince !== undefined) worker.kick();
   }
+}
+
+/** What is known here of devices is newer than what the node's object says. */
+function withAllocatable(node: Node, amounts: Readonly<Record<string, string>>): Node {
+  if (node.status?.allocatable === undefined || Object.keys(amounts).length === 0) return node;
+  return { ...node, status: { ...node.status, allocatable: { ...node.status.allocatable, ...amounts } } };
 }

@@ -35,8 +35,13 @@ export interface Verdict {
 }
 
 export interface WorkerOptions {
-  /** Asked before the first start of a pod; a verdict ends it as Failed, "wait": room is being made, ask again. */
-  readonly admit: (pod: Pod) => Verdict | "wait" | undefined;
+  /**
+   * Asked before the first start of a pod; a verdict ends it as Failed, "wait": room is being made, ask again,
+   * "allocate": the pod is to be given what is its alone first.
+   */
+  readonly admit: (pod: Pod) => Verdict | "wait" | "allocate" | undefined;
+  /** Gives the pod what is to be its alone; asked no more than once. */
+  readonly allocate: (pod: Pod) => Promise<Verdict | undefined>;
   /** Asked before a running pod is granted other resources; undefined: it may have them. */
   readonly refuseResize: (pod: Pod) => ResizeRefusal | undefined;
   /** The pod gave resources back: others may be waiting for them. */
@@ -215,8 +220,11 @@ export class PodWorker {
   async #sync(observed: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
     const { prober, config, clock } = this.#context;
     if (!this.#admitted && observed.sandboxes.length === 0) {
-      const verdict = this.#options.admit(this.allocatedPod);
-      if (verdict === "wait") return ADMISSION_WAIT_MS;
+      const asked = this.#options.admit(this.allocatedPod);
+      if (asked === "wait") return ADMISSION_WAIT_MS;
+      // What others were given meanwhile counts: asked again at once.
+      const verdict = asked === "allocate" ? await this.#options.allocate(this.allocatedPod) : asked;
+      if (asked === "allocate" && verdict === undefined) return 0;
       if (verdict !== undefined) {
         this.#context.events.pod(this.#pod, "Warning", verdict.reason, verdict.message);
         return this.#end(observed, { ...verdict, message: `Pod was rejected: ${verdict.message}` });

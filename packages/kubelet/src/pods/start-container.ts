@@ -168,6 +168,7 @@ async function configure(
   });
   const mounts = await containerMounts(context, { ...input, container, env });
   const devices = containerDevices({ ...input, container });
+  const plugged = await context.devices.optionsFor(pod, container);
   const target = (container as EphemeralContainer).targetContainerName ?? "";
   const targetId = target === "" ? undefined : latestOf(observed, target)?.id;
   if (target !== "" && targetId === undefined) {
@@ -179,9 +180,11 @@ async function configure(
     image: pulled.image,
     imageRef: pulled.ref,
     restartCount: nextRestartCount(context.status.current(pod), observed, container.name),
-    env,
-    mounts,
-    devices,
+    env: [...plugged.envs.filter(({ key }) => !env.some((own) => own.key === key)), ...env],
+    mounts: [...plugged.mounts.map(({ readOnly, ...paths }) => ({ ...paths, readonly: readOnly })), ...mounts],
+    devices: [...plugged.devices, ...devices],
+    cdiDevices: plugged.cdiDevices,
+    annotations: plugged.annotations,
     seccompRoot: `${context.config.rootDir}/seccomp`,
     seccompDefault: context.config.seccompDefault,
     nodeMemoryBytes: node.memoryBytes,
