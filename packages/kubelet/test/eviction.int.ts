@@ -41,7 +41,7 @@ if (await isolatedTest(import.meta)) {
     return assert.fail(`${type} never became ${status}`);
   };
 
-  const failed = (name: string) => node.until(name, "failed", (pod) => pod.status?.phase === "Failed", 60_000);
+  const failed = (name: string) => node.until(name, "failed", (pod) => pod.status?.phase === "Failed");
 
   test("who uses more memory than it asked for is evicted, in upstream's words; who keeps to it stays", async () => {
     const modest = { ...shell("main", WAIT), resources: { requests: { memory: "60Mi" } } };

@@ -46,7 +46,7 @@ if (await isolatedTest(import.meta)) {
     }
     return assert.fail(`${type} never became ${status}`);
   };
-  const failed = (name: string) => node.until(name, "failed", (pod) => pod.status?.phase === "Failed", 60_000);
+  const failed = (name: string) => node.until(name, "failed", (pod) => pod.status?.phase === "Failed");
   /** A pod's folder goes a moment after its object. */
   const untilFolders = async (count: number) => {
     let names: string[] = [];
@@ -138,7 +138,6 @@ if (await isolatedTest(import.meta)) {
       "keeper",
       "runs again",
       (p) => condition(p, "Ready")?.status === "True" && statusOf(p, "main").restartCount === 1,
-      60_000,
     );
     assert.notEqual(statusOf(pod, "main").containerID, statusOf(old, "main").containerID);
     await node.untilExec("keeper", ["cat", "/data/starts"], "start\nstart\n");

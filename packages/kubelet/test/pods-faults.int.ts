@@ -18,7 +18,7 @@ import { condition, NODE, shell, statusOf, TestNode, WAIT } from "./test-node.ts
 const CYCLES = Number(process.env.KNARR_POD_CYCLES ?? "15");
 const KILLS_MS =
   process.env.KNARR_POD_CYCLES === undefined ? [20, 300, 700, 1300] : [20, 150, 300, 500, 700, 900, 1300];
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const run = promisify(execFile);
 
 if (await isolatedTest(import.meta)) {

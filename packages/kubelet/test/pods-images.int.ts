@@ -26,7 +26,7 @@ if (await isolatedTest(import.meta)) {
     containers: [{ ...shell("main", WAIT), image: `${registry.address}/${image}`, ...more }],
   });
   const reason = (pod: Pod) => statusOf(pod, "main").state?.waiting?.reason;
-  const PATIENCE_MS = 60_000;
+  const PATIENCE_MS = 120_000;
 
   test("an absent image is pulled, with events that tell how long it took; Always asks again, IfNotPresent does not", async () => {
     registry.set("good", "none");
@@ -106,7 +106,7 @@ if (await isolatedTest(import.meta)) {
       registry.set(name, "none");
     }
     for (const name of ["broken", "corrupt"]) {
-      await node.until(name, "is ready", (p) => statusOf(p, "main").ready, 60_000);
+      await node.until(name, "is ready", (p) => statusOf(p, "main").ready, PATIENCE_MS);
       await node.remove(name);
     }
   });

@@ -18,7 +18,7 @@ import { type StartRuntimeOptions, startRuntime, type TestRuntime } from "./star
 
 export const NODE = "node-1";
 /** For what must come: only a failure waits that long. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 120_000;
 const run = promisify(execFile);
 
 export interface TestNodeOptions extends StartRuntimeOptions {

@@ -17,7 +17,7 @@ import { endWithThisProcess } from "./end-with-this-process.ts";
 const MARK = "KNARR_ISOLATED_TEST";
 
 /** For each test inside, below what scripts/run-tests.ts gives the whole: the one that hangs is named. */
-const TEST_TIMEOUT_MS = 180_000;
+const TEST_TIMEOUT_MS = 300_000;
 
 /** Inside: brings up loopback and answers true. Outside: declares one test, which runs the file inside, and answers false. */
 export async function isolatedTest(meta: { readonly url: string }): Promise<boolean> {
