@@ -136,7 +136,7 @@ if (await isolatedTest(import.meta)) {
   });
 
   test("exec with a terminal takes its size from channel 4", async () => {
-    const wait = "until [ \"$(stty size)\" = '40 100' ] || [ $i = 600 ]; do i=$((i+1)); sleep 0.1; done";
+    const wait = "until [ \"$(stty size 2>/dev/null)\" = '40 100' ] || [ $i = 600 ]; do i=$((i+1)); sleep 0.1; done";
     const command = ["/bin/sh", "-c", `i=0; ${wait}; stty size`];
     const { channels } = await overWebSocket(execPath(command, "output=1&tty=1"), ["v4.channel.k8s.io"], (socket) => {
       socket.send(Buffer.concat([Buffer.from([4]), Buffer.from(JSON.stringify({ Width: 100, Height: 40 }))]));
