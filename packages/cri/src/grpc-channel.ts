@@ -14,8 +14,10 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
+import { loadSync, type PackageDefinition, type ServiceDefinition } from "@grpc/proto-loader";
+import { rememberingDecoder } from "./list-decoder.ts";
 import { RuntimeError, type RuntimeErrorCode } from "./runtime-error.ts";
+import { containerOf, sandboxOf } from "./wire.ts";
 
 /** Upstream's kubelet accepts answers of this size. Source: k8s.io/cri-client maxMsgSize */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
@@ -58,6 +60,30 @@ interface StubClient {
   readonly [method: string]: unknown;
 }
 
+interface ListMethod {
+  readonly method: string;
+  /** The list's field in the answer. */
+  readonly field: string;
+  readonly mapFields: ReadonlySet<number>;
+  readonly item: (wire: never) => object;
+}
+
+/** What is asked for every second: answered in terms of types.ts. The numbers are those of labels and annotations. */
+const LISTS: readonly ListMethod[] = [
+  { method: "ListPodSandbox", field: "items", mapFields: new Set([5, 6]), item: sandboxOf },
+  { method: "ListContainers", field: "containers", mapFields: new Set([8, 9]), item: containerOf },
+];
+
+function decodeOnce(definition: PackageDefinition, { method, field, mapFields, item }: ListMethod): void {
+  const service = definition["runtime.v1.RuntimeService"] as ServiceDefinition | undefined;
+  const call = service?.[method];
+  if (call === undefined) throw new Error(`the runtime's protocol has no ${method}`);
+  const whole = call.responseDeserialize;
+  const decode = (bytes: Buffer) => ((whole(bytes) as Record<string, never[]>)[field] ?? []).map(item);
+  const items = rememberingDecoder(decode, { mapFields });
+  call.responseDeserialize = (bytes) => ({ [field]: items(bytes) });
+}
+
 let loaded: Readonly<Record<ServiceName, ServiceClientConstructor>> | undefined;
 
 function services(): Readonly<Record<ServiceName, ServiceClientConstructor>> {
@@ -65,6 +91,7 @@ function services(): Readonly<Record<ServiceName, ServiceClientConstructor>> {
     const path = fileURLToPath(new URL("./generated/runtime-v1.proto", import.meta.url));
     // 64-bit integers arrive as decimal strings: nanosecond times do not fit a number.
     const definition = loadSync(path, { longs: String, enums: String, defaults: true, oneofs: false });
+    for (const list of LISTS) decodeOnce(definition, list);
     const v1 = (loadPackageDefinition(definition).runtime as GrpcObject).v1 as GrpcObject;
     loaded = {
       RuntimeService: v1.RuntimeService as ServiceClientConstructor,
@@ -93,6 +120,8 @@ export class GrpcChannel {
         "grpc.initial_reconnect_backoff_ms": 100,
         "grpc.min_reconnect_backoff_ms": 100,
         "grpc.max_reconnect_backoff_ms": 3000,
+        // Nobody reads its records of every call.
+        "grpc.enable_channelz": 0,
       }) as unknown as StubClient;
     this.#clients = { RuntimeService: make("RuntimeService"), ImageService: make("ImageService") };
   }

@@ -109,8 +109,8 @@ export class GrpcRuntime implements Runtime {
     const { state, ...rest } = filter;
     const wireState = state === "ready" ? "SANDBOX_READY" : "SANDBOX_NOTREADY";
     const request = { filter: { ...rest, ...(state === undefined ? {} : { state: { state: wireState } }) } };
-    const { items } = await this.#call<{ items: wire.WireSandbox[] }>("listPodSandbox", request, options);
-    return items.map(wire.sandboxOf);
+    const { items } = await this.#call<{ items: t.Sandbox[] }>("listPodSandbox", request, options);
+    return items;
   }
 
   async createContainer(
@@ -159,8 +159,8 @@ export class GrpcRuntime implements Runtime {
     const request = {
       filter: { ...rest, ...(state === undefined ? {} : { state: { state: wire.WIRE_CONTAINER_STATE[state] } }) },
     };
-    const { containers } = await this.#call<{ containers: wire.WireContainer[] }>("listContainers", request, options);
-    return containers.map(wire.containerOf);
+    const { containers } = await this.#call<{ containers: t.RuntimeContainer[] }>("listContainers", request, options);
+    return containers;
   }
 
   async containerStatus(id: string, options?: CallOptions): Promise<t.ContainerStatus> {

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { type CgroupDriver, CgroupNames } from "../core/cgroup-names.ts";
 import { CPU_PERIOD_US, cpuWeight, hugePageLimits, podCgroupLimits, qosClass } from "../core/qos.ts";
+import { readKernelFile } from "./kernel-file.ts";
 import { SystemdSlices } from "./systemd-slices.ts";
 
 const MOUNT = "/sys/fs/cgroup";
@@ -164,11 +165,11 @@ export class Cgroups {
       this.version === 2
         ? ["memory.max", "memory.current", "inactive_file"]
         : ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"];
-    const read = async (file: string) => (await readFile(join(root, path, file), "utf8")).trim();
+    const read = (file: string) => readKernelFile(join(root, path, file)).trim();
     try {
-      const limit = await read(limitFile);
-      const usage = Number(await read(usageFile));
-      const cache = Number(new RegExp(`^${inactive} (\\d+)$`, "m").exec(await read("memory.stat"))?.[1] ?? 0);
+      const limit = read(limitFile);
+      const usage = Number(read(usageFile));
+      const cache = Number(new RegExp(`^${inactive} (\\d+)$`, "m").exec(read("memory.stat"))?.[1] ?? 0);
       const limitBytes = limit === "max" || Number(limit) >= UNLIMITED_BYTES ? undefined : Number(limit);
       return { limitBytes, workingSetBytes: Math.max(0, usage - cache) };
     } catch (error) {

@@ -1,12 +1,15 @@
 /** Measures the node for eviction: memory from the kernel's files, disks by statfs, processes from /proc. */
-import { readFile, stat, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import type { Observation, Observations } from "../eviction/signals.ts";
 import type { Cgroups } from "./cgroups.ts";
+import { readKernelFile } from "./kernel-file.ts";
 
 export interface SignalSources {
   readonly rootDir: string;
   /** A folder on the filesystem that images and containers are on; undefined when the runtime does not tell. */
   readonly imageFsPath: string | undefined;
+  /** Whether that is another filesystem than that of `rootDir`. */
+  readonly dedicatedImageFs: boolean;
   readonly cgroups: Cgroups | undefined;
   readonly now: number;
 }
@@ -38,20 +41,20 @@ async function filesystem(path: string, at: number): Promise<{ space: Observatio
   };
 }
 
-async function number(path: string): Promise<number> {
-  return Number((await readFile(path, "utf8")).trim());
+function number(path: string): number {
+  return Number(readKernelFile(path).trim());
 }
 
-async function pidSignal(at: number): Promise<Observation> {
-  const capacity = Math.min(await number("/proc/sys/kernel/pid_max"), await number("/proc/sys/kernel/threads-max"));
-  const used = Number(/\/(\d+)/.exec(await readFile("/proc/loadavg", "utf8"))?.[1] ?? 0);
+function pidSignal(at: number): Observation {
+  const capacity = Math.min(number("/proc/sys/kernel/pid_max"), number("/proc/sys/kernel/threads-max"));
+  const used = Number(/\/(\d+)/.exec(readKernelFile("/proc/loadavg"))?.[1] ?? 0);
   return { capacity, available: capacity - used, at };
 }
 
-export async function measureNode({ rootDir, imageFsPath, cgroups, now }: SignalSources): Promise<MeasuredNode> {
+export async function measureNode(sources: SignalSources): Promise<MeasuredNode> {
+  const { rootDir, imageFsPath, dedicatedImageFs, cgroups, now } = sources;
   const node = await filesystem(rootDir, now);
-  const image = imageFsPath === undefined ? node : await filesystem(imageFsPath, now);
-  const dedicatedImageFs = imageFsPath !== undefined && (await stat(imageFsPath)).dev !== (await stat(rootDir)).dev;
+  const image = dedicatedImageFs && imageFsPath !== undefined ? await filesystem(imageFsPath, now) : node;
   const pods = await cgroups?.memoryOf(cgroups.base);
   const common =
     pods?.limitBytes === undefined
@@ -60,7 +63,7 @@ export async function measureNode({ rootDir, imageFsPath, cgroups, now }: Signal
   return {
     dedicatedImageFs,
     observations: {
-      "memory.available": memorySignal(await readFile("/proc/meminfo", "utf8"), now),
+      "memory.available": memorySignal(readKernelFile("/proc/meminfo"), now),
       ...(common === undefined ? {} : { "allocatableMemory.available": common }),
       "nodefs.available": node.space,
       ...(node.inodes === undefined ? {} : { "nodefs.inodesFree": node.inodes }),
@@ -69,7 +72,7 @@ export async function measureNode({ rootDir, imageFsPath, cgroups, now }: Signal
       ...(image.inodes === undefined
         ? {}
         : { "imagefs.inodesFree": image.inodes, "containerfs.inodesFree": image.inodes }),
-      "pid.available": await pidSignal(now),
+      "pid.available": pidSignal(now),
     },
   };
 }

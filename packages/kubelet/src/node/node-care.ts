@@ -1,5 +1,5 @@
 /** Connects what keeps the node healthy, eviction and the collection of images, to the pods, the runtime and the disks. */
-import { access, statfs } from "node:fs/promises";
+import { access, stat, statfs } from "node:fs/promises";
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import { RuntimeError } from "@knarr/cri/runtime-error.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
@@ -44,7 +44,7 @@ const IMAGE_FS_MS = 60_000;
 
 export function makeNodeCare(options: NodeCareOptions): NodeCare {
   const { config, runtime, pods, clock, log, nodeEvent } = options;
-  const imageFs = new ImageFilesystem(runtime, clock);
+  const imageFs = new ImageFilesystem(runtime, clock, config.rootDir);
   const running = () => pods.list().filter((w) => w.holdsResources && w.lifecycle.state === "syncing");
   const images = new ImageGc({
     runtime,
@@ -119,9 +119,11 @@ function makeShutdown(options: NodeCareOptions, running: () => readonly PodWorke
 }
 
 async function measure({ config, cgroups, clock }: NodeCareOptions, imageFs: ImageFilesystem): Promise<MeasuredNode> {
+  const imageFsPath = await imageFs.path();
   return await measureNode({
     rootDir: config.rootDir,
-    imageFsPath: await imageFs.path(),
+    imageFsPath,
+    dedicatedImageFs: imageFs.isDedicated,
     cgroups,
     now: clock.monotonicMs(),
   });
@@ -144,12 +146,20 @@ function isThere(path: string): Promise<boolean> {
 class ImageFilesystem {
   readonly #runtime: Runtime;
   readonly #clock: Clock;
+  readonly #rootDir: string;
   #path: string | undefined;
+  #dedicated = false;
   #askedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(runtime: Runtime, clock: Clock) {
+  constructor(runtime: Runtime, clock: Clock, rootDir: string) {
     this.#runtime = runtime;
     this.#clock = clock;
+    this.#rootDir = rootDir;
+  }
+
+  /** Whether it is another filesystem than that of the pods' folders. */
+  get isDedicated(): boolean {
+    return this.#dedicated;
   }
 
   async path(): Promise<string | undefined> {
@@ -159,6 +169,7 @@ class ImageFilesystem {
       const [first] = await this.#runtime.imageFilesystems();
       const path = first?.mountpoint ?? "";
       this.#path = path !== "" && (await isThere(path)) ? path : undefined;
+      this.#dedicated = this.#path !== undefined && (await stat(this.#path)).dev !== (await stat(this.#rootDir)).dev;
     } catch (error) {
       // A runtime that is away or does not tell: memory, pids and the node's own disk are judged all the same.
       if (!(error instanceof RuntimeError)) throw error;

@@ -1,6 +1,6 @@
 /**
- * Finds what is left of pods that no source knows: in the runtime, in folders, in cgroups. Runs every two seconds and
- * touches nothing until every source was read, since "not read" and "not there" are not the same.
+ * Finds what is left of pods that no source knows: in the runtime, in folders, in cgroups. Looks every two seconds
+ * whether pods came or went, and only then through the disks, or once a minute; touches nothing until every source was read, since "not read" and "not there" are not the same.
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,6 +30,8 @@ export interface HousekeepingOptions {
 }
 
 const PERIOD_MS = 2000;
+/** What is left over without any pod having come or gone (a folder that was made late) may stay so long. */
+const QUIET_MS = 60_000;
 
 /** A pod as far as the runtime knows it: enough to end it by. */
 export function orphanPod(uid: string, snapshot: RuntimeSnapshot): Pod | undefined {
@@ -51,14 +53,18 @@ export async function runHousekeeping(options: HousekeepingOptions, signal: Abor
   const { clock, log } = options;
   let lastListed = 0;
   let burstableMillis = -1;
+  /** By which pods and containers the last round judged that found all in order, and when. */
+  let orderly = { picture: "", at: Number.NEGATIVE_INFINITY };
   while (!signal.aborted) {
     await clock.sleep(PERIOD_MS, signal).catch(() => undefined);
     const snapshot = options.relist.snapshot;
     // Only what was listed after the sources were read can be judged by them.
     if (signal.aborted || !options.sourcesSynced() || snapshot === undefined || snapshot.at <= lastListed) continue;
     lastListed = snapshot.at;
+    const picture = [snapshot.changes, ...options.pods.list().map((w) => w.uid)].join(" ");
+    const isQuiet = orderly.picture === picture && clock.monotonicMs() - orderly.at < QUIET_MS;
     try {
-      await cleanUp(options, snapshot);
+      if (!isQuiet && (await cleanUp(options, snapshot))) orderly = { picture, at: clock.monotonicMs() };
       const millis = burstableRequests(options.pods);
       if (millis !== burstableMillis) await options.cgroups?.setBurstableShares(millis);
       burstableMillis = millis;
@@ -75,7 +81,9 @@ function burstableRequests(pods: PodSet): number {
   return active.reduce((sum, { allocatedPod }) => sum + (podRequests(allocatedPod).get("cpu") ?? 0), 0);
 }
 
-async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot): Promise<void> {
+/** Returns whether all was in order already; what was taken away now, someone may be busy with still. */
+async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot): Promise<boolean> {
+  let orderly = true;
   const { config, cgroups, log, pods } = options;
   const inRuntime = new Set(
     [...snapshot.sandboxes, ...snapshot.containers].map((item) => item.labels[Labels.podUid] ?? ""),
@@ -85,12 +93,14 @@ async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot):
     if (pods.get(uid) !== undefined || pods.wentSince(uid, snapshot.at)) continue;
     const pod = orphanPod(uid, snapshot);
     if (pod === undefined) continue;
+    orderly = false;
     log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid }, "ending an orphaned pod");
     pods.adoptOrphan(pod);
   }
   const known = (uid: string) => pods.get(uid) !== undefined || inRuntime.has(uid);
   for (const uid of await podDirectories(config.rootDir)) {
     if (known(uid)) continue;
+    orderly = false;
     try {
       await removePodDirectory(config.rootDir, uid);
       await options.userNamespaces.release(uid);
@@ -101,10 +111,16 @@ async function cleanUp(options: HousekeepingOptions, snapshot: RuntimeSnapshot):
   }
   for (const name of await readdir(config.podLogDir).catch(() => [] as string[])) {
     const uid = name.split("_").at(-1) ?? "";
-    if (name.split("_").length === 3 && !known(uid))
-      await rm(join(config.podLogDir, name), { recursive: true, force: true });
+    if (name.split("_").length !== 3 || known(uid)) continue;
+    orderly = false;
+    await rm(join(config.podLogDir, name), { recursive: true, force: true });
   }
   await syncLogLinks(snapshot.containers, config.podLogDir);
-  if (cgroups === undefined) return;
-  for (const [uid, path] of await cgroups.podUids()) if (!known(uid)) await cgroups.remove(path);
+  if (cgroups === undefined) return orderly;
+  for (const [uid, path] of await cgroups.podUids()) {
+    if (known(uid)) continue;
+    orderly = false;
+    await cgroups.remove(path);
+  }
+  return orderly;
 }

@@ -29,13 +29,18 @@ const PERIOD_MS = 10_000;
 export async function runLogRotation(options: LogRotationOptions, signal: AbortSignal): Promise<void> {
   const { clock, config, log, relist, runtime } = options;
   const maxBytes = quantityValue(config.containerLogMaxSize);
+  /** Of the containers that run: a log's place is part of a container and never changes. */
+  let paths = new Map<string, string>();
   while (!signal.aborted) {
     await clock.sleep(PERIOD_MS, signal).catch(() => undefined);
+    const known = paths;
+    paths = new Map();
     for (const container of relist.snapshot?.containers ?? []) {
       if (signal.aborted) return;
       if (container.state !== "running" || container.labels[Labels.podUid] === undefined) continue;
       try {
-        const { logPath } = await runtime.containerStatus(container.id, { signal });
+        const logPath = known.get(container.id) ?? (await runtime.containerStatus(container.id, { signal })).logPath;
+        paths.set(container.id, logPath);
         await rotateLog(runtime, container.id, logPath, { maxBytes, maxFiles: config.containerLogMaxFiles });
       } catch (error) {
         if (isRuntimeNotFound(error)) continue;
