@@ -30,3 +30,11 @@ test("TokenBucket never lets more pass than its burst and its rate", () => {
     }),
   );
 });
+
+test("tryTake() gives what is there, and takes nothing when there is none", () => {
+  const bucket = new TokenBucket({ perSecond: 10, burst: 2 });
+  assert.deepEqual(
+    [0, 0, 0, 50, 99, 100, 150, 200].map((now) => bucket.tryTake(now)),
+    [true, true, false, false, false, true, false, true],
+  );
+});

@@ -22,11 +22,24 @@ export class TokenBucket {
     this.#tokens = burst;
   }
 
+  /** Takes a token if one is there now; without one nothing changes. `nowMs` is monotonic. */
+  tryTake(nowMs: number): boolean {
+    const tokens = this.#tokensAt(nowMs);
+    if (tokens < 1) return false;
+    this.#atMs = nowMs;
+    this.#tokens = tokens - 1;
+    return true;
+  }
+
+  #tokensAt(nowMs: number): number {
+    const elapsedMs = this.#atMs === undefined ? 0 : Math.max(0, nowMs - this.#atMs);
+    return Math.min(this.#burst, this.#tokens + (elapsedMs * this.#perSecond) / 1000);
+  }
+
   /** Milliseconds to wait. `nowMs` is monotonic. */
   reserve(nowMs: number): number {
-    const elapsedMs = this.#atMs === undefined ? 0 : Math.max(0, nowMs - this.#atMs);
+    this.#tokens = this.#tokensAt(nowMs) - 1;
     this.#atMs = nowMs;
-    this.#tokens = Math.min(this.#burst, this.#tokens + (elapsedMs * this.#perSecond) / 1000) - 1;
     return this.#tokens >= 0 ? 0 : (-this.#tokens * 1000) / this.#perSecond;
   }
 }

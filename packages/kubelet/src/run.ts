@@ -32,6 +32,7 @@ import { runNodeLease } from "./node/node-lease.ts";
 import { NodeState } from "./node/node-state.ts";
 import { runNodeStatus } from "./node/register-node.ts";
 import { Wake } from "./node/wake.ts";
+import { runPodResources } from "./pod-resources/run-pod-resources.ts";
 import { CachedApiObjects, noApiObjects } from "./pods/api-objects.ts";
 import { followPods, isMirror, podInformer } from "./pods/api-source.ts";
 import { runHousekeeping } from "./pods/housekeeping.ts";
@@ -168,6 +169,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     relist: (s) => relist.run(s),
     pods: (s) => set.run(s),
     devicePlugins: (s) => devices.run(s),
+    podResources: (s) => runPodResources({ rootDir: config.rootDir, pods: () => set.livePods, devices, clock, log }, s),
     ...(statics === undefined ? {} : { statics: (s: AbortSignal) => statics.run(s) }),
     housekeeping: (s) => runHousekeeping({ ...context, pods: set, relist, sourcesSynced }, s),
     logRotation: (s) => runLogRotation({ config, runtime, relist, clock, log }, s),

@@ -6,7 +6,7 @@ import test, { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { core } from "@knarr/api/generated/resources.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
-import { FakePlugin, register } from "./fake-device-plugin.ts";
+import { FakePlugin, podResources, register } from "./fake-device-plugin.ts";
 import { NODE, PATIENCE_MS, shell, TestNode, WAIT } from "./test-node.ts";
 
 const THING = "example.com/thing";
@@ -82,6 +82,25 @@ if (await isolatedTest(import.meta)) {
     assert.equal(await node.exec("first", "cat", "/thing.conf"), "made for things\n");
     await node.exec("first", "test", "-c", "/dev/thing");
     await node.exec("first", "sh", "-c", "echo gone > /dev/thing");
+  });
+
+  test("the pod-resources API tells who has what, and what there is", async () => {
+    const socket = join(node.kubelet.rootDir, "pod-resources", "kubelet.sock");
+    const device = (id: string) => ({ resourceName: THING, deviceIds: [id], topology: null });
+    const first = {
+      name: "first",
+      namespace: "default",
+      containers: [{ name: "main", devices: [device("b")], cpuIds: [], memory: [] }],
+    };
+    assert.deepEqual(await podResources(socket, "list"), { podResources: [first] });
+    const asked = { podName: "first", podNamespace: "default" };
+    assert.deepEqual(await podResources(socket, "get", asked), { podResources: first });
+    await assert.rejects(podResources(socket, "get", { podName: "none", podNamespace: "default" }), {
+      code: 2,
+      details: "pod none in namespace default not found",
+    });
+    const all = { devices: [device("a"), device("b")], cpuIds: [], memory: [] };
+    assert.deepEqual(await podResources(socket, "getAllocatableResources"), all);
   });
 
   test("a pod that asks for more than is left fails with upstream's reason and message", async () => {

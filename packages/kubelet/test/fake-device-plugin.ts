@@ -34,14 +34,26 @@ function service(name: string): ServiceClientConstructor {
   return loaded[name] as ServiceClientConstructor;
 }
 
-/** Registers and resolves, or rejects with what the kubelet said. */
-export function register(directory: string, request: object): Promise<void> {
-  const Registration = service("Registration");
-  const client = new Registration(`unix://${join(directory, "kubelet.sock")}`, credentials.createInsecure());
-  return new Promise<void>((resolve, reject) => {
-    const call = client.register as (request: object, done: (error: Error | null) => void) => void;
-    call.call(client, request, (error) => (error === null ? resolve() : reject(error)));
+/** One call to a service of the kubelet's. */
+function call(made: ServiceClientConstructor, socket: string, method: string, request: object): Promise<unknown> {
+  const client = new made(`unix://${socket}`, credentials.createInsecure());
+  return new Promise<unknown>((resolve, reject) => {
+    const rpc = client[method] as (request: object, done: (error: Error | null, answer: unknown) => void) => void;
+    rpc.call(client, request, (error, answer) => (error === null ? resolve(answer) : reject(error)));
   }).finally(() => client.close());
+}
+
+/** Registers and resolves, or rejects with what the kubelet said. */
+export async function register(directory: string, request: object): Promise<void> {
+  await call(service("Registration"), join(directory, "kubelet.sock"), "register", request);
+}
+
+/** As a monitoring agent asks. */
+export function podResources(socket: string, method: string, request: object = {}): Promise<unknown> {
+  const path = new URL("../src/pod-resources/generated/pod-resources-v1.proto", import.meta.url).pathname;
+  const loaded = loadPackageDefinition(loadSync(path, { defaults: true, arrays: true, longs: Number })).v1;
+  const { PodResourcesLister } = loaded as unknown as Record<string, ServiceClientConstructor>;
+  return call(PodResourcesLister as ServiceClientConstructor, socket, method, request);
 }
 
 export class FakePlugin {

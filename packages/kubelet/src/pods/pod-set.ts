@@ -138,8 +138,12 @@ export class PodSet {
 
   /** Pods that may hold what is theirs alone: of the others nothing runs. */
   get live(): ReadonlySet<string> {
+    return new Set(this.livePods.map((pod) => pod.metadata.uid ?? ""));
+  }
+
+  get livePods(): readonly Pod[] {
     const live = this.list().filter((w) => w.lifecycle.state === "syncing" || w.lifecycle.state === "terminating");
-    return new Set(live.map((w) => w.uid));
+    return live.map((w) => w.pod);
   }
 
   async #allocate(pod: Pod): Promise<Verdict | undefined> {
