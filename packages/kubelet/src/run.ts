@@ -19,6 +19,8 @@ import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
 import { Cgroups, cgroupVersion } from "./adapters/cgroups.ts";
 import { makeShared } from "./adapters/mounts.ts";
 import { ensureKubeconfig, nodeCertificates, type ServingCertificate } from "./certificates/node-certificates.ts";
+import type { ClaimManager } from "./claims/claim-manager.ts";
+import { makeDynamicResources } from "./claims/dynamic-resources.ts";
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
 import { DeviceManager } from "./devices/device-manager.ts";
@@ -61,6 +63,7 @@ interface Upstream {
   readonly status: StatusWriter;
   readonly events: EventRecorder;
   readonly certificate: ServingCertificate | undefined;
+  readonly claims: ClaimManager;
   readonly tasks: Record<string, Task>;
 }
 
@@ -93,13 +96,14 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const relist = new Relist({ runtime, clock, log, onChange: kick, onRelist });
   const statusDue = new Wake();
   let sourcesSynced = () => false;
+  const live = () => (sourcesSynced() ? pods?.live : undefined);
   const devices = new DeviceManager({
     directory: join(config.rootDir, "device-plugins"),
     clock,
     log,
     timeoutMs: config.runtimeRequestTimeoutMs,
     onChange: () => statusDue.ring(),
-    active: () => (sourcesSynced() ? pods?.live : undefined),
+    active: live,
   });
   await devices.load();
   const deviceAmounts = () => devices.amounts();
@@ -111,7 +115,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const upstream =
     config.kubeconfig === ""
       ? undefined
-      : await connect(config, daemon, { statics, retry, addresses: () => state.hostIps });
+      : await connect(config, daemon, { statics, retry, live, addresses: () => state.hostIps });
   const probeMetrics = new ProbeMetrics(clock.now());
   const context = await makeContext({
     config,
@@ -211,12 +215,14 @@ interface ConnectParts {
   readonly statics: StaticPods | undefined;
   readonly retry: (uid: string) => void;
   readonly addresses: () => readonly string[];
+  /** Pods of which something may run; undefined while that is not known. */
+  readonly live: () => ReadonlySet<string> | undefined;
 }
 
 async function connect(
   config: Config,
   daemon: DaemonContext,
-  { statics, retry, addresses }: ConnectParts,
+  { statics, retry, addresses, live }: ConnectParts,
 ): Promise<Upstream> {
   const { clock, log, signal } = daemon;
   await ensureKubeconfig(config, daemon);
@@ -240,16 +246,21 @@ async function connect(
       return found.metadata.uid === pod.metadata.uid ? found : undefined;
     },
   });
+  const { rootDir, nodeName } = config;
+  const isRegistered = () => self() !== undefined;
+  const dynamic = await makeDynamicResources({ rootDir, nodeName, client, isRegistered, live, clock, log });
   return {
     client,
     pods,
     node,
     status,
+    claims: dynamic.claims,
     objects: new CachedApiObjects({ client, clock, log, signal, services, node: self, onChange: retry }),
     events: new EventRecorder({ client, component: "kubelet", host: config.nodeName, clock, log }),
     certificate: own.serving,
     tasks: {
       ...own.tasks,
+      ...dynamic.tasks,
       nodeWatch: (s) => node.run(s),
       serviceWatch: (s) => services.run(s),
       podWatch: (s) => pods.run(s),
@@ -333,6 +344,7 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     counts: parts.counts,
     node: () => state.facts(),
     devices: parts.devices,
+    claims: upstream?.claims,
     crashes: new CrashBackoff({ maxMs: config.maxContainerRestartPeriodMs }),
     userNamespaces: await UserNamespaces.load({ ...config, range: await idsForPods(log) }),
   };

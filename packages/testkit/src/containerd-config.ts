@@ -7,6 +7,8 @@ export interface ContainerdConfigOptions {
   readonly cniConfDir: string;
   readonly cniBinDir: string;
   readonly sandboxImage: string;
+  /** Where specifications of CDI devices are looked for; of no meaning to 1.6. */
+  readonly cdiSpecDir: string;
   /** The machine lacks CAP_SYS_RESOURCE: OOM scores can't be lowered, and containers can't be given the capability. */
   readonly restricted: boolean;
   /** Path of the wrapper of `renderRuncWrapper`, used by the runtime when restricted. */
@@ -30,6 +32,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   restrict_oom_score_adj = ${options.restricted}
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
+  enable_cdi = true
+  cdi_spec_dirs = [${text(options.cdiSpecDir)}]
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = ${text(options.cniBinDir)}
     conf_dir = ${text(options.cniConfDir)}

@@ -87,6 +87,7 @@ export async function startContainerd(options: StartContainerdOptions = {}): Pro
       cniConfDir,
       cniBinDir: await firstExisting(["/opt/cni/bin", "/usr/lib/cni"], "CNI plugins"),
       sandboxImage: PAUSE_IMAGE,
+      cdiSpecDir: join(directory, "cdi"),
       restricted: await lacksSysResource(),
       runcWrapper,
     }),

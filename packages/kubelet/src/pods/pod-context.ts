@@ -4,6 +4,7 @@ import type { Runtime } from "@knarr/cri/runtime.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { Cgroups } from "../adapters/cgroups.ts";
+import type { ClaimManager } from "../claims/claim-manager.ts";
 import type { Config } from "../config.ts";
 import type { CrashBackoff } from "../core/crash-backoff.ts";
 import type { ContainerKind } from "../core/pod-actions.ts";
@@ -95,4 +96,6 @@ export interface PodContext {
   readonly crashes: CrashBackoff;
   readonly userNamespaces: UserNamespaces;
   readonly devices: DeviceManager;
+  /** undefined without an API server, where the claims are. */
+  readonly claims: ClaimManager | undefined;
 }

@@ -383,6 +383,8 @@ export class PodWorker {
     const after = await observe(this.#context.runtime, this.uid, signal);
     if (after.containers.some((c) => c.state === "running")) return undefined;
     prober.remove(this.uid);
+    // Before anybody is told that the pod is over: others may be given its claims then.
+    await this.#context.claims?.unprepare(this.uid, signal);
     await this.#readMessages(after);
     this.#advance({ type: "stopped" });
     this.#report({ ...after, ips: after.ips.length > 0 ? after.ips : observed.ips }, true);

@@ -2,6 +2,7 @@
 import type { ConfigMap, Container, EphemeralContainer, Pod, Secret } from "@knarr/api/generated/types/core-v1.ts";
 import { RuntimeError } from "@knarr/cri/runtime-error.ts";
 import type { ContainerConfig, SandboxConfig } from "@knarr/cri/types.ts";
+import { ClaimError } from "../claims/pod-claims.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
 import { isStaticPod } from "../core/critical-pod.ts";
 import { computeEnv, envObjects } from "../core/env.ts";
@@ -183,7 +184,7 @@ async function configure(
     env: [...plugged.envs.filter(({ key }) => !env.some((own) => own.key === key)), ...env],
     mounts: [...plugged.mounts.map(({ readOnly, ...paths }) => ({ ...paths, readonly: readOnly })), ...mounts],
     devices: [...plugged.devices, ...devices],
-    cdiDevices: plugged.cdiDevices,
+    cdiDevices: [...plugged.cdiDevices, ...claimedDevices(context, pod, container)],
     annotations: plugged.annotations,
     seccompRoot: `${context.config.rootDir}/seccomp`,
     seccompDefault: context.config.seccompDefault,
@@ -193,6 +194,15 @@ async function configure(
     targetId,
     users: input.sandbox.linux?.securityContext?.namespaceOptions.usernsOptions,
   });
+}
+
+function claimedDevices(context: PodContext, pod: Pod, container: Container) {
+  try {
+    return context.claims?.cdiDevices(pod, container) ?? [];
+  } catch (error) {
+    if (error instanceof ClaimError) throw new ContainerConfigError(error.message);
+    throw error;
+  }
 }
 
 async function loadEnvObjects(context: PodContext, pod: Pod, container: Container) {

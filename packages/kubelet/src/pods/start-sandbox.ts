@@ -61,6 +61,9 @@ export async function startSandbox(
     context.cgroups?.ensurePod(pod),
   );
   await failAs("Failed", "error making pod data directories", () => makePodDirectories(context.config, pod));
+  await failAs("FailedPrepareDynamicResources", "Failed to prepare dynamic resources", async () =>
+    context.claims?.prepare(pod, signal),
+  );
   try {
     const className = pod.spec?.runtimeClassName ?? "";
     const handler = className === "" ? "" : await context.objects.runtimeHandler(className);
