@@ -191,7 +191,7 @@ export const statusErrors = {
       { ...detailsOf(of, operation), retryAfterSeconds },
     ),
   timeout: (message: string, retryAfterSeconds = 0) =>
-    failure(504, StatusReason.Timeout, `Timeout: ${message}`, { retryAfterSeconds }),
+    failure(504, StatusReason.Timeout, `Timeout: ${message}`, retryAfterSeconds === 0 ? {} : { retryAfterSeconds }),
   serviceUnavailable: (message: string, retryAfterSeconds = 1) =>
     failure(503, StatusReason.ServiceUnavailable, message, { retryAfterSeconds }),
   /** A bug or an outage of ours; `cause` is for our log, the message for the client. */

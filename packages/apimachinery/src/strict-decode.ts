@@ -45,14 +45,11 @@ const NO_FINDINGS: DecodeFindings = { strictErrors: [] };
 const MAX_STRICT_ERRORS = 100;
 
 /**
- * Throws DecodeError for the first value of a wrong type. Returns what strict validation complains of; `text` is the
- * JSON source for finding duplicate keys, undefined when those were found by another parser. A field that is unknown
- * and repeated is unknown only.
+ * Throws DecodeError for the first value of a wrong type. Returns what strict validation complains of; `text` is the JSON source for
+ * finding duplicate keys, undefined when there are none or another parser found them. A field that is unknown and repeated is unknown only.
  */
 export function checkTypes(value: unknown, schema: StructSchema, text: string | undefined): DecodeFindings {
-  if (conforms(value, { kind: "struct", struct: schema }) && (text === undefined || hasNoDuplicates(text, value))) {
-    return NO_FINDINGS;
-  }
+  if (text === undefined && conforms(value, { kind: "struct", struct: schema })) return NO_FINDINGS;
   const findings: Findings = { unknown: [], opaque: [] };
   if (!isJsonObject(value)) {
     throw new DecodeError(`json: cannot unmarshal ${jsonTypeOf(value)} into Go value of type v1.${schema.name}`);
@@ -60,10 +57,7 @@ export function checkTypes(value: unknown, schema: StructSchema, text: string | 
   checkStruct(value, schema, { path: "", goPath: "", goStruct: schema.name, goType: schema.name }, findings);
   const { unknown, opaque } = findings;
   const hidden = new Set(opaque);
-  const repeated =
-    text === undefined || hasNoDuplicates(text, value)
-      ? []
-      : findDuplicateKeys(text).filter((path) => !isBelowAny(path, hidden));
+  const repeated = text === undefined ? [] : findDuplicateKeys(text).filter((path) => !isBelowAny(path, hidden));
   const errors = [
     ...unknown.map((path) => `unknown field ${quoteGo(path)}`),
     ...repeated.map((path) => `duplicate field ${quoteGo(path)}`),
@@ -127,8 +121,8 @@ function scalarConforms(value: unknown, kind: CheckedKind): boolean {
   }
 }
 
-/** As many keys in the text as in what was parsed from it: much cheaper than looking for their names. */
-function hasNoDuplicates(text: string, value: unknown): boolean {
+/** As many keys in the text as in what was parsed from it, unchanged since: much cheaper than looking for their names. */
+export function hasNoDuplicates(text: string, value: unknown): boolean {
   return countKeysInText(text) === countKeys(value);
 }
 

@@ -100,15 +100,28 @@ test("fieldValidation Strict refuses, Warn warns, Ignore says nothing about unkn
   assert.equal(ignored.body.data.a, "2");
 });
 
+test("fieldValidation Strict finds duplicates whatever else the server fills in", async () => {
+  const repeated = (times: number) => ',"data":{"a":"1"}'.repeat(times + 1);
+  for (const kind of ['"kind":"ConfigMap","apiVersion":"v1",', '"kind":"ConfigMap",', ""]) {
+    for (const times of [1, 2, 3]) {
+      const body = `{${kind}"metadata":{"name":"repeated"}${repeated(times)}}`;
+      const { status, body: answer } = await h.call("POST", `${CMS}?fieldValidation=Strict`, { body });
+      assert.equal(status, 400, body);
+      assert.match(answer.message, /strict decoding error: duplicate field "data"$/, body);
+    }
+  }
+});
+
 test("a body in YAML is read, a broken one is 400, an unknown type 415", async () => {
   const yaml = "metadata: {name: yaml}\ndata:\n  a: b\n";
   const made = await h.call("POST", CMS, { body: yaml, headers: { "content-type": "application/yaml" } });
   assert.equal(made.status, 201);
   assert.equal(made.body.data.a, "b");
   assert.equal((await h.call("POST", CMS, { body: "{" })).status, 400);
-  const odd = await h.call("POST", CMS, { body: "{}", headers: { "content-type": "text/csv" } });
-  assert.equal(odd.status, 415);
-  assert.equal(odd.body.reason, "UnsupportedMediaType");
+  for (const type of ["text/csv", "text/plain", "*/*", "application/x-www-form-urlencoded"]) {
+    const odd = await h.call("POST", CMS, { body: "{}", headers: { "content-type": type } });
+    assert.deepEqual([odd.status, odd.body.reason], [415, "UnsupportedMediaType"], type);
+  }
 });
 
 test("a body beyond 3 MiB is 413", async () => {

@@ -12,7 +12,7 @@ import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { isJsonObject, type JsonObject } from "@knarr/apimachinery/schema.ts";
 import { type StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
-import { checkTypes, DecodeError, strictErrorText } from "@knarr/apimachinery/strict-decode.ts";
+import { checkTypes, DecodeError, hasNoDuplicates, strictErrorText } from "@knarr/apimachinery/strict-decode.ts";
 import { typedErrors } from "@knarr/apimachinery/typed-errors.ts";
 import { parseYaml, YamlError } from "@knarr/apimachinery/yaml.ts";
 import { preparedYaml } from "../http/large-yaml.ts";
@@ -29,7 +29,7 @@ export interface Decoded {
 
 type Gvk = { readonly group: string; readonly version: string; readonly kind: string };
 
-/** A parsed body, with what its parser found and the text that duplicate keys can be found in. */
+/** A parsed body, with what its parser found and the text that duplicate keys can be found in; undefined without such. */
 interface Parsed {
   readonly value: unknown;
   readonly complaints: readonly string[];
@@ -132,11 +132,10 @@ function parseBody(gvk: Gvk, body: Buffer, contentType: string): Parsed {
     statusErrors.badRequest(`the object provided is unrecognized (must be of type ${gvk.kind}): ${why}`);
   switch (type) {
     case "application/json":
-    case "*/*":
-    case "text/plain":
       try {
         const text = body.toString();
-        return { value: parseJson(text), complaints: [], text };
+        const value = parseJson(text);
+        return { value, complaints: [], text: hasNoDuplicates(text, value) ? undefined : text };
       } catch (error) {
         if (!(error instanceof JsonError)) throw error;
         throw unrecognized(`couldn't get version/kind; json parse error: ${error.message}`);

@@ -1,9 +1,13 @@
 """Drives an API server with Python's official client: python-client.py KUBECONFIG. Prints one line per check; exits 1 at the first failure."""
 import datetime
+import os
 import sys
+import tempfile
 import threading
 
 from kubernetes import client, config, dynamic, utils, watch
+from kubernetes.leaderelection import electionconfig, leaderelection
+from kubernetes.leaderelection.resourcelock.configmaplock import ConfigMapLock
 from kubernetes.client.rest import ApiException
 
 config.load_kube_config(sys.argv[1])
@@ -99,5 +103,144 @@ def deleting():
     check("orphaned deletion waits for its finalizer", "orphan" in apps.read_namespaced_deployment("py", NS).metadata.finalizers)
 
 
-for part in (objects, workloads, watching, generic, deleting):
+MANIFESTS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: made}
+data: {a: "1"}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: made}
+stringData: {a: b}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: made}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: made}
+spec:
+  serviceName: made
+  selector: {matchLabels: {app: made}}
+  template: {metadata: {labels: {app: made}}, spec: {containers: [{name: c, image: i}]}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: made}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: made}
+spec:
+  schedule: "@daily"
+  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: made}
+spec: {defaultBackend: {service: {name: s, port: {number: 80}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: made}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: made}
+rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: made}
+spec: {minAvailable: 1, selector: {matchLabels: {app: made}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: made}
+spec: {serviceAccountName: default, containers: [{name: c, image: i}]}
+"""
+
+
+def kinds():
+    """Each kind by create_from_yaml, then read, patched and deleted by its own class: answers of every form are parsed."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as file:
+        file.write(MANIFESTS)
+    made = utils.create_from_yaml(client.ApiClient(), file.name, namespace=NS)
+    os.unlink(file.name)
+    check("create_from_yaml", len(made) == MANIFESTS.count("kind: ") == 12, len(made))
+    try:
+        utils.create_from_dict(client.ApiClient(), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}}, namespace=NS)
+        check("create_from_dict again fails", False)
+    except utils.FailToCreateError as error:
+        check("create_from_dict again fails", error.api_exceptions[0].status == 409)
+    batch, net = client.BatchV1Api(), client.NetworkingV1Api()
+    rbac, policy = client.RbacAuthorizationV1Api(), client.PolicyV1Api()
+    rows = [
+        (core, "config_map", "V1Status"),
+        (core, "secret", "V1Status"),
+                (core, "persistent_volume_claim", "V1PersistentVolumeClaim"),
+        (apps, "stateful_set", "V1Status"),
+        (batch, "job", "V1Status"),
+        (batch, "cron_job", "V1Status"),
+        (net, "ingress", "V1Status"),
+        (net, "network_policy", "V1Status"),
+        (rbac, "role", "V1Status"),
+        (policy, "pod_disruption_budget", "V1Status"),
+        (core, "pod", "V1Pod"),
+    ]
+    # Nobody makes the account that pods need here: there is no controller manager.
+    for api, kind, answer in rows:
+        patched = getattr(api, "patch_namespaced_" + kind)("made", NS, {"metadata": {"labels": {"patched": "1"}}})
+        read = getattr(api, "read_namespaced_" + kind)("made", NS)
+        check("patch and read " + kind, read == patched and read.metadata.labels["patched"] == "1")
+        listed = getattr(api, "list_namespaced_" + kind)(NS, label_selector="patched=1")
+        check("list " + kind, [item.metadata.name for item in listed.items] == ["made"])
+        gone = getattr(api, "delete_namespaced_" + kind)("made", NS, propagation_policy="Background")
+        check("delete " + kind, type(gone).__name__ == answer, type(gone).__name__)
+
+
+def resuming():
+    """A watch that is left is taken up at its last version: no event twice, none lost."""
+    first = core.create_namespaced_config_map(NS, client.V1ConfigMap(metadata=client.V1ObjectMeta(name="step"), data={"n": "0"}))
+    watcher = watch.Watch()
+    seen = []
+    for step in range(1, 4):
+        core.patch_namespaced_config_map("step", NS, {"data": {"n": str(step)}})
+        since = watcher.resource_version or first.metadata.resource_version
+        for event in watcher.stream(core.list_namespaced_config_map, NS, field_selector="metadata.name=step", resource_version=since):
+            seen.append((event["type"], event["object"].data["n"]))
+            break
+    check("watch goes on where it stopped", seen == [("MODIFIED", "1"), ("MODIFIED", "2"), ("MODIFIED", "3")], seen)
+    raw = core.read_namespaced_config_map("step", NS, _preload_content=False)
+    check("raw answers", raw.status == 200 and b'"step"' in raw.data)
+    later = core.read_namespaced_config_map("step", NS, async_req=True).get()
+    check("answers from threads", later.data["n"] == "3")
+
+
+def leading():
+    """Two candidates: the first leads as long as it renews."""
+
+    def candidate(name):
+        lock = ConfigMapLock("py-leader", NS, name)
+        times = {"lease_duration": 60, "renew_deadline": 30, "retry_period": 1}
+        return leaderelection.LeaderElection(electionconfig.Config(lock, onstarted_leading=print, onstopped_leading=None, **times))
+
+    one, two = candidate("one"), candidate("two")
+    check("the first acquires", one.try_acquire_or_renew())
+    check("the second does not", not two.try_acquire_or_renew())
+    check("the first renews", one.try_acquire_or_renew())
+    record = core.read_namespaced_config_map("py-leader", NS).metadata.annotations
+    check("the lock names its holder", "one" in record["control-plane.alpha.kubernetes.io/leader"])
+
+
+for part in (objects, workloads, watching, generic, deleting, kinds, resuming, leading):
     part()
