@@ -75,10 +75,12 @@ function lifeContract(kit: ContractKit): void {
 
   test("stopContainer() kills a container that ignores TERM when the grace is over", async () => {
     await kit.withSandbox(async (given) => {
-      const { runtime } = given;
-      const id = await start(
-        given,
-        containerConfig("deaf", ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"]),
+      const { runtime, logs } = given;
+      const script = "trap '' TERM; echo deaf; while :; do sleep 1; done";
+      const id = await start(given, containerConfig("deaf", ["/bin/sh", "-c", script]));
+      // What becomes the shell ends by TERM.
+      await until("it ignores TERM", async () =>
+        (await readFile(join(logs, "deaf.log"), "utf8").catch(() => "")).includes("deaf") ? true : undefined,
       );
       await runtime.stopContainer(id, 1);
       assert.equal((await runtime.containerStatus(id)).exitCode, 137);

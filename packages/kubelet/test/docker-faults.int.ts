@@ -51,7 +51,7 @@ if (await isolatedTest(import.meta)) {
 
   /** Ends with 3 when it is asked to; notes each start. */
   const noting = (name: string): Container => ({
-    ...shell(name, `echo start >>/s/${name}; echo started; trap 'exit 3' TERM; while :; do sleep 1 & wait $!; done`),
+    ...shell(name, `trap 'exit 3' TERM; echo start >>/s/${name}; echo started; while :; do sleep 1 & wait $!; done`),
     volumeMounts: [{ name: "s", mountPath: "/s" }],
   });
   const volumes = [{ name: "s", emptyDir: {} }];
