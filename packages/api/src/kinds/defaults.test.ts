@@ -304,7 +304,18 @@ const table: readonly { name: string; object: Manifest; want: object }[] = [
       spec: { template: { spec: { ...minimal, restartPolicy: "Never" } } },
     },
     want: {
-      metadata: { name: "once", namespace: "default", uid: "u-1", generation: 1 },
+      metadata: {
+        name: "once",
+        namespace: "default",
+        uid: "u-1",
+        generation: 1,
+        labels: {
+          "job-name": "once",
+          "batch.kubernetes.io/job-name": "once",
+          "controller-uid": "u-1",
+          "batch.kubernetes.io/controller-uid": "u-1",
+        },
+      },
       spec: {
         parallelism: 1,
         completions: 1,

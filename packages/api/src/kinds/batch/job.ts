@@ -27,6 +27,13 @@ function generateSelector(job: Job): void {
   spec.selector.matchLabels["batch.kubernetes.io/controller-uid"] ??= job.metadata.uid ?? "";
 }
 
+/** Mutates: a job without labels has those of its pods. */
+function defaultLabels(job: Job): void {
+  const labels = job.spec?.template.metadata?.labels;
+  if (labels === undefined || Object.keys(job.metadata.labels ?? {}).length > 0) return;
+  job.metadata.labels = { ...labels };
+}
+
 function completionsText(job: Job): string {
   const succeeded = job.status?.succeeded ?? 0;
   const { completions, parallelism } = job.spec ?? {};
@@ -83,11 +90,13 @@ export const jobKind = defineKind<Job>({
     if (job.spec === undefined) return;
     defaultJobSpec(job.spec);
     defaultPodTemplate(job.spec.template);
-    const labels = job.spec.template.metadata?.labels;
-    if (labels !== undefined && Object.keys(job.metadata.labels ?? {}).length === 0)
-      job.metadata.labels = { ...labels };
+    defaultLabels(job);
   },
-  prepareForCreate: generateSelector,
+  prepareForCreate(job) {
+    generateSelector(job);
+    // Upstream defaults what it reads from storage too, so nobody ever sees a job without the labels just made.
+    defaultLabels(job);
+  },
   validate(errors, job) {
     if (job.spec === undefined) return;
     validateJobSpec(errors, "spec", job.spec);

@@ -1,12 +1,11 @@
-import { isQualifiedName } from "@knarr/apimachinery/name-validation.ts";
 import { nameColumn, textColumn } from "../../columns.ts";
 import { defineKind } from "../../define-kind.ts";
 import type { PrinterColumn } from "../../descriptor.ts";
 import { core } from "../../generated/resources.ts";
 import type { Event } from "../../generated/types/core-v1.ts";
 import { ageSince } from "../../human-duration.ts";
-import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
+import { validateEvent } from "./event-validation.ts";
 
 const has = (text: string | undefined): text is string => text !== undefined && text !== null && text !== "";
 
@@ -62,28 +61,6 @@ export const eventSelectable: Readonly<Record<string, (event: Event) => string>>
   type: (event) => event.type ?? "",
 };
 
-/** What both versions require. Source: core/validation legacyValidateEvent */
-export function validateEvent(errors: FieldErrors, event: Event): void {
-  const about = event.involvedObject.namespace ?? "";
-  const own = event.metadata.namespace ?? "";
-  if (about === "" && own !== "default" && own !== "kube-system") {
-    errors.invalid("involvedObject.namespace", about, "does not match event.namespace");
-  } else if (about !== "" && about !== own) {
-    errors.invalid("involvedObject.namespace", about, "does not match event.namespace");
-  }
-}
-
-/** Of events whose eventTime is set, in the newer style. Source: core/validation ValidateEventCreate */
-export function validateNewEvent(errors: FieldErrors, event: Event): void {
-  if (!has(event.reportingComponent)) errors.required("reportingController");
-  else errors.invalidAll("reportingController", event.reportingComponent, isQualifiedName(event.reportingComponent));
-  if (!has(event.reportingInstance)) errors.required("reportingInstance");
-  if (!has(event.action)) errors.required("action");
-  if (!has(event.reason)) errors.required("reason");
-  if (event.type !== "Normal" && event.type !== "Warning")
-    errors.invalid("type", event.type ?? "", "has invalid value: ");
-}
-
 /** Source: pkg/registry/core/event/strategy.go */
 export const eventKind = defineKind<Event>({
   ref: core.events,
@@ -93,9 +70,6 @@ export const eventKind = defineKind<Event>({
   nameRule: subdomainName,
   allowCreateOnUpdate: true,
   selectable: eventSelectable,
-  validate(errors, event) {
-    validateEvent(errors, event);
-    if (has(event.eventTime)) validateNewEvent(errors, event);
-  },
+  validate: (errors, event) => validateEvent(errors, event, "reportingComponent"),
   columns: eventColumns,
 });

@@ -112,11 +112,11 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
       errors.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
     }
     if (!deepEqual(volume.spec?.volumeMode, old.spec?.volumeMode)) {
-      errors.invalid("spec.volumeMode", volume.spec?.volumeMode, "field is immutable");
+      errors.invalid("volumeMode", volume.spec?.volumeMode, "field is immutable");
     }
     if (old.spec?.nodeAffinity !== undefined && !deepEqual(volume.spec?.nodeAffinity, old.spec.nodeAffinity)) {
       errors.invalid(
-        "spec.nodeAffinity",
+        "nodeAffinity",
         volume.spec?.nodeAffinity,
         "field is immutable, except for updating from beta label to GA",
       );

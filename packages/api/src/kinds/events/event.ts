@@ -6,7 +6,8 @@ import { events } from "../../generated/resources.ts";
 import type { Event as CoreEvent } from "../../generated/types/core-v1.ts";
 import type { Event } from "../../generated/types/events-v1.ts";
 import { subdomainName } from "../../validation/names.ts";
-import { eventColumns, eventSelectable, validateEvent, validateNewEvent } from "../core/event.ts";
+import { eventColumns, eventSelectable } from "../core/event.ts";
+import { validateEvent, validateEventChange, validateNewEvent } from "../core/event-validation.ts";
 
 /** [events.k8s.io, core] */
 const renamed: readonly (readonly [string, string])[] = [
@@ -65,11 +66,10 @@ export const eventsEventKind = defineKind<Event>({
   selectable: selectable(),
   validate(errors, event, old) {
     const core = toCore(event);
-    validateEvent(errors, core);
-    if (old !== undefined) return;
-    validateNewEvent(errors, core);
-    if ((event.eventTime ?? "") === "") errors.required("eventTime");
+    validateEvent(errors, core, "reportingController");
+    if (old === undefined) validateNewEvent(errors, core);
   },
+  validateUpdate: (errors, event, old) => validateEventChange(errors, toCore(event), toCore(old)),
   columns,
   toStored: toCore,
   fromStored: (object: KubeObject) => fromCore(object as CoreEvent),

@@ -41,7 +41,7 @@ export const priorityClassKind = defineKind<PriorityClass>({
     }
   },
   validateUpdate(errors, object, old) {
-    if (object.value !== old.value) errors.invalid("value", object.value ?? 0, "field is immutable");
+    if (object.value !== old.value) errors.forbidden("value", "may not be changed in an update.");
     if ((object.preemptionPolicy ?? "PreemptLowerPriority") !== (old.preemptionPolicy ?? "PreemptLowerPriority")) {
       errors.invalid("preemptionPolicy", object.preemptionPolicy, "field is immutable");
     }

@@ -37,20 +37,23 @@ export const csiDriverKind = defineKind<CSIDriver>({
     const audiences = new Set<string>();
     for (const [i, request] of (spec.tokenRequests ?? []).entries()) {
       const path = `spec.tokenRequests[${i}]`;
-      if (audiences.has(request.audience)) errors.duplicate(`${path}.audience`, request.audience);
+      if (audiences.has(request.audience)) {
+        errors.duplicate(`${path}.audience`, request.audience);
+        continue;
+      }
       audiences.add(request.audience);
       const seconds = request.expirationSeconds;
       if (seconds === undefined) continue;
       if (seconds < 600)
         errors.invalid(`${path}.expirationSeconds`, seconds, "may not specify a duration less than 10 minutes");
       if (seconds > 2 ** 32)
-        errors.invalid(`${path}.expirationSeconds`, seconds, "may not specify a duration larger than 1<<32 seconds");
+        errors.invalid(`${path}.expirationSeconds`, seconds, "may not specify a duration larger than 2^32 seconds");
     }
     if (spec.fsGroupPolicy !== undefined) {
-      validateOneOf(errors, "spec.fsGroupPolicy", spec.fsGroupPolicy, ["ReadWriteOnceWithFSType", "File", "None"]);
+      validateOneOf(errors, "spec.fsGroupPolicy", spec.fsGroupPolicy, ["File", "None", "ReadWriteOnceWithFSType"]);
     }
     for (const mode of spec.volumeLifecycleModes ?? []) {
-      validateOneOf(errors, "spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]);
+      validateOneOf(errors, "spec.volumeLifecycleModes", mode, ["Persistent", "Ephemeral"]);
     }
     const period = spec.nodeAllocatableUpdatePeriodSeconds;
     if (period !== undefined && period < 10) {
@@ -58,7 +61,8 @@ export const csiDriverKind = defineKind<CSIDriver>({
     }
   },
   validateUpdate(errors, object, old) {
-    validateImmutable(errors, "spec.attachRequired", object.spec.attachRequired, old.spec.attachRequired);
+    // The path is upstream's.
+    validateImmutable(errors, "spec.attachedRequired", object.spec.attachRequired, old.spec.attachRequired);
     validateImmutable(
       errors,
       "spec.volumeLifecycleModes",

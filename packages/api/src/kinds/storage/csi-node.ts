@@ -39,7 +39,7 @@ export const csiNodeKind = defineKind<CSINode>({
       const now = object.spec.drivers?.find((driver) => driver.name === before.name);
       const fixed = ({ allocatable: _, ...rest }: typeof before) => rest;
       if (now !== undefined && !deepEqual(fixed(now), fixed(before))) {
-        errors.invalid("spec.drivers", now, "field is immutable");
+        errors.invalid("spec.drivers", fixed(now), "field is immutable");
       }
     }
   },
