@@ -167,3 +167,24 @@ for (const kindCase of cases) {
     });
   }
 }
+
+const mandatory = [
+  ["flowschemas/exempt", "spec.matchingPrecedence", "spec of 'exempt' must equal the fixed value"],
+  ["flowschemas/catch-all", "spec.matchingPrecedence", "spec of 'catch-all' must equal the fixed value"],
+  [
+    "prioritylevelconfigurations/catch-all",
+    "spec.limited.nominalConcurrencyShares",
+    "spec of 'catch-all' must equal the fixed value",
+  ],
+] as const;
+
+for (const [name, field, detail] of mandatory) {
+  test(`${name}: the spec of what flow control can't do without stays as it is`, async () => {
+    const path = `/apis/flowcontrol.apiserver.k8s.io/v1/${name}`;
+    const { body } = await h.call("GET", path);
+    assert.equal((await h.call("PUT", path, { body })).status, 200);
+    const answer = await h.call("PUT", path, { body: setAt(body, { [field]: 77 }) });
+    assert.equal(answer.status, 422);
+    assert.match(answer.body.message, new RegExp(`spec: Invalid value: .*${detail}$`));
+  });
+}

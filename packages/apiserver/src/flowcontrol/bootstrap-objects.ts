@@ -10,6 +10,7 @@ import type {
   ResourcePolicyRule,
   Subject,
 } from "@knarr/api/generated/types/flowcontrol-v1.ts";
+import { mandatoryLevelSpecs, mandatorySchemaSpecs } from "@knarr/api/kinds/flowcontrol/mandatory.ts";
 
 const API_VERSION = "flowcontrol.apiserver.k8s.io/v1";
 const EVERY = ["*"];
@@ -34,13 +35,9 @@ function queued(
   });
 }
 
-export const mandatoryLevels: readonly PriorityLevelConfiguration[] = [
-  level("exempt", { type: "Exempt", exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } }),
-  level("catch-all", {
-    type: "Limited",
-    limited: { nominalConcurrencyShares: 5, lendablePercent: 0, limitResponse: { type: "Reject" } },
-  }),
-];
+export const mandatoryLevels: readonly PriorityLevelConfiguration[] = Object.entries(mandatoryLevelSpecs).map(
+  ([name, spec]) => level(name, spec),
+);
 
 export const suggestedLevels: readonly PriorityLevelConfiguration[] = [
   queued("system", 30, 33, [64, 6]),
@@ -89,10 +86,12 @@ function schema(
 const leases = resources(["get", "create", "update"], ["coordination.k8s.io"], ["leases"], false);
 const everyone = groups("system:unauthenticated", "system:authenticated");
 
-export const mandatorySchemas: readonly FlowSchema[] = [
-  schema("exempt", { level: "exempt", precedence: 1 }, everything(groups("system:masters"))),
-  schema("catch-all", { level: "catch-all", precedence: 10_000, by: "ByUser" }, everything(everyone)),
-];
+export const mandatorySchemas: readonly FlowSchema[] = Object.entries(mandatorySchemaSpecs).map(([name, spec]) => ({
+  apiVersion: API_VERSION,
+  kind: "FlowSchema",
+  metadata: { name },
+  spec,
+}));
 
 export const suggestedSchemas: readonly FlowSchema[] = [
   schema("system-nodes", { level: "system", precedence: 500, by: "ByUser" }, everything(groups("system:nodes"))),

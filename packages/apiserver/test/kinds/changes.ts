@@ -171,6 +171,7 @@ export const changes: Readonly<Record<string, KindChanges>> = {
         want: [
           "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
           "spec.maxReplicas: Invalid value: 0: must be greater than 0",
+          "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
         ],
       },
     ],
@@ -377,13 +378,32 @@ export const changes: Readonly<Record<string, KindChanges>> = {
         set: { "spec.matchingPrecedence": 20000 },
         want: ["spec.matchingPrecedence: Invalid value: 20000: must not be greater than 10000"],
       },
+      {
+        set: { "spec.matchingPrecedence": 1, "spec.distinguisherMethod": { type: "ByMood" } },
+        want: [
+          "spec.matchingPrecedence: Invalid value: 1: only the schema named 'exempt' may have matchingPrecedence 1",
+          'spec.distinguisherMethod.type: Unsupported value: {"Type":"ByMood"}: supported values: "ByNamespace", "ByUser"',
+        ],
+      },
     ],
   },
   "flowcontrol.apiserver.k8s.io/v1 PriorityLevelConfiguration": {
     spec: { "spec.limited.nominalConcurrencyShares": 7 },
     status: { "status.conditions": [condition] },
     refused: [
-      { set: { "spec.type": "Exempt" }, want: ["spec.limited: Forbidden: must be nil if the type is not Limited"] },
+      {
+        set: { "spec.type": "Exempt" },
+        want: [
+          "spec.type: Invalid value: \"Exempt\": type must be 'Exempt' if and only if name is 'exempt'",
+          "spec.limited: Forbidden: must be nil if the type is not Limited",
+        ],
+      },
+      {
+        set: { "spec.limited.limitResponse.queuing": { queues: 10_000, handSize: 9, queueLengthLimit: 1 } },
+        want: [
+          "spec.limited.limitResponse.queuing.handSize: Invalid value: 9: required entropy bits of deckSize 10000 and handSize 9 should not be greater than 60",
+        ],
+      },
     ],
   },
 };

@@ -1,28 +1,18 @@
-import { compareQuantities, isQuantity } from "@knarr/apimachinery/quantity.ts";
 import { ageColumn, nameColumn, textColumn } from "../../columns.ts";
 import { defineKind, statusOf } from "../../define-kind.ts";
 import { autoscaling } from "../../generated/resources.ts";
 import type {
-  CrossVersionObjectReference,
   HorizontalPodAutoscaler,
   HorizontalPodAutoscalerSpec,
   HPAScalingRules,
   MetricSpec,
   MetricStatus,
-  MetricTarget,
   MetricValueStatus,
 } from "../../generated/types/autoscaling-v2.ts";
-import { requireText, validateOneOf } from "../../validation/common.ts";
+import { validateNonNegative, validateOneOf, validateQuantity } from "../../validation/common.ts";
 import type { FieldErrors } from "../../validation/field-errors.ts";
-import { pathSegmentName, subdomainName } from "../../validation/names.ts";
-
-const sources = {
-  ContainerResource: "containerResource",
-  External: "external",
-  Object: "object",
-  Pods: "pods",
-  Resource: "resource",
-} as const;
+import { subdomainName } from "../../validation/names.ts";
+import { sources, targetOf, validateMetrics, validateReference } from "./metric-validation.ts";
 
 function defaultRules(rules: HPAScalingRules | undefined, isUp: boolean): HPAScalingRules {
   const percent = { type: "Percent", value: 100, periodSeconds: 15 };
@@ -71,116 +61,25 @@ function validateRules(errors: FieldErrors, path: string, rules: HPAScalingRules
       errors.invalid(`${at}.periodSeconds`, policy.periodSeconds, "must be less than or equal to 1800");
     }
   }
+  if (rules.tolerance !== undefined) validateQuantity(errors, `${path}.tolerance`, rules.tolerance);
 }
 
-function targetOf(metric: MetricSpec): MetricTarget | undefined {
-  return metric[sources[metric.type as keyof typeof sources]]?.target;
-}
-
-function validateTarget(errors: FieldErrors, path: string, target: MetricTarget): void {
-  requireText(errors, `${path}.type`, target.type, "must specify a metric target type");
-  if (!["AverageValue", "Utilization", "Value"].includes(target.type)) {
-    errors.invalid(`${path}.type`, target.type, "must be either Utilization, Value, or AverageValue");
-  }
-  for (const field of ["value", "averageValue"] as const) {
-    const amount = target[field];
-    if (amount !== undefined && !isPositive(amount)) errors.invalid(`${path}.${field}`, amount, "must be positive");
-  }
-  if (target.averageUtilization !== undefined && target.averageUtilization < 1) {
-    errors.invalid(`${path}.averageUtilization`, target.averageUtilization, "must be greater than 0");
-  }
-}
-
-function isPositive(amount: string | undefined): boolean {
-  return amount !== undefined && isQuantity(amount) && compareQuantities(amount, "0") > 0;
-}
-
-/** What a source needs besides a target that is right in itself. Source: validateObjectSource and its siblings */
-function validateSource(errors: FieldErrors, path: string, metric: MetricSpec): void {
-  const { object, external, pods, resource, containerResource } = metric;
-  if (object !== undefined) validateReference(errors, `${path}.object.describedObject`, object.describedObject);
-  for (const [field, source] of Object.entries({ object, external, pods })) {
-    if (source === undefined) continue;
-    const at = `${path}.${field}.metric.name`;
-    if (requireText(errors, at, source.metric.name, "must specify a metric name")) {
-      errors.invalidAll(at, source.metric.name, pathSegmentName(source.metric.name, false));
-    }
-  }
-  for (const [field, source] of Object.entries({ resource, containerResource })) {
-    if (source === undefined) continue;
-    requireText(errors, `${path}.${field}.name`, source.name, "must specify a resource name");
-    if (source === containerResource) {
-      requireText(errors, `${path}.${field}.container`, containerResource?.container, "must specify a container");
-    }
-    const { averageUtilization, averageValue } = source.target;
-    const at = `${path}.${field}.target`;
-    if (averageUtilization === undefined && averageValue === undefined) {
-      errors.required(`${at}.averageUtilization`, "must set either a target raw value or a target utilization");
-    } else if (averageUtilization !== undefined && averageValue !== undefined) {
-      errors.forbidden(`${at}.averageValue`, "may not set both a target raw value and a target utilization");
-    }
-  }
-  if (object !== undefined && object.target.value === undefined && object.target.averageValue === undefined) {
-    errors.required(
-      `${path}.object.target.averageValue`,
-      "must set either a target value or averageValue for a metric",
-    );
-  }
-  if (external !== undefined) {
-    const { value, averageValue } = external.target;
-    const at = `${path}.external.target`;
-    if (value === undefined && averageValue === undefined) {
-      errors.required(`${at}.averageValue`, "must set either a target value for metric or a per-pod target");
-    } else if (value !== undefined && averageValue !== undefined) {
-      errors.forbidden(`${at}.value`, "may not set both a target value for metric and a per-pod target");
-    }
-  }
-  if (pods !== undefined && !isPositive(pods.target.averageValue)) {
-    errors.required(`${path}.pods.target.averageValue`, "must specify a positive target averageValue");
-  }
-}
-
-function validateReference(errors: FieldErrors, path: string, reference: CrossVersionObjectReference): void {
-  for (const field of ["kind", "name"] as const) {
-    const value = reference[field];
-    if (requireText(errors, `${path}.${field}`, value)) {
-      errors.invalidAll(`${path}.${field}`, value, pathSegmentName(value, false));
-    }
-  }
-}
-
-function validateMetric(errors: FieldErrors, path: string, metric: MetricSpec): void {
-  if (!requireText(errors, `${path}.type`, metric.type, "must specify a metric source type")) return;
-  const types = Object.keys(sources);
-  if (!types.includes(metric.type)) {
-    errors.notSupported(`${path}.type`, metric.type, types);
-    return;
-  }
-  const field = sources[metric.type as keyof typeof sources];
-  const target = targetOf(metric);
-  if (metric[field] === undefined)
-    errors.required(`${path}.${field}`, "must populate information for the given metric source");
-  else if (target !== undefined) {
-    validateTarget(errors, `${path}.${field}.target`, target);
-    validateSource(errors, path, { type: metric.type, [field]: metric[field] });
-  }
-  for (const other of Object.values(sources)) {
-    if (other !== field && metric[other] !== undefined) {
-      errors.forbidden(`${path}.${other}`, "must populate the given metric source only");
-    }
-  }
-}
-
-function validateSpec(errors: FieldErrors, spec: HorizontalPodAutoscalerSpec): void {
-  if (spec.minReplicas !== undefined && spec.minReplicas < 1) {
-    errors.invalid("spec.minReplicas", spec.minReplicas, "must be greater than or equal to 1");
+function validateSpec(
+  errors: FieldErrors,
+  spec: HorizontalPodAutoscalerSpec,
+  old: HorizontalPodAutoscalerSpec | undefined,
+): void {
+  // One that scales to zero already goes on so, although the feature gate HPAScaleToZero is off.
+  const least = old?.minReplicas === 0 ? 0 : 1;
+  if (spec.minReplicas !== undefined && spec.minReplicas < least) {
+    errors.invalid("spec.minReplicas", spec.minReplicas, `must be greater than or equal to ${least}`);
   }
   if (spec.maxReplicas < 1) errors.invalid("spec.maxReplicas", spec.maxReplicas, "must be greater than 0");
   if (spec.minReplicas !== undefined && spec.maxReplicas < spec.minReplicas) {
     errors.invalid("spec.maxReplicas", spec.maxReplicas, "must be greater than or equal to `minReplicas`");
   }
   validateReference(errors, "spec.scaleTargetRef", spec.scaleTargetRef);
-  for (const [i, metric] of (spec.metrics ?? []).entries()) validateMetric(errors, `spec.metrics[${i}]`, metric);
+  validateMetrics(errors, "spec.metrics", spec);
   validateRules(errors, "spec.behavior.scaleUp", spec.behavior?.scaleUp);
   validateRules(errors, "spec.behavior.scaleDown", spec.behavior?.scaleDown);
 }
@@ -227,8 +126,12 @@ export const horizontalPodAutoscalerKind = defineKind<HorizontalPodAutoscaler>({
   default(autoscaler) {
     if (autoscaler.spec !== undefined) defaultSpec(autoscaler.spec);
   },
-  validate(errors, autoscaler) {
-    if (autoscaler.spec !== undefined) validateSpec(errors, autoscaler.spec);
+  validate(errors, autoscaler, old) {
+    if (autoscaler.spec !== undefined) validateSpec(errors, autoscaler.spec, old?.spec);
+  },
+  validateSubresource(errors, { status }) {
+    validateNonNegative(errors, "status.currentReplicas", status?.currentReplicas);
+    validateNonNegative(errors, "status.desiredReplicas", status?.desiredReplicas);
   },
   columns: [
     nameColumn(),

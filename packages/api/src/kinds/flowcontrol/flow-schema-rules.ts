@@ -11,7 +11,7 @@ import type { FieldErrors } from "../../validation/field-errors.ts";
 import { subdomainName } from "../../validation/names.ts";
 
 const ALL = "*";
-const VERBS = ["*", "create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
+const VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 /** The field of each kind of subject. */
 const SUBJECTS = { Group: "group", ServiceAccount: "serviceAccount", User: "user" } as const;
 
@@ -46,9 +46,9 @@ function validateSubject(errors: FieldErrors, path: string, subject: Subject): v
   const namespace = subject.serviceAccount?.namespace;
   if (kind === "ServiceAccount" && named !== undefined) {
     const at = `${path}.serviceAccount.namespace`;
-    if (requireText(errors, at, namespace, "must specify namespace for service account")) {
-      errors.invalidAll(at, namespace, isDns1123Label(namespace));
-    }
+    if (namespace === undefined || namespace === "") {
+      errors.required(at, "must specify namespace for service account");
+    } else errors.invalidAll(at, namespace, isDns1123Label(namespace));
   }
   for (const [other, its] of Object.entries(SUBJECTS)) {
     if (its === field || subject[its] === undefined) continue;
@@ -71,8 +71,8 @@ function validateValues(
 }
 
 function validateVerbs(errors: FieldErrors, path: string, verbs: readonly string[]): void {
-  validateValues(errors, path, verbs, { none: "verbs must contain at least one value", others: "verbs" });
-  if (!verbs.every((verb) => VERBS.includes(verb))) errors.notSupported(path, verbs, VERBS);
+  const all = validateValues(errors, path, verbs, { none: "verbs must contain at least one value", others: "verbs" });
+  if (!all && !verbs.every((verb) => VERBS.includes(verb))) errors.notSupported(path, verbs, VERBS);
 }
 
 function validateResourceRule(errors: FieldErrors, path: string, rule: ResourcePolicyRule): void {
@@ -89,7 +89,10 @@ function validateResourceRule(errors: FieldErrors, path: string, rule: ResourceP
   });
   if (all) return;
   for (const [i, name] of namespaces.entries()) {
-    errors.invalidAll(`${path}.namespaces[${i}]`, name, isDns1123Label(name));
+    const details = isDns1123Label(name).map(
+      (why) => `each member of this list must be '*' or a DNS-1123 label; ${why}`,
+    );
+    errors.invalidAll(`${path}.namespaces[${i}]`, name, details);
   }
 }
 
