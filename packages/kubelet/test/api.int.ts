@@ -124,6 +124,11 @@ if (await isolatedTest(import.meta)) {
       "container_memory_usage_bytes",
       "container_memory_failures_total",
       "container_processes",
+      "container_threads",
+      "container_file_descriptors",
+      "container_sockets",
+      "container_ulimits_soft",
+      "container_memory_total_inactive_file_bytes",
       "container_spec_cpu_quota",
       "container_spec_memory_limit_bytes",
       "container_start_time_seconds",
@@ -145,6 +150,8 @@ if (await isolatedTest(import.meta)) {
             ?.split("}")[1] ?? "",
         )?.[1],
       );
+    assert.ok(value(/^container_processes\{container="main"/) >= 1);
+    assert.notEqual(value(/^container_ulimits_soft\{container="main".*ulimit="max_open_files"/), 0);
     assert.equal(value(/^container_spec_cpu_quota\{container="main"/), 10_000);
     assert.equal(value(/^container_spec_memory_limit_bytes\{container="main"/), 64 * 2 ** 20);
     assert.match(

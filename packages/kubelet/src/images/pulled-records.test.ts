@@ -119,3 +119,16 @@ test("PulledRecords: pulls that run side by side lose none of what each of them 
     assert.equal(await records.mayUse(IMAGE, REF, []), false);
     assert.deepEqual(await readdir(join(rootDir, "image_manager", "pulling")), []);
   }));
+
+test("PulledRecords.end(): a record that can't be written fails no pull, and the next pod pulls again", () =>
+  inFolder(async (open, rootDir) => {
+    const records = open();
+    await records.begin(IMAGE);
+    // No folder can be made here: a file is in its place.
+    await writeFile(join(rootDir, "image_manager", "pulled"), "");
+    await records.end(IMAGE, { imageRef: REF, credential: credential("ann") });
+    await rm(join(rootDir, "image_manager", "pulled"));
+    assert.equal(await open().mayUse(IMAGE, REF, []), false);
+    await pull(records, credential("ann"));
+    assert.equal(await records.mayUse(IMAGE, REF, [credential("ann")]), true);
+  }));

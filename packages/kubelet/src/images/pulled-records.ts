@@ -106,15 +106,20 @@ export class PulledRecords {
     });
   }
 
-  /** `done` is absent when the pull failed. */
+  /** `done` is absent when the pull failed. Never throws: the image is there, whatever becomes of the note about it. */
   end(image: string, done?: PullOutcome): Promise<void> {
     return this.#inTurn(async () => {
       const left = (this.#intents.get(image) ?? 1) - 1;
       if (left > 0) this.#intents.set(image, left);
       else this.#intents.delete(image);
-      // Should it fail, the intent's file stays, which says that the image was not there before.
-      if (done !== undefined) await this.#record(image, done.imageRef, done.credential);
-      if (left <= 0) await rm(join(this.#pulling, fileOf(image)), { force: true });
+      try {
+        if (done !== undefined) await this.#record(image, done.imageRef, done.credential);
+        if (left <= 0) await rm(join(this.#pulling, fileOf(image)), { force: true });
+      } catch (error) {
+        // A full or failing disk. The intent's file stays, which says that the image was not there before: pods that ask
+        // for it pull it again. Source: pullmanager RecordImagePulled
+        this.#options.log.error({ err: error, image }, "record of a pulled image not written");
+      }
     });
   }
 

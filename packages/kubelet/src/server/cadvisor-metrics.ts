@@ -10,6 +10,7 @@ import { type DeviceUsage, type GroupUsage, readGroupUsage } from "./group-usage
 import { addDisks, addMachine, addRoot, type Families } from "./machine-metrics.ts";
 import { containerGroups, type Measurement, measure } from "./measure.ts";
 import { type InterfaceUsage, readNetworkUsage } from "./network-usage.ts";
+import { type ProcessUsage, readProcessUsage } from "./process-usage.ts";
 import { type LabelValues, MetricFamily, renderFamilies } from "./prometheus-text.ts";
 import type { Serving } from "./serving.ts";
 
@@ -72,7 +73,20 @@ const PER_GROUP: readonly Reading[] = [
     "Count of out of memory events observed for the container",
     (u) => u.oomKills,
   ],
-  ["container_processes", "gauge", "Number of processes running inside the container.", (u) => u.processes],
+  ["container_threads", "gauge", "Number of threads running inside the container", (u) => u.processes],
+  ["container_memory_kernel_usage", "gauge", "Size of kernel memory allocated in bytes.", (u) => u.memoryKernelBytes],
+  [
+    "container_memory_total_active_file_bytes",
+    "gauge",
+    "Current total active file in bytes.",
+    (u) => u.activeFileBytes,
+  ],
+  [
+    "container_memory_total_inactive_file_bytes",
+    "gauge",
+    "Current total inactive file in bytes.",
+    (u) => u.inactiveFileBytes,
+  ],
   [
     "container_threads_max",
     "gauge",
@@ -83,7 +97,41 @@ const PER_GROUP: readonly Reading[] = [
   ["container_spec_cpu_quota", "gauge", "CPU quota of the container.", (u) => u.cpuQuotaUs],
   ["container_spec_cpu_shares", "gauge", "CPU share of the container.", (u) => u.cpuShares],
   ["container_spec_memory_limit_bytes", "gauge", "Memory limit for the container.", (u) => u.memoryLimitBytes ?? 0],
+  [
+    "container_spec_memory_reservation_limit_bytes",
+    "gauge",
+    "Memory reservation limit for the container.",
+    (u) => u.memoryReservationBytes ?? 0,
+  ],
+  [
+    "container_spec_memory_swap_limit_bytes",
+    "gauge",
+    "Memory swap limit for the container.",
+    (u) => u.swapLimitBytes ?? 0,
+  ],
+  ...(["cpu", "memory", "io"] as const).flatMap((resource): Reading[] => {
+    const name = resource === "memory" ? resource : resource.toUpperCase();
+    return [
+      [
+        `container_pressure_${resource}_stalled_seconds_total`,
+        "counter",
+        `Total time duration no tasks in the container could make progress due to ${name} congestion.`,
+        (u) => secondsOf(u.pressure?.[resource]?.full.total),
+      ],
+      [
+        `container_pressure_${resource}_waiting_seconds_total`,
+        "counter",
+        `Total time duration tasks in the container have waited due to ${name} congestion.`,
+        (u) => secondsOf(u.pressure?.[resource]?.some.total),
+      ],
+    ];
+  }),
 ];
+
+/** Of the kernel's microseconds. */
+function secondsOf(micros: number | undefined): number | undefined {
+  return micros === undefined ? undefined : micros / 1e6;
+}
 
 /** One sample per interface of a pod. */
 const PER_INTERFACE = [
@@ -132,7 +180,11 @@ export async function cadvisorMetrics(serving: Serving): Promise<string> {
     addRoot(root, measured.node, measured.atMs, family);
     await addDisks(root, measured.atMs, family);
     addNetwork(root, await readNetworkUsage("self"), measured.atMs, family);
-    for (const source of await groupSources(serving, measured)) await addGroup(serving, source, measured.atMs, family);
+    const sources = await groupSources(serving, measured);
+    for (const source of sources) await addGroup(serving, source, measured.atMs, family);
+    if (serving.context.cgroups !== undefined) {
+      await addProcesses(serving.context.cgroups.version, sources, measured.atMs, family);
+    }
     // The pod's own group stands for its network, as the sandbox holds it.
     for (const { groupPath, namespace, name, network } of measured.pods) {
       addNetwork({ ...NOBODY, id: groupPath ?? "", namespace, pod: name }, network, measured.atMs, family);
@@ -144,6 +196,35 @@ export async function cadvisorMetrics(serving: Serving): Promise<string> {
     failed.add({}, 1);
   }
   return renderFamilies([...families.values()]);
+}
+
+/** Only containers are looked at: what is above them has what they have together. */
+async function addProcesses(
+  version: 1 | 2,
+  sources: readonly GroupSource[],
+  atMs: number,
+  family: Families,
+): Promise<void> {
+  const containers: [path: string, usage: ProcessUsage][] = [];
+  for (const { path, labels } of sources) {
+    if (labels.name !== "") containers.push([path, await readProcessUsage(version, path)]);
+  }
+  for (const { path, labels } of sources) {
+    const own = containers.filter(([one]) => one === path || one.startsWith(`${path}/`)).map(([, usage]) => usage);
+    const add = (name: string, help: string, of: (usage: ProcessUsage) => number) => {
+      const sum = own.reduce((total, usage) => total + of(usage), 0);
+      family(name, "gauge", help).add(labels, sum, atMs);
+    };
+    add("container_processes", "Number of processes running inside the container.", (u) => u.processes);
+    add("container_file_descriptors", "Number of open file descriptors for the container.", (u) => u.files);
+    add("container_sockets", "Number of open sockets for the container.", (u) => u.sockets);
+    const limits = family(
+      "container_ulimits_soft",
+      "gauge",
+      "Soft ulimit values for the container root process. Unlimited if -1, except priority and nice",
+    );
+    if (labels.name !== "") limits.add({ ...labels, ulimit: "max_open_files" }, own[0]?.maxOpenFiles, atMs);
+  }
 }
 
 const NOBODY = { container: "", image: "", name: "", namespace: "", pod: "" };

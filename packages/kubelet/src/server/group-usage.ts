@@ -5,6 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type GroupPressure, readPressure } from "./pressure.ts";
 
 const MOUNT = "/sys/fs/cgroup";
 /** Clock ticks per second in the kernel's files. */
@@ -30,7 +31,10 @@ export interface BasicUsage {
   readonly swapBytes: number | undefined;
   readonly pageFaults: number | undefined;
   readonly majorPageFaults: number | undefined;
+  /** Tasks, threads counted. */
   readonly processes: number | undefined;
+  /** Absent on v1, which has none. */
+  readonly pressure?: GroupPressure | undefined;
 }
 
 export interface GroupUsage extends BasicUsage {
@@ -44,6 +48,12 @@ export interface GroupUsage extends BasicUsage {
   readonly cpuQuotaUs: number | undefined;
   readonly memoryCacheBytes: number | undefined;
   readonly memoryMappedFileBytes: number | undefined;
+  readonly memoryKernelBytes: number | undefined;
+  readonly activeFileBytes: number | undefined;
+  readonly inactiveFileBytes: number | undefined;
+  readonly memoryReservationBytes: number | undefined;
+  /** Memory and swap together. */
+  readonly swapLimitBytes: number | undefined;
   readonly memoryMaxUsageBytes: number | undefined;
   readonly memoryFailCount: number | undefined;
   readonly memoryLimitBytes: number | undefined;
@@ -76,6 +86,7 @@ export async function readBasicUsage(version: 1 | 2, path: string): Promise<Basi
   const mem = fields(stat);
   const v2 = version === 2;
   return {
+    ...(v2 ? { pressure: await readPressure(join(MOUNT, path)) } : {}),
     cpuSeconds: v2 ? (fields(cpu).usage_usec ?? 0) / 1e6 : Number(cpu) / 1e9,
     memoryUsageBytes: Number(memory),
     memoryWorkingSetBytes: Math.max(0, Number(memory) - ((v2 ? mem.inactive_file : mem.total_inactive_file) ?? 0)),
@@ -102,6 +113,11 @@ async function readLegacy(path: string): Promise<GroupUsage | undefined> {
     file("cpu", "cpu.shares"),
     file("cpu", "cpu.cfs_period_us"),
     file("cpu", "cpu.cfs_quota_us"),
+  ]);
+  const [kernel, reservation, swapLimit] = await Promise.all([
+    file("memory", "memory.kmem.usage_in_bytes"),
+    file("memory", "memory.soft_limit_in_bytes"),
+    file("memory", "memory.memsw.limit_in_bytes"),
   ]);
   const [memory, stat, most, fails, limit, oom, pids, pidsMax, bytes, operations] = await Promise.all([
     file("memory", "memory.usage_in_bytes"),
@@ -133,6 +149,11 @@ async function readLegacy(path: string): Promise<GroupUsage | undefined> {
     memoryRssBytes: mem.total_rss,
     memoryCacheBytes: mem.total_cache,
     memoryMappedFileBytes: mem.total_mapped_file,
+    memoryKernelBytes: number(kernel),
+    activeFileBytes: mem.total_active_file,
+    inactiveFileBytes: mem.total_inactive_file,
+    memoryReservationBytes: belowNoLimit(number(reservation)),
+    swapLimitBytes: belowNoLimit(number(swapLimit)),
     memoryMaxUsageBytes: number(most),
     memoryFailCount: number(fails),
     memoryLimitBytes: belowNoLimit(number(limit)),
@@ -148,6 +169,11 @@ async function readLegacy(path: string): Promise<GroupUsage | undefined> {
 
 async function readUnified(folder: string): Promise<GroupUsage | undefined> {
   const file = (name: string) => readText(join(folder, name));
+  const [pressure, low, swapMax] = await Promise.all([
+    readPressure(folder),
+    file("memory.low"),
+    file("memory.swap.max"),
+  ]);
   const [cpuStat, weight, max, memory, stat, peak, limit, swap, events, pids, pidsMax, io] = await Promise.all(
     [
       "cpu.stat",
@@ -169,6 +195,7 @@ async function readUnified(folder: string): Promise<GroupUsage | undefined> {
   const [quota, period] = (max ?? "").trim().split(" ");
   const cpuWeight = number(weight);
   return {
+    pressure,
     cpuSeconds: (cpu.usage_usec ?? 0) / 1e6,
     cpuUserSeconds: scaled(cpu.user_usec, 1e6),
     cpuSystemSeconds: scaled(cpu.system_usec, 1e6),
@@ -184,6 +211,11 @@ async function readUnified(folder: string): Promise<GroupUsage | undefined> {
     memoryRssBytes: mem.anon,
     memoryCacheBytes: mem.file,
     memoryMappedFileBytes: mem.file_mapped,
+    memoryKernelBytes: mem.kernel,
+    activeFileBytes: mem.active_file,
+    inactiveFileBytes: mem.inactive_file,
+    memoryReservationBytes: number(low),
+    swapLimitBytes: number(swapMax),
     memoryMaxUsageBytes: number(peak),
     memoryFailCount: oom.max,
     memoryLimitBytes: number(limit),

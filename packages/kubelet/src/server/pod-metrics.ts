@@ -3,7 +3,7 @@
  * was started and what failed to. Dashboards and alerts of kubelets are made of these.
  * Source: k8s.io/kubernetes/pkg/kubelet/metrics/metrics.go
  */
-import { Counter, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { ContainerKind } from "../core/pod-actions.ts";
 import type { PodCounts, StepKind } from "../pods/pod-context.ts";
 
@@ -30,6 +30,7 @@ export class PodMetrics implements PodCounts {
   readonly #containerErrors: Counter<"container_type" | "code">;
   readonly #relists: Histogram;
   readonly #relistIntervals: Histogram;
+  readonly #lastSeen: Gauge;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -75,6 +76,11 @@ export class PodMetrics implements PodCounts {
       "kubelet_pleg_relist_interval_seconds",
       "Interval in seconds between relisting in PLEG.",
     );
+    this.#lastSeen = new Gauge({
+      name: "kubelet_pleg_last_seen_seconds",
+      help: "[ALPHA] Timestamp in seconds when PLEG was last seen active.",
+      registers,
+    });
   }
 
   stepped(kind: StepKind, ms: number): void {
@@ -107,6 +113,7 @@ export class PodMetrics implements PodCounts {
   }
 
   relisted(ms: number, sinceLastMs: number | undefined): void {
+    this.#lastSeen.setToCurrentTime();
     this.#relists.observe(ms / 1000);
     if (sinceLastMs !== undefined) this.#relistIntervals.observe(sinceLastMs / 1000);
   }

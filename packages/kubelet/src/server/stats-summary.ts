@@ -19,6 +19,7 @@ import {
   podWorkingSetBytes,
 } from "./measure.ts";
 import { type InterfaceUsage, readNetworkUsage } from "./network-usage.ts";
+import { type GroupPressure, readPressure } from "./pressure.ts";
 import type { Serving } from "./serving.ts";
 import { type FsStats, filesystemOf, type VolumeStats, volumeStats } from "./volume-stats.ts";
 
@@ -46,13 +47,15 @@ export async function statsSummary(serving: Serving, disks: DiskUsages, onlyCpuA
 async function nodeStats(frame: Frame, { node }: Measurement): Promise<object> {
   const { serving, now, onlyCpuAndMemory, nodeFs } = frame;
   const { usage } = serving.state;
+  const pressure = serving.context.cgroups?.version === 2 ? await readPressure("/sys/fs/cgroup") : undefined;
   const base = {
     nodeName: serving.config.nodeName,
     systemContainers: await systemContainers(frame),
     startTime: iso(node.bootedAtMs),
-    cpu: cpuStats(now, node.cpuNanoSeconds, cpuRates.of("node")),
+    cpu: { ...cpuStats(now, node.cpuNanoSeconds, cpuRates.of("node")), ...psi(pressure?.cpu) },
     memory: {
       time: now,
+      ...psi(pressure?.memory),
       availableBytes: node.memoryAvailableBytes,
       usageBytes: node.memoryUsageBytes,
       workingSetBytes: node.memoryWorkingSetBytes,
@@ -65,6 +68,7 @@ async function nodeStats(frame: Frame, { node }: Measurement): Promise<object> {
       swapAvailableBytes: node.swapTotalBytes - node.swapUsageBytes,
       swapUsageBytes: node.swapUsageBytes,
     },
+    ...ioStats(now, pressure),
   };
   if (onlyCpuAndMemory) return base;
   return {
@@ -131,9 +135,10 @@ async function podStats(frame: Frame, measured: MeasuredPod): Promise<object> {
     podRef: { name, namespace, uid },
     startTime: pod?.status?.startTime ?? iso(oldestMs(measured) ?? frame.serving.context.clock.now()),
     containers: await Promise.all(measured.containers.map((one) => containerStats(frame, measured, one))),
-    cpu: cpuStats(now, podCpuNanoSeconds(measured), cpuRates.of(`pod/${uid}`)),
+    cpu: { ...cpuStats(now, podCpuNanoSeconds(measured), cpuRates.of(`pod/${uid}`)), ...psi(group?.pressure?.cpu) },
     memory: {
       time: now,
+      ...psi(group?.pressure?.memory),
       ...memoryLeft(pod, podWorkingSetBytes(measured)),
       usageBytes: group?.memoryUsageBytes ?? sum(measured.containers.map(({ stats }) => stats.memoryUsageBytes)),
       workingSetBytes: podWorkingSetBytes(measured),
@@ -145,6 +150,7 @@ async function podStats(frame: Frame, measured: MeasuredPod): Promise<object> {
     },
     ...(group?.processes === undefined ? {} : { process_stats: { process_count: group.processes } }),
     ...(group?.swapBytes === undefined ? {} : { swap: { time: now, swapUsageBytes: group.swapBytes } }),
+    ...ioStats(now, group?.pressure),
   };
   if (onlyCpuAndMemory) return base;
   const { serving, disks, nodeFs } = frame;
@@ -157,15 +163,19 @@ async function podStats(frame: Frame, measured: MeasuredPod): Promise<object> {
   };
 }
 
-async function containerStats(frame: Frame, { pod }: MeasuredPod, { stats, container }: MeasuredContainer) {
+async function containerStats(frame: Frame, { pod }: MeasuredPod, { stats, container, groupPath }: MeasuredContainer) {
   const time = iso(stats.timestamp);
+  const { cgroups } = frame.serving.context;
+  const pressure =
+    cgroups?.version === 2 && groupPath !== undefined ? await readPressure(`/sys/fs/cgroup${groupPath}`) : undefined;
   const { nodeFs, onlyCpuAndMemory } = frame;
   const base = {
     name: stats.name,
     startTime: iso(container?.createdAt ?? stats.timestamp),
-    cpu: cpuStats(time, stats.cpuUsageNanoSeconds, cpuRates.of(stats.id)),
+    cpu: { ...cpuStats(time, stats.cpuUsageNanoSeconds, cpuRates.of(stats.id)), ...psi(pressure?.cpu) },
     memory: {
       time,
+      ...psi(pressure?.memory),
       workingSetBytes: stats.memoryWorkingSetBytes ?? 0,
       ...defined({
         availableBytes: stats.memoryAvailableBytes,
@@ -175,6 +185,7 @@ async function containerStats(frame: Frame, { pod }: MeasuredPod, { stats, conta
         majorPageFaults: stats.majorPageFaults,
       }),
     },
+    ...ioStats(time, pressure),
   };
   if (onlyCpuAndMemory) return base;
   const logs = pod === undefined ? undefined : await logUsage(frame, pod, stats.name);
@@ -214,6 +225,15 @@ async function ephemeralStorage(
 
 function cpuStats(time: string, nanoSeconds: number | undefined, nanoCores: number | undefined) {
   return { time, ...defined({ usageNanoCores: nanoCores, usageCoreNanoSeconds: nanoSeconds }) };
+}
+
+/** Where the kernel tells it. Source: KEP-4205 */
+function psi(pressure: GroupPressure["cpu"]): object {
+  return pressure === undefined ? {} : { psi: pressure };
+}
+
+function ioStats(time: string, pressure: GroupPressure | undefined): object {
+  return pressure?.io === undefined ? {} : { io: { time, psi: pressure.io } };
 }
 
 /** The first interface is the default one. */
