@@ -58,14 +58,26 @@ export async function run(config: Config, context: DaemonContext): Promise<void>
     isReady: () => shown.scheduler === undefined || shown.synced,
     synced: false,
   };
+  // Of the server alone: it ends with its task, also when that is stopped because leadership was lost.
+  const serving = new AbortController();
   try {
-    const server = config.securePort === 0 ? undefined : await serveHttps(config, client, shown, context);
+    const server =
+      config.securePort === 0
+        ? undefined
+        : await serveHttps(config, client, shown, { ...context, signal: serving.signal });
     const annotations = server === undefined ? {} : server.annotations;
+    const health = async (stop: AbortSignal) => {
+      const close = () => serving.abort(stop.reason);
+      if (stop.aborted) close();
+      else stop.addEventListener("abort", close, { once: true });
+      await server?.closed;
+    };
     await runGroup(signal, {
       scheduling: (stop) => lead(config, { client, shown, annotations, context: { ...context, signal: stop } }),
-      ...(server === undefined ? {} : { health: () => server.closed }),
+      ...(server === undefined ? {} : { health }),
     });
   } finally {
+    serving.abort();
     client.close();
   }
 }

@@ -1,10 +1,12 @@
 /** It does not break: whatever is killed, frozen or taken away, no pod is bound twice and none is forgotten. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { core } from "@knarr/api/generated/resources.ts";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import { isConflict } from "@knarr/apimachinery/status-error.ts";
 import { Informer } from "@knarr/client/informer.ts";
+import { freePort } from "@knarr/testkit/child-daemon.ts";
 import { createNode, eventually, type Harness, pausePod, simulatedNode, startHarness } from "./harness.ts";
 
 const QUICK_LEASE = [
@@ -175,4 +177,15 @@ test("a pod that fits is bound though hundreds that don't wake up at every chang
   }
   assertSane();
   await scheduler.kill("SIGTERM");
+});
+
+// The last one: it leaves no API server.
+test("a leader that can't renew its lease ends, its HTTPS port too, so that it can be started anew", async () => {
+  const leader = await harness.startScheduler({ args: QUICK_LEASE, securePort: await freePort() });
+  await createPods("led", 1);
+  await allBound("led", 1);
+  const exited = once(leader.process, "exit");
+  await harness.api.kill();
+  assert.notEqual((await exited)[0], 0, leader.output());
+  assert.match(leader.output(), /leader election lost/);
 });
