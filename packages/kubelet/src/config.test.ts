@@ -52,3 +52,20 @@ test("loadConfig() lets pods use swap only when the file says so", async () => {
   assert.equal((await load("memorySwap:\n  swapBehavior: LimitedSwap")).swapBehavior, "LimitedSwap");
   await assert.rejects(load("memorySwap:\n  swapBehavior: UnlimitedSwap"), /memorySwap.swapBehavior: must be one of/);
 });
+
+test("loadConfig() takes named processors for the reserved amount", async () => {
+  const text = "reservedSystemCPUs: 0,2-3\nsystemReserved:\n  memory: 1Gi\nkubeReserved:\n  cpu: 500m\n  memory: 2Gi";
+  const { systemReserved, kubeReserved } = await load(text);
+  assert.deepEqual([systemReserved, kubeReserved], [{ memory: "1Gi", cpu: "3" }, { memory: "2Gi" }]);
+});
+
+for (const [text, message] of [
+  ["reservedSystemCPUs: 3-1", /--reserved-cpus: "3-1" is no set of CPUs/],
+  ["cpuManagerPolicyOptions:\n  full-pcpus-only: 'true'", /the policy "none" has no options/],
+  ["cpuManagerPolicy: static\ncpuManagerPolicyOptions:\n  other: 'true'", /"other" is none of full-pcpus-only,/],
+  ["cpuManagerPolicy: static\ncpuManagerPolicyOptions:\n  full-pcpus-only: '1'", /must be true or false/],
+] as const) {
+  test(`loadConfig() refuses ${JSON.stringify(text)}`, async () => {
+    await assert.rejects(load(text), message);
+  });
+}

@@ -18,6 +18,7 @@ import {
   UsageError,
 } from "@knarr/daemon/flags.ts";
 import { parse as parseYaml } from "yaml";
+import { parseCpuSet } from "./core/cpu-set.ts";
 import { checkUnsafeSysctls } from "./core/feature-admission.ts";
 import { labelComplaint, parseTaint } from "./core/node-flags.ts";
 import type { SwapBehavior } from "./core/swap.ts";
@@ -129,6 +130,16 @@ export const flags = {
   kubeReserved: mapFlag({ help: "resources kept from pods for the node's daemons" }),
   systemReservedCgroup: stringFlag({ help: "cgroup of the system's daemons, absolute", placeholder: "path" }),
   kubeReservedCgroup: stringFlag({ help: "cgroup of the node's daemons, absolute", placeholder: "path" }),
+  cpuManagerPolicy: stringFlag({
+    help: "static: containers of Guaranteed pods that ask for whole processors have them alone",
+    default: "none",
+    oneOf: ["none", "static"],
+  }),
+  cpuManagerPolicyOptions: mapFlag({ help: "of the static policy: full-pcpus-only, strict-cpu-reservation" }),
+  cpuManagerReconcilePeriodMs: durationFlag({ help: "how often containers' processors are set right", default: "10s" }),
+  reservedCpus: stringFlag({
+    help: "processors kept from pods that have theirs alone, as 0-1,4; counts as reserved cpu",
+  }),
   enforceNodeAllocatable: listFlag({
     help: "whose reservations are enforced: pods, system-reserved, kube-reserved; or none",
     default: ["pods"],
@@ -291,6 +302,10 @@ export const FILE_FIELDS: Readonly<Record<string, keyof typeof flags>> = {
   kubeReserved: "kubeReserved",
   systemReservedCgroup: "systemReservedCgroup",
   kubeReservedCgroup: "kubeReservedCgroup",
+  cpuManagerPolicy: "cpuManagerPolicy",
+  cpuManagerPolicyOptions: "cpuManagerPolicyOptions",
+  cpuManagerReconcilePeriod: "cpuManagerReconcilePeriodMs",
+  reservedSystemCPUs: "reservedCpus",
   enforceNodeAllocatable: "enforceNodeAllocatable",
   evictionHard: "evictionHard",
   evictionSoft: "evictionSoft",
@@ -335,7 +350,7 @@ export async function loadConfig(values: FlagValues<typeof flags>, argv: readonl
   if (merged.kubeconfig === "" && merged.podManifestPath === "") {
     throw new UsageError("either --kubeconfig or --pod-manifest-path must be given");
   }
-  const config = Object.freeze({ ...merged, ...fileOnly(file), nodeName }) as Config;
+  const config = Object.freeze({ ...merged, ...fileOnly(file), ...reservations(merged), nodeName }) as Config;
   validate(config);
   return config;
 }
@@ -349,6 +364,33 @@ const ENFORCEABLE = [
   "system-reserved-compressible",
   "kube-reserved-compressible",
 ];
+
+/** Named processors replace what was reserved as an amount. Source: cmd/kubelet/app/server.go */
+function reservations(merged: Record<string, unknown>): Partial<Pick<Config, "systemReserved" | "kubeReserved">> {
+  const { reservedCpus, systemReserved, kubeReserved } = merged as unknown as Config;
+  if (reservedCpus === "") return {};
+  try {
+    const { cpu: _, ...kube } = kubeReserved;
+    return { systemReserved: { ...systemReserved, cpu: String(parseCpuSet(reservedCpus).length) }, kubeReserved: kube };
+  } catch (error) {
+    throw new UsageError(`--reserved-cpus: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Those that upstream has as stable, and that mean something on a machine of one NUMA node. */
+const CPU_POLICY_OPTIONS = ["full-pcpus-only", "strict-cpu-reservation"];
+
+function checkCpuPolicy({ cpuManagerPolicy, cpuManagerPolicyOptions, cpuManagerReconcilePeriodMs }: Config): void {
+  for (const [option, value] of Object.entries(cpuManagerPolicyOptions)) {
+    const flag = `--cpu-manager-policy-options: ${JSON.stringify(option)}`;
+    if (cpuManagerPolicy === "none") throw new UsageError(`${flag}: the policy "none" has no options`);
+    if (!CPU_POLICY_OPTIONS.includes(option))
+      throw new UsageError(`${flag} is none of ${CPU_POLICY_OPTIONS.join(", ")}`);
+    if (value !== "true" && value !== "false") throw new UsageError(`${flag} must be true or false`);
+  }
+  if (cpuManagerReconcilePeriodMs <= 0)
+    throw new UsageError("--cpu-manager-reconcile-period must be greater than zero");
+}
 
 /** What depends on more than one value. Throws UsageError. */
 function validate(config: Config): void {
@@ -378,6 +420,7 @@ function validate(config: Config): void {
     }
     if (named.length > 1) throw new UsageError(`--enforce-node-allocatable: ${named.join(" and ")} exclude each other`);
   }
+  checkCpuPolicy(config);
   evictionThresholds(config);
   const labels = labelComplaint(config.nodeLabels);
   if (labels !== undefined) throw new UsageError(labels);

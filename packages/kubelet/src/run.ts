@@ -23,6 +23,7 @@ import type { ClaimManager } from "./claims/claim-manager.ts";
 import { makeDynamicResources } from "./claims/dynamic-resources.ts";
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
+import { CpuManager } from "./cpu-manager/cpu-manager.ts";
 import { DeviceManager } from "./devices/device-manager.ts";
 import { ImagePuller } from "./images/image-puller.ts";
 import { PulledRecords } from "./images/pulled-records.ts";
@@ -106,6 +107,18 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     active: live,
   });
   await devices.load();
+  const cpus = await CpuManager.load(
+    {
+      rootDir: config.rootDir,
+      runtime,
+      clock,
+      log,
+      reconcilePeriodMs: config.cpuManagerReconcilePeriodMs,
+      active: live,
+      containers: () => relist.snapshot?.containers ?? [],
+    },
+    config,
+  );
   const deviceAmounts = () => devices.amounts();
   const state = await NodeState.create({
     ...{ config, runtime, clock, log, relist: () => relist, pressures, goingDown, devices: deviceAmounts },
@@ -124,6 +137,7 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     runtimeName,
     state,
     devices,
+    cpus,
     upstream,
     probeMetrics,
     kick,
@@ -173,7 +187,9 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     relist: (s) => relist.run(s),
     pods: (s) => set.run(s),
     devicePlugins: (s) => devices.run(s),
-    podResources: (s) => runPodResources({ rootDir: config.rootDir, pods: () => set.livePods, devices, clock, log }, s),
+    cpus: (s) => cpus.run(s),
+    podResources: (s) =>
+      runPodResources({ rootDir: config.rootDir, pods: () => set.livePods, devices, cpus, clock, log }, s),
     ...(statics === undefined ? {} : { statics: (s: AbortSignal) => statics.run(s) }),
     housekeeping: (s) => runHousekeeping({ ...context, pods: set, relist, sourcesSynced }, s),
     logRotation: (s) => runLogRotation({ config, runtime, relist, clock, log }, s),
@@ -284,6 +300,7 @@ interface ContextParts {
   readonly runtimeName: string;
   readonly state: NodeState;
   readonly devices: DeviceManager;
+  readonly cpus: CpuManager;
   readonly upstream: Upstream | undefined;
   readonly probeMetrics: ProbeMetrics;
   readonly counts: PodCounts;
@@ -345,6 +362,7 @@ async function makeContext(parts: ContextParts): Promise<PodContext> {
     node: () => state.facts(),
     devices: parts.devices,
     claims: upstream?.claims,
+    cpus: parts.cpus,
     crashes: new CrashBackoff({ maxMs: config.maxContainerRestartPeriodMs }),
     userNamespaces: await UserNamespaces.load({ ...config, range: await idsForPods(log) }),
   };

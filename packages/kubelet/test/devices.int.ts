@@ -1,11 +1,17 @@
-/** Extended resources: a device plugin registers, pods get its devices, and both live through restarts of the other. */
+/**
+ * What pods have alone. Extended resources: a device plugin registers, pods get its devices, and both live through
+ * restarts of the other. Processors: Guaranteed pods get whole ones, the others keep off them.
+ */
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { core } from "@knarr/api/generated/resources.ts";
 import { isolatedTest } from "@knarr/testkit/isolated-test.ts";
+import { formatCpuSet } from "../src/core/cpu-set.ts";
+import { parseCpuState } from "../src/cpu-manager/cpu-state.ts";
+import { readCpuTopology } from "../src/cpu-manager/cpu-topology.ts";
 import { FakePlugin, podResources, register } from "./fake-device-plugin.ts";
 import { NODE, PATIENCE_MS, shell, TestNode, WAIT } from "./test-node.ts";
 
@@ -17,6 +23,8 @@ if (await isolatedTest(import.meta)) {
   let directory: string;
   let plugin: FakePlugin;
   const started: string[][] = [];
+  const allCpus = (await readCpuTopology()).map((cpu) => cpu.id);
+  const oneCpu = allCpus.length > 1 ? false : "with one processor nobody can have one alone";
 
   const startPlugin = async () => {
     const answer = (ids: readonly string[]) => ({
@@ -46,9 +54,19 @@ if (await isolatedTest(import.meta)) {
   });
   const said = (pod: string, what: string, container = "main") =>
     node.kubectl("exec", pod, "-c", container, "--", "sh", "-c", `echo ${what}`);
+  const cpuState = async () => parseCpuState(await readFile(join(node.kubelet.rootDir, "cpu_manager_state"), "utf8"));
+  const runsOn = async (pod: string) =>
+    (await node.exec(pod, "sed", "-n", "s/^Cpus_allowed_list:[^0-9]*//p", "/proc/self/status")).trim();
+  const untilRunsOn = async (pod: string, want: string) => {
+    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(100)) {
+      if ((await runsOn(pod)) === want) return;
+    }
+    assert.equal(await runsOn(pod), want);
+  };
 
   before(async () => {
-    node = await TestNode.start({ subnet: "10.88.71.0/24" });
+    const args = ["--cpu-manager-policy=static", "--reserved-cpus=0"];
+    node = await TestNode.start({ subnet: "10.88.71.0/24", args });
     directory = join(node.kubelet.rootDir, "device-plugins");
     await writeFile(join(node.kubelet.directory, "thing.conf"), "made for things\n");
   });
@@ -99,7 +117,8 @@ if (await isolatedTest(import.meta)) {
       code: 2,
       details: "pod none in namespace default not found",
     });
-    const all = { devices: [device("a"), device("b")], cpuIds: [], memory: [] };
+    const cpuIds = allCpus.filter((cpu) => cpu !== 0);
+    const all = { devices: [device("a"), device("b")], cpuIds, memory: [] };
     assert.deepEqual(await podResources(socket, "getAllocatableResources"), all);
   });
 
@@ -115,6 +134,47 @@ if (await isolatedTest(import.meta)) {
     );
     await node.untilEvent("greedy", "UnexpectedAdmissionError");
     await node.remove("greedy");
+  });
+
+  test("a Guaranteed pod that asks for a whole processor has it alone; the others leave it", {
+    skip: oneCpu,
+  }, async () => {
+    const amounts = { cpu: "1", memory: "64Mi" };
+    const container = { ...shell("main", WAIT), resources: { requests: amounts, limits: amounts } };
+    const { metadata } = await node.create("alone", { containers: [container] });
+    await node.ready("alone");
+    const state = await cpuState();
+    const own = state.assignments.get(metadata.uid ?? "")?.get("main") ?? [];
+    assert.equal(own.length, 1);
+    assert.ok(!own.includes(0), "the reserved one is nobody's");
+    assert.deepEqual(
+      [...state.shared, ...own].toSorted((a, b) => a - b),
+      allCpus,
+    );
+    assert.equal(await runsOn("alone"), formatCpuSet(own));
+    await untilRunsOn("first", formatCpuSet(state.shared));
+    const socket = join(node.kubelet.rootDir, "pod-resources", "kubelet.sock");
+    assert.deepEqual(await podResources(socket, "get", { podName: "alone", podNamespace: "default" }), {
+      podResources: {
+        name: "alone",
+        namespace: "default",
+        containers: [{ name: "main", devices: [], cpuIds: own, memory: [] }],
+      },
+    });
+
+    const more = { cpu: String(allCpus.length - 1), memory: "64Mi" };
+    const greedy = { ...shell("main", WAIT), resources: { requests: more, limits: more } };
+    await node.create("greedier", { containers: [greedy] });
+    const { status } = await node.failed("greedier");
+    const [requested, available] = [allCpus.length - 1, allCpus.length - 2];
+    assert.deepEqual(
+      [status?.reason, status?.message],
+      [
+        "UnexpectedAdmissionError",
+        `Pod was rejected: Allocate failed due to not enough cpus available to satisfy request: requested=${requested}, available=${available}, which is unexpected`,
+      ],
+    );
+    await node.remove("greedier");
   });
 
   test("a kubelet that starts anew knows who has what; the plugin registers again", async () => {
@@ -143,6 +203,17 @@ if (await isolatedTest(import.meta)) {
     });
     assert.equal(await said("first", "$THINGS"), "b\n");
     assert.deepEqual(started.at(-1), ["b"]);
+  });
+
+  test("a processor that a pod had alone stays its own through restarts, and is everybody's after it", {
+    skip: oneCpu,
+  }, async () => {
+    const { shared } = await cpuState();
+    assert.equal(shared.length, allCpus.length - 1);
+    assert.equal(await runsOn("second"), formatCpuSet(shared));
+    await node.remove("alone");
+    assert.deepEqual((await cpuState()).shared, allCpus);
+    await untilRunsOn("first", formatCpuSet(allCpus));
   });
 
   test("devices that fall ill are not allocatable; of a plugin that dies, none is", async () => {

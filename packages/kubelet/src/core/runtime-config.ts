@@ -85,6 +85,8 @@ export interface ContainerConfigInput {
   readonly mounts: readonly Mount[];
   readonly devices?: readonly Device[];
   readonly cdiDevices?: readonly { readonly name: string }[];
+  /** "0,2-3"; undefined: anywhere. */
+  readonly cpusetCpus?: string | undefined;
   /** For the runtime, besides the kubelet's own. */
   readonly annotations?: Readonly<Record<string, string>>;
   readonly seccompRoot: string;
@@ -118,7 +120,10 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
     linux: {
-      resources: containerResources(input),
+      resources: {
+        ...containerResources(input),
+        ...(input.cpusetCpus === undefined ? {} : { cpusetCpus: input.cpusetCpus }),
+      },
       securityContext: containerSecurityContext(input),
     },
     ...(container.lifecycle?.stopSignal === undefined ? {} : { stopSignal: container.lifecycle.stopSignal }),

@@ -2,7 +2,7 @@
 import { TokenBucket } from "@knarr/daemon/token-bucket.ts";
 import { GrpcFailure, grpcServer, loadProto, serviceClass } from "../grpc/grpc-service.ts";
 import type { ConnectionTaker } from "../grpc/lazy-socket.ts";
-import { allocatableDevices, podResources } from "./pod-resources.ts";
+import { allocatableDevices, podResources, type ResourceHolders } from "./pod-resources.ts";
 import type { PodResourcesSource } from "./run-pod-resources.ts";
 
 /** Source: pkg/kubelet/apis/podresources/constants.go */
@@ -17,7 +17,11 @@ interface GetRequest {
   readonly podNamespace: string;
 }
 
-export function podResourcesService({ pods, devices, clock }: PodResourcesSource): ConnectionTaker {
+export function podResourcesService({ pods, devices, cpus, clock }: PodResourcesSource): ConnectionTaker {
+  const holders: ResourceHolders = {
+    grantsOf: (uid, container) => devices.grantsOf(uid, container),
+    cpusOf: (uid, container) => cpus.cpusOf(uid, container),
+  };
   const bucket = new TokenBucket({ perSecond: CALLS_PER_SECOND, burst: BURST });
   const limited = <Request>(answer: (request: Request) => object) => {
     return async (request: Request) => {
@@ -26,12 +30,15 @@ export function podResourcesService({ pods, devices, clock }: PodResourcesSource
     };
   };
   return grpcServer(PodResourcesLister, {
-    list: limited(() => ({ podResources: pods().map((pod) => podResources(pod, devices)) })),
-    getAllocatableResources: limited(() => ({ devices: allocatableDevices(devices.healthyDevices()) })),
+    list: limited(() => ({ podResources: pods().map((pod) => podResources(pod, holders)) })),
+    getAllocatableResources: limited(() => ({
+      devices: allocatableDevices(devices.healthyDevices()),
+      cpuIds: cpus.allocatable(),
+    })),
     get: limited(({ podName, podNamespace }: GetRequest) => {
       const pod = pods().find(({ metadata }) => metadata.name === podName && metadata.namespace === podNamespace);
       if (pod === undefined) throw new Error(`pod ${podName} in namespace ${podNamespace} not found`);
-      return { podResources: podResources(pod, devices) };
+      return { podResources: podResources(pod, holders) };
     }),
   });
 }

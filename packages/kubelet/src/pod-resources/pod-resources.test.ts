@@ -19,17 +19,19 @@ test("podResources() lists each device with each of its NUMA nodes, of sidecars 
   ]);
   const grantsOf = (podUid: string, container: string) =>
     container === "main" ? [{ podUid, container, resource: "example.com/thing", devices, answer: ANSWER }] : [];
-  assert.deepEqual(podResources(pod, { grantsOf }), {
+  const cpusOf = (_: string, container: string) => (container === "sidecar" ? [2, 3] : []);
+  assert.deepEqual(podResources(pod, { grantsOf, cpusOf }), {
     name: "p",
     namespace: "n",
     containers: [
-      { name: "sidecar", devices: [] },
+      { name: "sidecar", devices: [], cpuIds: [2, 3] },
       {
         name: "main",
         devices: [
           { resourceName: "example.com/thing", deviceIds: ["a"] },
           { resourceName: "example.com/thing", deviceIds: ["b"], topology: { nodes: [{ ID: 1 }] } },
         ],
+        cpuIds: [],
       },
     ],
   });

@@ -12,6 +12,7 @@ export interface ContainerDevices {
 export interface ContainerResources {
   readonly name: string;
   readonly devices: readonly ContainerDevices[];
+  readonly cpuIds: readonly number[];
 }
 
 export interface PodResourcesAnswer {
@@ -22,6 +23,8 @@ export interface PodResourcesAnswer {
 
 export interface ResourceHolders {
   grantsOf(podUid: string, container: string): readonly Grant[];
+  /** Processors that it has alone. */
+  cpusOf(podUid: string, container: string): readonly number[];
 }
 
 /** One entry for each device and each node that it is near to, as upstream lists them. */
@@ -44,6 +47,7 @@ export function podResources(pod: Pod, holders: ResourceHolders): PodResourcesAn
     containers: [...sidecars, ...(pod.spec?.containers ?? [])].map((container) => ({
       name: container.name,
       devices: holders.grantsOf(uid, container.name).flatMap(devicesOf),
+      cpuIds: holders.cpusOf(uid, container.name),
     })),
   };
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Clock } from "@knarr/daemon/clock.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
+import type { CpuManager } from "../cpu-manager/cpu-manager.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
 import { serveLazily } from "../grpc/lazy-socket.ts";
 
@@ -10,6 +11,7 @@ export interface PodResourcesSource {
   /** Of which something may run. */
   readonly pods: () => readonly Pod[];
   readonly devices: Pick<DeviceManager, "grantsOf" | "healthyDevices">;
+  readonly cpus: Pick<CpuManager, "cpusOf" | "allocatable">;
   readonly clock: Clock;
 }
 

@@ -15,6 +15,7 @@ export async function releasePod(context: PodContext, pod: Pod): Promise<void> {
   await context.cgroups?.removePod(pod);
   await context.userNamespaces.release(pod.metadata.uid ?? "");
   await context.devices.release(pod.metadata.uid ?? "");
+  await context.cpus.release(pod.metadata.uid ?? "");
 }
 
 /** Everything else: containers, sandboxes, folders, logs. */

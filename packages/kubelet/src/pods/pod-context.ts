@@ -9,6 +9,7 @@ import type { Config } from "../config.ts";
 import type { CrashBackoff } from "../core/crash-backoff.ts";
 import type { ContainerKind } from "../core/pod-actions.ts";
 import type { NodeSwap } from "../core/swap.ts";
+import type { CpuManager } from "../cpu-manager/cpu-manager.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
 import type { ImagePuller } from "../images/image-puller.ts";
 import type { Prober } from "../probes/prober.ts";
@@ -98,4 +99,5 @@ export interface PodContext {
   readonly devices: DeviceManager;
   /** undefined without an API server, where the claims are. */
   readonly claims: ClaimManager | undefined;
+  readonly cpus: CpuManager;
 }

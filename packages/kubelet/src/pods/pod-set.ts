@@ -4,6 +4,8 @@ import { judgePod, refusePod } from "../core/admission.ts";
 import { isCriticalPod } from "../core/critical-pod.ts";
 import { refuseFeatures } from "../core/feature-admission.ts";
 import { planPreemption } from "../core/plan-preemption.ts";
+import { qosClass } from "../core/qos.ts";
+import type { ResizeRefusal } from "../core/resize.ts";
 import { judgeResizes } from "../core/resize-order.ts";
 import { refuseUnderPressure } from "../eviction/admit-under-pressure.ts";
 import type { PressureCondition } from "../eviction/signals.ts";
@@ -147,8 +149,9 @@ export class PodSet {
   }
 
   async #allocate(pod: Pod): Promise<Verdict | undefined> {
-    const why = await this.#context.devices.allocate(pod);
-    if (why === undefined) return undefined;
+    const { devices, cpus } = this.#context;
+    const why = await devices.allocate(pod);
+    if (why === undefined) return await cpus.allocate(pod);
     return { reason: "UnexpectedAdmissionError", message: `Allocate failed due to ${why}, which is unexpected` };
   }
 
@@ -161,10 +164,11 @@ export class PodSet {
     const { config, node: facts } = this.#context;
     const missing = refuseFeatures(pod, { ...facts(), allowedUnsafeSysctls: config.allowedUnsafeSysctls });
     if (missing !== undefined) return missing;
-    if (this.#context.devices.wantsDevices(pod)) return "allocate";
+    const { devices, cpus } = this.#context;
+    if (devices.wantsDevices(pod) || cpus.wantsCpus(pod)) return "allocate";
     const uid = pod.metadata.uid ?? "";
     const told = this.#freshNodes.get(uid) ?? this.#options.node();
-    const node = told && withAllocatable(told, this.#context.devices.admissible());
+    const node = told && withAllocatable(told, devices.admissible());
     // Without a node object (no API server) there is nothing to judge by.
     if (node?.status?.allocatable === undefined) return undefined;
     const holders = this.list().filter((w) => w.holdsResources && w.uid !== uid);
@@ -221,7 +225,11 @@ export class PodSet {
     this.get(victim.metadata.uid ?? "")?.terminate("evicted", graceSeconds, { reason, message, condition });
   }
 
-  #refuseResize(pod: Pod) {
+  #refuseResize(pod: Pod): ResizeRefusal | undefined {
+    if (this.#context.cpus.isStatic && qosClass(pod) === "Guaranteed") {
+      const message = "Resize is infeasible for Guaranteed Pods alongside CPU Manager static policy";
+      return { reason: "Infeasible", message };
+    }
     const node = this.#options.node();
     if (node?.status?.allocatable === undefined) return undefined;
     const uid = pod.metadata.uid ?? "";

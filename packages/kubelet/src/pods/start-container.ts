@@ -186,6 +186,7 @@ async function configure(
     devices: [...plugged.devices, ...devices],
     cdiDevices: [...plugged.cdiDevices, ...claimedDevices(context, pod, container)],
     annotations: plugged.annotations,
+    cpusetCpus: context.cpus.cpuSetOf(pod.metadata.uid ?? "", container.name),
     seccompRoot: `${context.config.rootDir}/seccomp`,
     seccompDefault: context.config.seccompDefault,
     nodeMemoryBytes: node.memoryBytes,
