@@ -258,3 +258,32 @@ describe("slow and idle clients", () => {
     await assertHealthy();
   });
 });
+
+test("a connection that many large lists wait on still takes requests", async () => {
+  const body = { data: { fill: "x".repeat(300_000) } };
+  for (let i = 0; i < 3; i++) {
+    await api.create("/api/v1/namespaces/default/configmaps", { metadata: { name: `large-${i}` }, ...body });
+  }
+  const { ca, cert, key, server } = { ...api.api.admin, server: api.api.server };
+  const session = connectHttp2(server, {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  });
+  try {
+    const answer = (path: string): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const stream = session.request({ ":path": path });
+        stream.once("response", (headers) => resolve(Number(headers[":status"])));
+        stream.once("error", reject);
+      });
+    // Nobody reads them: each keeps a chunk of its list waiting in the server.
+    const lists = await Promise.all(Array.from({ length: 120 }, () => answer("/api/v1/configmaps")));
+    assert.deepEqual([...new Set(lists)], [200]);
+    const others = await Promise.all(Array.from({ length: 50 }, () => answer("/version")));
+    assert.deepEqual([...new Set(others)], [200]);
+  } finally {
+    session.destroy();
+  }
+  await assertHealthy();
+});

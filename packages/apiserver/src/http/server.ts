@@ -33,6 +33,12 @@ const MAX_HEADER_BYTES = 128 * 1024;
 const HEAD_TIMEOUT_MS = 32_000;
 /** Upload window per stream: a 3 MB body should not wait for window updates every 64 KiB. */
 const STREAM_WINDOW_BYTES = 1024 * 1024;
+/**
+ * What Node.js lets a connection hold before it refuses further streams, ENHANCE_YOUR_CALM, which Go's clients take for a failure. Its own
+ * 10 MB are less than the chunks of forty lists that a slow client has asked for at once. Each stream holds a chunk of a list or an event
+ * at most, and how many requests run is limited elsewhere.
+ */
+const SESSION_MEGABYTES = 512;
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -262,6 +268,7 @@ function createServer(
     rejectUnauthorized: false,
     allowHTTP1: true,
     handshakeTimeout: headTimeoutMs,
+    maxSessionMemory: SESSION_MEGABYTES,
     settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
     http1Options,
   });
