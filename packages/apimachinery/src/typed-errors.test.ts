@@ -58,8 +58,8 @@ const cases: [why: string, document: Record<string, unknown>, want: string[]][] 
     "a number, a boolean and a quantity are something else",
     { containers: [{ name: "a", port: "80", stdin: 1, cpu: { b: 1, a: [2] } }] },
     [
-      '.containers[name="a"].port: expected numeric (int or float), got *value.valueUnstructured',
-      '.containers[name="a"].stdin: expected boolean, got *value.valueUnstructured',
+      '.containers[name="a"].port: expected numeric (int or float), got string',
+      '.containers[name="a"].stdin: expected boolean, got &{1}',
       '.containers[name="a"].cpu: expected any scalar, got &{map[a:[2] b:1]}',
     ],
   ],

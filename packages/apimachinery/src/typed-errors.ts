@@ -5,6 +5,7 @@
  */
 import { formatPath } from "./field-set.ts";
 import { quoteGo } from "./go-text.ts";
+import { goText, goType } from "./go-value.ts";
 import { type FieldSchema, isJsonObject, type JsonObject, type StructSchema, type TypeSchema } from "./schema.ts";
 import { itemElement } from "./typed-merge.ts";
 
@@ -78,9 +79,9 @@ function scalarError(value: unknown, kind: Scalar): string | undefined {
     case "int32":
     case "int64":
     case "double":
-      return isNumber ? undefined : "expected numeric (int or float), got *value.valueUnstructured";
+      return isNumber ? undefined : `expected numeric (int or float), got ${goType(value)}`;
     case "boolean":
-      return typeof value === "boolean" ? undefined : "expected boolean, got *value.valueUnstructured";
+      return typeof value === "boolean" ? undefined : `expected boolean, got &{${goText(value)}}`;
     case "time":
     case "microTime":
     case "duration":
@@ -94,14 +95,6 @@ function scalarError(value: unknown, kind: Scalar): string | undefined {
     default:
       return kind satisfies never;
   }
-}
-
-/** As Go's %v shows a decoded JSON value. */
-function goText(value: unknown): string {
-  if (value === null || value === undefined) return "<nil>";
-  if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
-  if (!isJsonObject(value)) return String(value);
-  return `map[${sorted(value, (key, inner) => `${key}:${goText(inner)}`).join(" ")}]`;
 }
 
 /** As Go's %#v shows it. */
