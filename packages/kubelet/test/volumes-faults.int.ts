@@ -68,7 +68,8 @@ if (await isolatedTest(import.meta)) {
     return { volumes, containers: [{ ...shell("main", script), volumeMounts }] };
   };
   const nothingLeft = async (what: string) => {
-    const deadline = Date.now() + 60_000;
+    // Housekeeping looks through the disks at least once a minute.
+    const deadline = Date.now() + 120_000;
     for (;;) {
       const left = [...(await readdir(pods)), ...(await mountsBelow(pods))];
       if (left.length === 0) return;

@@ -10,6 +10,7 @@ import { quantityValue } from "@knarr/apimachinery/quantity.ts";
 import { ContainerConfigError } from "../core/config-error.ts";
 import { isSidecar } from "../core/restart-policy.ts";
 import { serveLazily } from "../grpc/lazy-socket.ts";
+import { RpcError } from "../grpc/rpc-error.ts";
 import { CheckpointError, parseCheckpoint, renderCheckpoint } from "./checkpoint.ts";
 import { type DeviceChoice, pickDevices, planDevices } from "./choose-devices.ts";
 import { type DeviceOptions, deviceOptions, NO_DEVICE_OPTIONS } from "./device-options.ts";
@@ -215,7 +216,7 @@ export class DeviceManager {
 
   /** Only what the plugin did is the pod's bad luck; the rest is ours. */
   #failure(prefix: string, cause: unknown): unknown {
-    if (this.#plugins === undefined || !(cause instanceof this.#plugins.PluginError)) return cause;
+    if (!(cause instanceof RpcError)) return cause;
     return new AllocationError(`${prefix}${cause.message}`, { cause });
   }
 

@@ -2,10 +2,12 @@
  * The calls to one device plugin, at its socket, and the protobuf form of what it answers. Loaded with the first plugin
  * (or the first checkpoint that names one). Holds a connection and no state.
  */
-import { credentials, type Client as GrpcClient, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { credentials, type Client as GrpcClient } from "@grpc/grpc-js";
 import type { MessageTypeDefinition } from "@grpc/proto-loader";
 import { goRpcError, grpcServer, loadProto, serviceClass } from "../grpc/grpc-service.ts";
 import type { ConnectionTaker } from "../grpc/lazy-socket.ts";
+import { RpcError } from "../grpc/rpc-error.ts";
+import { callUnary, RECONNECT } from "../grpc/unary-client.ts";
 import type { AllocateAnswer, Device, PluginOptions } from "./device-types.ts";
 
 const PACKAGE = "v1beta1";
@@ -38,16 +40,6 @@ export function registrationServer(register: (request: RegisterRequest) => Promi
   });
 }
 
-/** A call that failed; the message is as Go's clients write it. */
-export class PluginError extends Error {}
-
-type Unary = (
-  request: object,
-  metadata: Metadata,
-  options: { readonly deadline: number },
-  callback: (error: ServiceError | null, answer: unknown) => void,
-) => { cancel(): void };
-
 interface WireDevice {
   readonly ID: string;
   readonly health: string;
@@ -67,18 +59,15 @@ export class PluginClient {
 
   /** `path` of the plugin's socket; connects with the first call. */
   constructor(path: string) {
-    this.#client = new DevicePlugin(`unix://${path}`, credentials.createInsecure(), {
-      "grpc.initial_reconnect_backoff_ms": 200,
-      "grpc.max_reconnect_backoff_ms": 1000,
-    });
+    this.#client = new DevicePlugin(`unix://${path}`, credentials.createInsecure(), RECONNECT);
   }
 
-  /** Resolves when the plugin's socket takes connections. Throws PluginError. */
+  /** Resolves when the plugin's socket takes connections. Throws RpcError. */
   connect(timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
         if (error === undefined || error === null) resolve();
-        else reject(new PluginError("failed to dial device plugin: context deadline exceeded", { cause: error }));
+        else reject(new RpcError("failed to dial device plugin: context deadline exceeded", { cause: error }));
       });
     });
   }
@@ -113,7 +102,7 @@ export class PluginClient {
     await this.#call("preStartContainer", { devicesIds }, timeoutMs);
   }
 
-  /** Every state of the devices that the plugin tells, until it ends the stream; throws PluginError when that breaks. */
+  /** Every state of the devices that the plugin tells, until it ends the stream; throws RpcError when that breaks. */
   async *watch(signal: AbortSignal): AsyncGenerator<readonly Device[]> {
     if (signal.aborted) return;
     const method = (this.#client as unknown as Record<string, (request: object) => DeviceStream>).listAndWatch;
@@ -124,7 +113,7 @@ export class PluginClient {
     try {
       for await (const { devices } of stream) yield devices.map(deviceOf);
     } catch (cause) {
-      if (!signal.aborted) throw new PluginError(goRpcError(cause), { cause });
+      if (!signal.aborted) throw new RpcError(goRpcError(cause), { cause });
     } finally {
       signal.removeEventListener("abort", onAbort);
       stream.cancel();
@@ -132,13 +121,7 @@ export class PluginClient {
   }
 
   #call(method: string, request: object, timeoutMs: number): Promise<unknown> {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const call = (this.#client as unknown as Record<string, Unary>)[method] as Unary;
-    call.call(this.#client, request, new Metadata(), { deadline: Date.now() + timeoutMs }, (error, answer) => {
-      if (error === null) resolve(answer);
-      else reject(new PluginError(goRpcError(error), { cause: error }));
-    });
-    return promise;
+    return callUnary(this.#client, method, request, { timeoutMs });
   }
 
   close(): void {
