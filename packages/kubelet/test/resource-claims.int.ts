@@ -94,8 +94,9 @@ if (await isolatedTest(import.meta)) {
 
   test("a restarted kubelet finds the driver again, and a restarted container has its device", async () => {
     await node.kubelet.restart();
-    await until("the driver is registered again", () => count("registered") === 2);
-    await node.exec("first", "sh", "-c", "kill 1");
+    await until("the driver is registered again", () => count("registered") >= 2);
+    // Which ends the exec too, one way or the other.
+    await node.exec("first", "sh", "-c", "kill 1").catch(() => undefined);
     await node.until("first", "runs again", (p) => statusOf(p, "main").restartCount === 1 && statusOf(p, "main").ready);
     assert.equal(await thingOf("first", "main"), "a");
     assert.equal(count("prepare a"), 1);
