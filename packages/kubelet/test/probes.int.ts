@@ -35,7 +35,10 @@ function health(): Http2Server {
       const service = frame.length === 5 ? "" : frame.subarray((frame[6] ?? 0) >= 0x80 ? 8 : 7).toString();
       const head = { ":status": 200, "content-type": "application/grpc" };
       if (headers[":path"] !== "/grpc.health.v1.Health/Check" || service === "absent") {
-        stream.respond({ ...head, "grpc-status": service === "absent" ? "5" : "12" }, { endStream: true });
+        stream.respond(
+          { ...head, "grpc-status": service === "absent" ? "5" : "12", "grpc-message": "unknown%20service" },
+          { endStream: true },
+        );
         return;
       }
       stream.respond(head, { waitForTrailers: true });
@@ -151,7 +154,11 @@ const services: { service: string; result: "success" | "failure"; output: RegExp
   { service: "", result: "success", output: /healthy/ },
   { service: "x".repeat(200), result: "success", output: /healthy/ },
   { service: "sick", result: "failure", output: /^service unhealthy \(responded with "NOT_SERVING"\)$/ },
-  { service: "absent", result: "failure", output: /^error: health rpc probe failed/ },
+  {
+    service: "absent",
+    result: "failure",
+    output: /^error: health rpc probe failed: rpc error: code = NotFound desc = unknown service$/,
+  },
 ];
 for (const { service, result, output } of services) {
   test(`a gRPC probe of service "${service.slice(0, 10)}" is a ${result}`, async () => {
@@ -164,5 +171,8 @@ for (const { service, result, output } of services) {
 test("a gRPC probe of a port where nobody listens fails to connect", async () => {
   const { result, output } = await runGrpcProbe(HOST, closed, "", TIMEOUT_MS);
   assert.equal(result, "failure");
-  assert.match(output, /^failed to connect service "127\.0\.0\.1:\d+"/);
+  assert.match(
+    output,
+    /^timeout: failed to connect service "127\.0\.0\.1:\d+" within \d+s: context deadline exceeded$/,
+  );
 });

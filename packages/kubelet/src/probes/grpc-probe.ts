@@ -6,6 +6,13 @@ import { type ClientHttp2Session, connect } from "node:http2";
 import type { ProbeAnswer } from "./probe-request.ts";
 
 const SERVING = 1;
+/** As Go names them. Source: google.golang.org/grpc/codes */
+const CODES = [
+  ..."OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied".split(" "),
+  ..."ResourceExhausted FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable".split(" "),
+  ..."DataLoss Unauthenticated".split(" "),
+];
+const UNIMPLEMENTED = "Unimplemented";
 const STATUS_NAMES = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 
 function varint(value: number): number[] {
@@ -34,21 +41,42 @@ export async function runGrpcProbe(
 ): Promise<ProbeAnswer> {
   const authority = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const session = connect(`http://${authority}`);
+  const connection = { greeted: false };
+  session.once("remoteSettings", () => (connection.greeted = true));
+  const seconds = `${timeoutMs / 1000}s`;
+  // Upstream tries to connect until the time is over; the answer is the same when it is known before.
+  const unreached = `timeout: failed to connect service "${authority}" within ${seconds}: context deadline exceeded`;
   try {
-    return await check(session, service, timeoutMs);
+    const answer = await check(session, service, timeoutMs);
+    if (answer !== undefined) return answer;
+    const output = connection.greeted ? `timeout: health rpc did not complete within ${seconds}` : unreached;
+    return { result: "failure", output };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return { result: "failure", output: `failed to connect service "${authority}": ${why}` };
+    return { result: "failure", output: connection.greeted ? failed("Unavailable", why) : unreached };
   } finally {
     session.destroy();
   }
 }
 
-function check(session: ClientHttp2Session, service: string, timeoutMs: number): Promise<ProbeAnswer> {
-  const { promise, resolve, reject } = Promise.withResolvers<ProbeAnswer>();
-  const timer = setTimeout(() => {
-    resolve({ result: "failure", output: `timeout: health rpc did not complete within ${timeoutMs / 1000}s` });
-  }, timeoutMs);
+function failed(code: string, description: string): string {
+  return `error: health rpc probe failed: rpc error: code = ${code} desc = ${description}`;
+}
+
+/** Messages come with all but printable ASCII as %XX. Source: gRPC over HTTP/2, Percent-Encoded */
+function decoded(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    // Not encoded as it should be: shown as it is.
+    return message;
+  }
+}
+
+/** undefined: no answer within the time. */
+function check(session: ClientHttp2Session, service: string, timeoutMs: number): Promise<ProbeAnswer | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<ProbeAnswer | undefined>();
+  const timer = setTimeout(() => resolve(undefined), timeoutMs);
   session.once("error", reject);
   const stream = session.request({
     ":method": "POST",
@@ -59,8 +87,10 @@ function check(session: ClientHttp2Session, service: string, timeoutMs: number):
   });
   const parts: Buffer[] = [];
   let grpcStatus: string | undefined;
+  let message = "";
   const readStatus = (headers: Record<string, unknown>) => {
     if (headers["grpc-status"] !== undefined) grpcStatus = String(headers["grpc-status"]);
+    if (headers["grpc-message"] !== undefined) message = decoded(String(headers["grpc-message"]));
   };
   stream.on("response", readStatus);
   stream.on("trailers", readStatus);
@@ -68,10 +98,11 @@ function check(session: ClientHttp2Session, service: string, timeoutMs: number):
   stream.once("error", reject);
   stream.once("end", () => {
     if (grpcStatus !== undefined && grpcStatus !== "0") {
-      const unimplemented = grpcStatus === "12";
-      const output = unimplemented
-        ? "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
-        : `error: health rpc probe failed: code ${grpcStatus}`;
+      const code = CODES[Number(grpcStatus)] ?? `Code(${grpcStatus})`;
+      const output =
+        code === UNIMPLEMENTED
+          ? `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${message}`
+          : failed(code, message);
       return resolve({ result: "failure", output });
     }
     const status = statusOf(Buffer.concat(parts));
