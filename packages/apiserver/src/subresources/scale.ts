@@ -56,7 +56,7 @@ export async function patchScale(request: ResourceRequest): Promise<void> {
   const options = parseWriteOptions(context.query, "PatchOptions", type === "apply");
   const body = await readBody(context);
   if (type !== "apply") {
-    return write(request, options, (current) => applyPatch(type, body, current, scaleRef) as Scale);
+    return write(request, options, (current) => applyPatch(type, body, current, scaleRef).document as Scale);
   }
   const config = decodeBody(scaleRef, body, "application/yaml") as Scale;
   await write(

@@ -7,7 +7,8 @@ import type { KindDescriptor } from "@knarr/api/descriptor.ts";
 import { normalizeStruct } from "@knarr/api/normalize.ts";
 import { kindSchema, type StructSchema, type TypeSchema } from "@knarr/api/schema.ts";
 import { findDuplicateKeys } from "@knarr/apimachinery/duplicate-keys.ts";
-import { JsonError, parseJson } from "@knarr/apimachinery/json.ts";
+import { conversionComplaint } from "@knarr/apimachinery/from-unstructured.ts";
+import { JsonError, parseJson, stringifyJson } from "@knarr/apimachinery/json.ts";
 import type { KubeObject } from "@knarr/apimachinery/object.ts";
 import { apiVersionOf } from "@knarr/apimachinery/resource.ts";
 import { isJsonObject, type JsonObject } from "@knarr/apimachinery/schema.ts";
@@ -19,6 +20,7 @@ import { preparedYaml } from "../http/large-yaml.ts";
 import { OBJECT_TYPES, PROTOBUF_TYPE, parseMediaType } from "../http/media-type.ts";
 import { decodeMessage, openEnvelope } from "../protobuf/decode.ts";
 import { WireError } from "../protobuf/wire.ts";
+import type { Patched } from "./patch-body.ts";
 import type { FieldValidation } from "./write-options.ts";
 
 export interface Decoded {
@@ -55,7 +57,7 @@ export function decodeBody(gvk: Gvk, body: Buffer, contentType: string): KubeObj
 
 function decode(gvk: Gvk, body: Buffer, contentType: string, validation: FieldValidation): Decoded {
   const parsed = parseBody(gvk, body, contentType);
-  const document = identified(parsed.value, gvk);
+  const document = identified(parsed.value, gvk, body);
   const findings = check(document, gvk, parsed.text, (why) =>
     statusErrors.badRequest(`${document.kind} in version "${gvk.version}" cannot be handled as a ${gvk.kind}: ${why}`),
   );
@@ -68,26 +70,27 @@ function decode(gvk: Gvk, body: Buffer, contentType: string, validation: FieldVa
   return finish(document, gvk, { warnings: validation === "Warn" ? complaints : [], isPure: findings.length === 0 });
 }
 
-/** A patched document as an object of the resource. `patchText` stands in the error. */
+/** A patched document as an object of the resource. What is wrong is shown as upstream has it in hand at that moment. */
 export function decodePatched(
   descriptor: KindDescriptor,
-  document: unknown,
+  { document, complaints: ofPatch, patchMap }: Patched,
   validation: FieldValidation,
-  patchText: () => string,
 ): Decoded {
   const gvk = descriptor.ref;
-  const invalid = (why: string) =>
-    statusErrors.invalid("", "", "", [
-      {
-        type: "FieldValueInvalid",
-        field: "patch",
-        message: `Invalid value: ${JSON.stringify(patchText())}: ${why}`,
-      },
-    ]);
   const object = identified(document, gvk);
-  const complaints = check(object, gvk, undefined, invalid);
+  const invalid = (why: string) => {
+    const shown = JSON.stringify(patchMap ?? stringifyJson(object));
+    const message = `Invalid value: ${shown}: ${why}`;
+    return statusErrors.invalid("", "", "", [{ type: "FieldValueInvalid", field: "patch", message }]);
+  };
+  const schema = kindSchema(gvk.group, gvk.version, gvk.kind);
+  // Only looked for when something is wrong: almost nothing is.
+  const conversion = () =>
+    patchMap === undefined || schema === undefined ? undefined : conversionComplaint(object, schema);
+  const ofObject = check(object, gvk, undefined, (why) => invalid(conversion() ?? why));
+  const complaints = [...ofPatch, ...ofObject];
   if (validation === "Strict" && complaints.length > 0) throw invalid(strictErrorText(complaints));
-  return finish(object, gvk, { warnings: validation === "Warn" ? complaints : [], isPure: complaints.length === 0 });
+  return finish(object, gvk, { warnings: validation === "Warn" ? complaints : [], isPure: ofObject.length === 0 });
 }
 
 /** The configuration of a server-side apply: YAML, of which JSON is a part. */
@@ -129,7 +132,9 @@ function applyName(document: JsonObject): string {
 function parseBody(gvk: Gvk, body: Buffer, contentType: string): Parsed {
   const { type } = parseMediaType(contentType === "" ? "application/json" : contentType);
   const unrecognized = (why: string) =>
-    statusErrors.badRequest(`the object provided is unrecognized (must be of type ${gvk.kind}): ${why}`);
+    statusErrors.badRequest(
+      `the object provided is unrecognized (must be of type ${gvk.kind}): ${why} (${summaryOf(body)})`,
+    );
   switch (type) {
     case "application/json":
       try {
@@ -147,6 +152,14 @@ function parseBody(gvk: Gvk, body: Buffer, contentType: string): Parsed {
     default:
       throw statusErrors.unsupportedMediaType(BODY_TYPES);
   }
+}
+
+/** The beginning of a body that says nothing: JSON as it is, anything else in hex. Source: handlers/rest.go summarizeData */
+function summaryOf(body: Buffer): string {
+  if (body.length === 0) return "<empty>";
+  const start = body.subarray(0, 30);
+  const text = body[0] === 0x7b ? start.toString() : start.toString("hex");
+  return body.length > start.length ? `${text} ...` : text;
 }
 
 function parseProtobuf(gvk: Gvk, body: Buffer, failure: (why: string) => StatusError): Parsed {
@@ -195,7 +208,7 @@ function parseYamlBody(body: Buffer, failure: (why: string) => StatusError): Par
 const GO_NAMES: Readonly<Record<string, string>> = { boolean: "bool", bigint: "number" };
 
 /** The document with apiVersion, kind and metadata; throws when they are of something else. */
-function identified(parsed: unknown, gvk: Gvk): JsonObject {
+function identified(parsed: unknown, gvk: Gvk, body: Buffer = Buffer.alloc(0)): JsonObject {
   // To Go's decoder null is an object of which nothing is said.
   const value = parsed ?? {};
   if (!isJsonObject(value)) {
@@ -203,7 +216,9 @@ function identified(parsed: unknown, gvk: Gvk): JsonObject {
     const into =
       'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
     const why = `couldn't get version/kind; json parse error: json: cannot unmarshal ${what} into Go value of type ${into}`;
-    throw statusErrors.badRequest(`the object provided is unrecognized (must be of type ${gvk.kind}): ${why}`);
+    throw statusErrors.badRequest(
+      `the object provided is unrecognized (must be of type ${gvk.kind}): ${why} (${summaryOf(body)})`,
+    );
   }
   const expected = apiVersionOf(gvk);
   const { apiVersion = "", kind = "" } = value;

@@ -1,5 +1,8 @@
 /** A patch's body applied to an object's JSON. Pure; errors are ready for the client. */
 import { kindSchema } from "@knarr/api/schema.ts";
+import { findDuplicateKeys } from "@knarr/apimachinery/duplicate-keys.ts";
+import { quoteGo } from "@knarr/apimachinery/go-text.ts";
+import { goText } from "@knarr/apimachinery/go-value.ts";
 import { parseJson } from "@knarr/apimachinery/json.ts";
 import { applyJsonPatch } from "@knarr/apimachinery/json-patch.ts";
 import { applyMergePatch } from "@knarr/apimachinery/merge-patch.ts";
@@ -26,29 +29,47 @@ export function patchTypeOf(contentType: string): PatchType {
   return found;
 }
 
-/** The patched document, a new one. Throws 400 for a malformed patch and 422 for one that doesn't fit. */
+export interface Patched {
+  /** A new document. */
+  readonly document: unknown;
+  /** What strict validation says of the patch itself. */
+  readonly complaints: readonly string[];
+  /** The patch as Go prints the map that it has made of it; undefined when it took the way of JSON. */
+  readonly patchMap: string | undefined;
+}
+
+/** Throws 400 for a malformed patch and 422 for one that doesn't fit. Source: handlers/patch.go applyJSPatch, strategicPatchObject */
 export function applyPatch(
   type: Exclude<PatchType, "apply">,
   body: Buffer,
   current: unknown,
   kind: { readonly group: string; readonly version: string; readonly kind: string },
-): unknown {
-  let patch: unknown;
-  try {
-    patch = parseJson(body);
-  } catch (error) {
-    throw statusErrors.badRequest(`error decoding patch: ${(error as Error).message}`);
-  }
+): Patched {
+  const text = body.toString();
+  const patch = parsePatch(type, text);
   try {
     switch (type) {
       case "json":
-        return applyJsonPatch(current, patch);
+        if (!Array.isArray(patch)) return { document: current, complaints: [], patchMap: undefined };
+        return {
+          document: applyJsonPatch(current, patch),
+          complaints: operationComplaints(patch, text),
+          patchMap: undefined,
+        };
       case "merge":
-        return applyMergePatch(current, requireObject(patch));
+        if (patch === null) throw statusErrors.badRequest("Invalid JSON Patch");
+        return {
+          document: applyMergePatch(current, patch as JsonObject),
+          complaints: duplicateComplaints(text),
+          patchMap: undefined,
+        };
       case "strategic": {
         const schema = kindSchema(kind.group, kind.version, kind.kind);
         if (schema === undefined) throw statusErrors.unsupportedMediaType([]);
-        return applyStrategicMergePatch(current as JsonObject, requireObject(patch), schema);
+        const map = (patch ?? {}) as JsonObject;
+        const patchMap = goText(map);
+        const document = applyStrategicMergePatch(current as JsonObject, map, schema);
+        return { document, complaints: duplicateComplaints(text), patchMap };
       }
       default:
         throw new Error(`unknown patch type ${type satisfies never}`);
@@ -61,9 +82,39 @@ export function applyPatch(
   }
 }
 
-function requireObject(patch: unknown): JsonObject {
-  if (!isJsonObject(patch)) throw statusErrors.badRequest("the patch must be a JSON object");
-  return patch;
+/** Null is nothing to Go: of a list, as of a map. */
+function parsePatch(type: Exclude<PatchType, "apply">, text: string): unknown {
+  const fail = (why: string) => statusErrors.badRequest(type === "strategic" ? why : `error decoding patch: ${why}`);
+  let patch: unknown;
+  try {
+    patch = parseJson(text);
+  } catch (error) {
+    throw fail((error as Error).message);
+  }
+  if (patch === null || (type === "json" ? Array.isArray(patch) : isJsonObject(patch))) return patch;
+  const into = type === "json" ? "[]handlers.jsonPatchOp" : "map[string]interface {}";
+  throw fail(`json: cannot unmarshal ${jsonKind(patch)} into Go value of type ${into}`);
+}
+
+function jsonKind(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "boolean") return "bool";
+  return typeof value === "bigint" ? "number" : typeof value;
+}
+
+function duplicateComplaints(text: string): string[] {
+  return findDuplicateKeys(text).map((path) => `duplicate field ${quoteGo(path)}`);
+}
+
+const OPERATION_FIELDS = ["op", "path", "from", "value"];
+
+function operationComplaints(patch: readonly unknown[], text: string): string[] {
+  const unknown = patch.flatMap((operation, i) =>
+    Object.keys(isJsonObject(operation) ? operation : {})
+      .filter((field) => !OPERATION_FIELDS.includes(field))
+      .map((field) => `json patch unknown field ${quoteGo(`[${i}].${field}`)}`),
+  );
+  return [...unknown, ...duplicateComplaints(text).map((complaint) => `json patch ${complaint}`)];
 }
 
 /** Source: handlers/patch.go: NewGenericServerResponse(422) for what does not apply. */

@@ -28,16 +28,16 @@ export async function patch(request: ResourceRequest): Promise<void> {
     (old, copy) => {
       const version = old.metadata.resourceVersion;
       const patched = applyPatch(type, body, copy(), descriptor.ref);
-      const patchText = () => body.toString();
-      const decoded = decodePatched(descriptor, patched, options.fieldValidation, patchText);
+      const decoded = decodePatched(descriptor, patched, options.fieldValidation);
       for (const text of decoded.warnings) warn(request, text);
       const { object } = decoded;
       // A patch may name a version to be guarded by; without one it is not.
-      const named = object.metadata.resourceVersion;
-      if (named === undefined || named === "") {
+      if ((object.metadata.resourceVersion ?? "") === "") {
         if (version !== undefined) object.metadata.resourceVersion = version;
       }
-      checkVersions(request, object, old);
+      // Another uid is no precondition here, but a field that does not change: validation says so.
+      const { uid: _, ...named } = object.metadata;
+      checkVersions(request, { ...object, metadata: named }, old);
       return { object };
     },
     { dryRun: options.dryRun, manager: managerOf(options, context.header("user-agent")) },
