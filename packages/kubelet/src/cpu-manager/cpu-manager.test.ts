@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { systemClock } from "@knarr/daemon/clock.ts";
 import { createLogger } from "@knarr/daemon/logger.ts";
 import { CpuManager, type CpuPolicyConfig, staticPolicy } from "./cpu-manager.ts";
@@ -55,7 +56,15 @@ test("load() refuses to start on what another policy left", async () => {
       /could not restore state from checkpoint: checkpoint is corrupt/,
     );
     await writeFile(path, '{"policyName":"none","defaultCpuSet":"4-6","checksum":354655845}');
-    assert.equal((await CpuManager.load(options, none)).isStatic, false);
+    const idle = await CpuManager.load(options, none);
+    assert.equal(idle.isStatic, false);
+    const stop = new AbortController();
+    let ended = false;
+    const running = idle.run(stop.signal).then(() => (ended = true));
+    await setImmediate();
+    assert.equal(ended, false, "a task that ends ends the kubelet");
+    stop.abort();
+    await running;
     await assert.rejects(
       CpuManager.load(options, { ...CONFIG, systemReserved: { cpu: "1" }, kubeReserved: {} }),
       /configured policy "static" differs from state checkpoint policy "none", please drain this node/,

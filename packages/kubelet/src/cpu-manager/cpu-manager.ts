@@ -187,9 +187,9 @@ export class CpuManager {
    * changed, not only every --cpu-manager-reconcile-period.
    */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#policy === undefined) return;
     while (!signal.aborted) {
-      await this.#reconcile(signal);
+      // Without a policy there is nothing to move: a task of the kubelet that ends would end the kubelet.
+      if (this.#policy !== undefined) await this.#reconcile(signal);
       await this.#changed.wait(this.#options.clock, this.#options.reconcilePeriodMs, signal);
     }
     await this.#saving;
