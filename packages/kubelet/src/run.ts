@@ -187,7 +187,8 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
     relist: (s) => relist.run(s),
     pods: (s) => set.run(s),
     devicePlugins: (s) => devices.run(s),
-    cpus: (s) => cpus.run(s),
+    // A task of the group must not end before the group does.
+    ...(cpus.isStatic ? { cpus: (s: AbortSignal) => cpus.run(s) } : {}),
     podResources: (s) =>
       runPodResources({ rootDir: config.rootDir, pods: () => set.livePods, devices, cpus, clock, log }, s),
     ...(statics === undefined ? {} : { statics: (s: AbortSignal) => statics.run(s) }),
