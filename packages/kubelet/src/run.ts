@@ -4,31 +4,22 @@
  * Outputs: calls to the runtime, files below --root-dir and --pod-log-dir, cgroups, pod and node statuses, the lease, events.
  */
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { core } from "@knarr/api/generated/resources.ts";
-import type { Node, Pod } from "@knarr/api/generated/types/core-v1.ts";
-import { keyOf } from "@knarr/apimachinery/object.ts";
-import type { Client } from "@knarr/client/client.ts";
-import { EventRecorder } from "@knarr/client/event-recorder.ts";
-import { Informer } from "@knarr/client/informer.ts";
-import { openRuntime } from "@knarr/cri/open-runtime.ts";
+import type { Pod } from "@knarr/api/generated/types/core-v1.ts";
 import type { Runtime } from "@knarr/cri/runtime.ts";
 import type { Logger } from "@knarr/daemon/logger.ts";
 import type { DaemonContext } from "@knarr/daemon/run-daemon.ts";
 import { runGroup, type Task } from "@knarr/daemon/run-group.ts";
 import { Cgroups, cgroupVersion } from "./adapters/cgroups.ts";
 import { makeShared } from "./adapters/mounts.ts";
-import { ensureKubeconfig, nodeCertificates, type ServingCertificate } from "./certificates/node-certificates.ts";
-import type { ClaimManager } from "./claims/claim-manager.ts";
-import { makeDynamicResources } from "./claims/dynamic-resources.ts";
+import { reachRuntime } from "./adapters/reach-runtime.ts";
 import type { Config } from "./config.ts";
 import { CrashBackoff } from "./core/crash-backoff.ts";
-import { CpuManager } from "./cpu-manager/cpu-manager.ts";
-import { DeviceManager } from "./devices/device-manager.ts";
 import { ImagePuller } from "./images/image-puller.ts";
 import { PulledRecords } from "./images/pulled-records.ts";
 import { tellCapabilities } from "./node/capabilities.ts";
 import { enforceAllocatable } from "./node/enforce-allocatable.ts";
+import { type ExclusiveResources, makeExclusiveResources } from "./node/exclusive-resources.ts";
 import { makeNodeCare, type NodeCare } from "./node/node-care.ts";
 import { nodeEvents } from "./node/node-events.ts";
 import { runNodeLease } from "./node/node-lease.ts";
@@ -36,8 +27,8 @@ import { NodeState } from "./node/node-state.ts";
 import { runNodeStatus } from "./node/register-node.ts";
 import { Wake } from "./node/wake.ts";
 import { runPodResources } from "./pod-resources/run-pod-resources.ts";
-import { CachedApiObjects, noApiObjects } from "./pods/api-objects.ts";
-import { followPods, isMirror, podInformer } from "./pods/api-source.ts";
+import { noApiObjects } from "./pods/api-objects.ts";
+import { followPods } from "./pods/api-source.ts";
 import { runHousekeeping } from "./pods/housekeeping.ts";
 import { runLogRotation } from "./pods/log-rotation.ts";
 import { runMirrors } from "./pods/mirror-pods.ts";
@@ -47,26 +38,13 @@ import { PodMounts } from "./pods/pod-mounts.ts";
 import { PodSet } from "./pods/pod-set.ts";
 import { Relist } from "./pods/relist.ts";
 import { StaticPods } from "./pods/static-pods.ts";
-import { LocalStatus, StatusWriter } from "./pods/status-writer.ts";
-import { timedRuntime } from "./pods/timed-runtime.ts";
+import { LocalStatus } from "./pods/status-writer.ts";
 import { idsForPods, UserNamespaces } from "./pods/user-namespaces.ts";
 import { Prober } from "./probes/prober.ts";
 import { KubeletMetrics } from "./server/kubelet-metrics.ts";
 import { ProbeMetrics } from "./server/probe-metrics.ts";
 import { runServers } from "./server/run-servers.ts";
-
-/** The kubelet's side of the API server; undefined when it runs on its own. */
-interface Upstream {
-  readonly client: Client;
-  readonly pods: Informer<Pod>;
-  readonly node: Informer<Node>;
-  readonly objects: CachedApiObjects;
-  readonly status: StatusWriter;
-  readonly events: EventRecorder;
-  readonly certificate: ServingCertificate | undefined;
-  readonly claims: ClaimManager;
-  readonly tasks: Record<string, Task>;
-}
+import { connect, reconcileStatus, type Upstream } from "./upstream.ts";
 
 export async function runKubelet(config: Config, daemon: DaemonContext): Promise<void> {
   const { clock, log, signal } = daemon;
@@ -74,19 +52,8 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   await mkdir(config.rootDir, { recursive: true, mode: 0o750 });
   await mkdir(config.podLogDir, { recursive: true });
   await makeShared(config.rootDir);
-  const opened = await openRuntime(config.containerRuntimeEndpoint, {
-    requestTimeoutMs: config.runtimeRequestTimeoutMs,
-    stateDirectory: join(config.rootDir, "docker"),
-    cniConfDir: config.cniConfDir,
-    cniBinDirs: config.cniBinDir,
-    ...(config.podInfraContainerImage === "" ? {} : { sandboxImage: config.podInfraContainerImage }),
-  });
-  // Read by npm run bench:pods.
-  const timed = log.isLevelEnabled("trace");
   const metrics = new KubeletMetrics(clock);
-  const counted = metrics.watch(opened);
-  const runtime = timed ? timedRuntime(counted, clock, (call) => log.trace(call, "runtime call")) : counted;
-  const runtimeName = await waitForRuntime(runtime, daemon);
+  const { runtime, runtimeName } = await reachRuntime(config, daemon, metrics);
   let pods: PodSet | undefined;
   let care: NodeCare | undefined;
   const pressures = () => care?.eviction.conditions ?? [];
@@ -98,30 +65,11 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   const statusDue = new Wake();
   let sourcesSynced = () => false;
   const live = () => (sourcesSynced() ? pods?.live : undefined);
-  const devices = new DeviceManager({
-    directory: join(config.rootDir, "device-plugins"),
-    clock,
-    log,
-    timeoutMs: config.runtimeRequestTimeoutMs,
-    onChange: () => statusDue.ring(),
-    active: live,
-  });
-  await devices.load();
-  const cpus = await CpuManager.load(
-    {
-      rootDir: config.rootDir,
-      runtime,
-      clock,
-      log,
-      reconcilePeriodMs: config.cpuManagerReconcilePeriodMs,
-      active: live,
-      containers: () => relist.snapshot?.containers ?? [],
-    },
-    config,
-  );
-  const deviceAmounts = () => devices.amounts();
+  const onDevices = () => statusDue.ring();
+  const exclusive = await makeExclusiveResources({ config, daemon, runtime, relist, live, onDevices });
+  const { devices, cpus } = exclusive;
   const state = await NodeState.create({
-    ...{ config, runtime, clock, log, relist: () => relist, pressures, goingDown, devices: deviceAmounts },
+    ...{ config, runtime, clock, log, relist: () => relist, pressures, goingDown, devices: () => devices.amounts() },
   });
   await state.refresh();
   const statics = makeStatics(config, daemon, () => pods);
@@ -131,16 +79,8 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
       : await connect(config, daemon, { statics, retry, live, addresses: () => state.hostIps });
   const probeMetrics = new ProbeMetrics(clock.now());
   const context = await makeContext({
-    config,
-    daemon,
-    runtime,
-    runtimeName,
-    state,
-    devices,
-    cpus,
-    upstream,
-    probeMetrics,
-    kick,
+    ...{ config, daemon, runtime, runtimeName, state, upstream, probeMetrics, kick },
+    ...exclusive,
     counts: metrics.pods,
   });
   const nodeOf = () => upstream?.node.get({ namespace: "", name: config.nodeName });
@@ -203,19 +143,6 @@ export async function runKubelet(config: Config, daemon: DaemonContext): Promise
   runtime.close();
 }
 
-/** "containerd". Waits for the socket: the kubelet is often started together with its runtime. */
-async function waitForRuntime(runtime: Runtime, { clock, log, signal }: DaemonContext): Promise<string> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return (await runtime.version({ signal })).runtimeName;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (attempt % 50 === 0) log.warn({ err: error }, "waiting for the container runtime");
-      await clock.sleep(200, signal);
-    }
-  }
-}
-
 function makeStatics(config: Config, { clock, log }: DaemonContext, pods: () => PodSet | undefined) {
   if (config.podManifestPath === "") return undefined;
   return new StaticPods({
@@ -228,80 +155,12 @@ function makeStatics(config: Config, { clock, log }: DaemonContext, pods: () => 
   });
 }
 
-interface ConnectParts {
-  readonly statics: StaticPods | undefined;
-  readonly retry: (uid: string) => void;
-  readonly addresses: () => readonly string[];
-  /** Pods of which something may run; undefined while that is not known. */
-  readonly live: () => ReadonlySet<string> | undefined;
-}
-
-async function connect(
-  config: Config,
-  daemon: DaemonContext,
-  { statics, retry, addresses, live }: ConnectParts,
-): Promise<Upstream> {
-  const { clock, log, signal } = daemon;
-  await ensureKubeconfig(config, daemon);
-  const own = await nodeCertificates(config, daemon, addresses);
-  const { client } = own;
-  const pods = podInformer(client, config.nodeName, clock, log);
-  const fieldSelector = `metadata.name=${config.nodeName}`;
-  const node = new Informer(client, core.nodes, { fieldSelector, clock, log });
-  const self = () => node.get({ namespace: "", name: config.nodeName });
-  const services = new Informer(client, core.services, { clock, log });
-  const status = new StatusWriter({
-    client,
-    clock,
-    log,
-    signal,
-    apiPod: (pod) => {
-      const found = pods.get(keyOf(pod));
-      if (found === undefined) return undefined;
-      const isStatic = statics?.list().some((s) => s.metadata.uid === pod.metadata.uid) === true;
-      if (isStatic) return isMirror(found) ? found : undefined;
-      return found.metadata.uid === pod.metadata.uid ? found : undefined;
-    },
-  });
-  const { rootDir, nodeName } = config;
-  const isRegistered = () => self() !== undefined;
-  const dynamic = await makeDynamicResources({ rootDir, nodeName, client, isRegistered, live, clock, log });
-  return {
-    client,
-    pods,
-    node,
-    status,
-    claims: dynamic.claims,
-    objects: new CachedApiObjects({ client, clock, log, signal, services, node: self, onChange: retry }),
-    events: new EventRecorder({ client, component: "kubelet", host: config.nodeName, clock, log }),
-    certificate: own.serving,
-    tasks: {
-      ...own.tasks,
-      ...dynamic.tasks,
-      nodeWatch: (s) => node.run(s),
-      serviceWatch: (s) => services.run(s),
-      podWatch: (s) => pods.run(s),
-    },
-  };
-}
-
-/** What the API shows of a pod changed; of a static pod it shows the mirror, whose status is the static pod's. */
-function reconcileStatus(status: StatusWriter, statics: StaticPods | undefined, seen: Pod): void {
-  const { namespace, name } = keyOf(seen);
-  const shown = isMirror(seen)
-    ? statics?.list().find((s) => s.metadata.name === name && s.metadata.namespace === namespace)
-    : seen;
-  if (shown !== undefined) status.reconcile(shown);
-}
-
-interface ContextParts {
+interface ContextParts extends ExclusiveResources {
   readonly config: Config;
   readonly daemon: DaemonContext;
   readonly runtime: Runtime;
   readonly runtimeName: string;
   readonly state: NodeState;
-  readonly devices: DeviceManager;
-  readonly cpus: CpuManager;
   readonly upstream: Upstream | undefined;
   readonly probeMetrics: ProbeMetrics;
   readonly counts: PodCounts;
