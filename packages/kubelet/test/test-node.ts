@@ -52,10 +52,26 @@ export class TestNode {
     this.runtime = parts.runtime;
   }
 
+  /** Throws with what did not start; nothing of it goes on then. */
   static async start(options: TestNodeOptions = {}): Promise<TestNode> {
+    const started: { stop(): Promise<void> }[] = [];
+    try {
+      return await TestNode.#start(options, started);
+    } catch (error) {
+      for (const part of started.toReversed()) await part.stop();
+      throw error;
+    }
+  }
+
+  static async #start(options: TestNodeOptions, started: { stop(): Promise<void> }[]): Promise<TestNode> {
     const cgroupRoot = `/knarr-test-${process.pid}-${Date.now()}`;
-    const etcd = await startEtcd();
-    const [api, containerd] = await Promise.all([startApiserver({ etcd }), startRuntime(options)]);
+    const noted = async <T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> => {
+      const part = await starting;
+      started.push(part);
+      return part;
+    };
+    const etcd = await noted(startEtcd());
+    const [api, containerd] = await Promise.all([noted(startApiserver({ etcd })), noted(startRuntime(options))]);
     const user = await api.user(`system:node:${NODE}`, ["system:nodes"]);
     await api.pki.issue("kubelet", { commonName: `system:node:${NODE}`, ipAddresses: ["127.0.0.1"], dnsNames: [NODE] });
     const client = new Client(api.admin);
@@ -68,19 +84,21 @@ export class TestNode {
       data: caData,
     });
     client.close();
-    const kubelet = await startKubelet({
-      directory: join(containerd.directory, "node"),
-      endpoint: containerd.endpoint,
-      cgroupRoot,
-      args: [
-        `--kubeconfig=${user.kubeconfig}`,
-        `--client-ca-file=${api.pki.path("ca.crt")}`,
-        `--tls-cert-file=${api.pki.path("kubelet.crt")}`,
-        `--tls-private-key-file=${api.pki.path("kubelet.key")}`,
-        ...containerd.kubeletArgs,
-        ...(options.args ?? []),
-      ],
-    });
+    const kubelet = await noted(
+      startKubelet({
+        directory: join(containerd.directory, "node"),
+        endpoint: containerd.endpoint,
+        cgroupRoot,
+        args: [
+          `--kubeconfig=${user.kubeconfig}`,
+          `--client-ca-file=${api.pki.path("ca.crt")}`,
+          `--tls-cert-file=${api.pki.path("kubelet.crt")}`,
+          `--tls-private-key-file=${api.pki.path("kubelet.key")}`,
+          ...containerd.kubeletArgs,
+          ...(options.args ?? []),
+        ],
+      }),
+    );
     // Of Docker it sees what is the kubelet's.
     const runtime = await openRuntime(containerd.endpoint, { stateDirectory: join(kubelet.rootDir, "docker") });
     return new TestNode({ etcd, api, containerd, kubelet, cgroupRoot, runtime });
