@@ -79,7 +79,7 @@ export function decodePatched(
   const gvk = descriptor.ref;
   const object = identified(document, gvk);
   const invalid = (why: string) => {
-    const shown = JSON.stringify(patchMap ?? stringifyJson(object));
+    const shown = JSON.stringify(patchMap?.() ?? stringifyJson(object));
     const message = `Invalid value: ${shown}: ${why}`;
     return statusErrors.invalid("", "", "", [{ type: "FieldValueInvalid", field: "patch", message }]);
   };

@@ -10,6 +10,7 @@ import { PatchError } from "@knarr/apimachinery/patch-error.ts";
 import { isJsonObject, type JsonObject } from "@knarr/apimachinery/schema.ts";
 import { StatusError, statusErrors } from "@knarr/apimachinery/status-error.ts";
 import { applyStrategicMergePatch } from "@knarr/apimachinery/strategic-merge-patch.ts";
+import { hasNoDuplicates } from "@knarr/apimachinery/strict-decode.ts";
 import { parseMediaType } from "../http/media-type.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
@@ -34,8 +35,8 @@ export interface Patched {
   readonly document: unknown;
   /** What strict validation says of the patch itself. */
   readonly complaints: readonly string[];
-  /** The patch as Go prints the map that it has made of it; undefined when it took the way of JSON. */
-  readonly patchMap: string | undefined;
+  /** The patch as Go prints the map that it has made of it, for errors; undefined when it took the way of JSON. */
+  readonly patchMap: (() => string) | undefined;
 }
 
 /** Throws 400 for a malformed patch and 422 for one that doesn't fit. Source: handlers/patch.go applyJSPatch, strategicPatchObject */
@@ -60,16 +61,15 @@ export function applyPatch(
         if (patch === null) throw statusErrors.badRequest("Invalid JSON Patch");
         return {
           document: applyMergePatch(current, patch as JsonObject),
-          complaints: duplicateComplaints(text),
+          complaints: duplicateComplaints(text, patch),
           patchMap: undefined,
         };
       case "strategic": {
         const schema = kindSchema(kind.group, kind.version, kind.kind);
         if (schema === undefined) throw statusErrors.unsupportedMediaType([]);
         const map = (patch ?? {}) as JsonObject;
-        const patchMap = goText(map);
         const document = applyStrategicMergePatch(current as JsonObject, map, schema);
-        return { document, complaints: duplicateComplaints(text), patchMap };
+        return { document, complaints: duplicateComplaints(text, patch), patchMap: () => goText(map) };
       }
       default:
         throw new Error(`unknown patch type ${type satisfies never}`);
@@ -102,7 +102,8 @@ function jsonKind(value: unknown): string {
   return typeof value === "bigint" ? "number" : typeof value;
 }
 
-function duplicateComplaints(text: string): string[] {
+function duplicateComplaints(text: string, parsed: unknown): string[] {
+  if (hasNoDuplicates(text, parsed)) return [];
   return findDuplicateKeys(text).map((path) => `duplicate field ${quoteGo(path)}`);
 }
 
@@ -114,7 +115,7 @@ function operationComplaints(patch: readonly unknown[], text: string): string[] 
       .filter((field) => !OPERATION_FIELDS.includes(field))
       .map((field) => `json patch unknown field ${quoteGo(`[${i}].${field}`)}`),
   );
-  return [...unknown, ...duplicateComplaints(text).map((complaint) => `json patch ${complaint}`)];
+  return [...unknown, ...duplicateComplaints(text, patch).map((complaint) => `json patch ${complaint}`)];
 }
 
 /** Source: handlers/patch.go: NewGenericServerResponse(422) for what does not apply. */
