@@ -12,34 +12,15 @@ import {
   Metadata,
   type ServiceClientConstructor,
   type ServiceError,
-  status,
 } from "@grpc/grpc-js";
 import { loadSync, type PackageDefinition, type ServiceDefinition } from "@grpc/proto-loader";
+import { CODE_NAMES } from "./grpc-codes.ts";
 import { rememberingDecoder } from "./list-decoder.ts";
-import { RuntimeError, type RuntimeErrorCode } from "./runtime-error.ts";
+import { RuntimeError } from "./runtime-error.ts";
 import { containerOf, sandboxOf } from "./wire.ts";
 
 /** Upstream's kubelet accepts answers of this size. Source: k8s.io/cri-client maxMsgSize */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
-
-const CODES: Readonly<Record<number, RuntimeErrorCode>> = {
-  [status.CANCELLED]: "Canceled",
-  [status.UNKNOWN]: "Unknown",
-  [status.INVALID_ARGUMENT]: "InvalidArgument",
-  [status.DEADLINE_EXCEEDED]: "DeadlineExceeded",
-  [status.NOT_FOUND]: "NotFound",
-  [status.ALREADY_EXISTS]: "AlreadyExists",
-  [status.PERMISSION_DENIED]: "PermissionDenied",
-  [status.RESOURCE_EXHAUSTED]: "ResourceExhausted",
-  [status.FAILED_PRECONDITION]: "FailedPrecondition",
-  [status.ABORTED]: "Aborted",
-  [status.OUT_OF_RANGE]: "OutOfRange",
-  [status.UNIMPLEMENTED]: "Unimplemented",
-  [status.INTERNAL]: "Internal",
-  [status.UNAVAILABLE]: "Unavailable",
-  [status.DATA_LOSS]: "DataLoss",
-  [status.UNAUTHENTICATED]: "Unauthenticated",
-};
 
 export type ServiceName = "RuntimeService" | "ImageService";
 
@@ -103,7 +84,7 @@ function services(): Readonly<Record<ServiceName, ServiceClientConstructor>> {
 
 function asRuntimeError(error: unknown): RuntimeError {
   const { code, details } = error as Partial<ServiceError>;
-  const name = code === undefined ? undefined : CODES[code];
+  const name = code === undefined ? undefined : CODE_NAMES[code];
   if (name === undefined) return new RuntimeError("Unknown", String(error), { cause: error });
   return new RuntimeError(name, details ?? "", { cause: error });
 }

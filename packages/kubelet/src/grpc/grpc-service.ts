@@ -12,6 +12,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
+import { CODE_NAMES } from "@knarr/cri/grpc-codes.ts";
 import type { ConnectionTaker } from "./lazy-socket.ts";
 
 /** `url` of the .proto file. Field names become lower camel case; absent fields have their defaults. */
@@ -70,29 +71,10 @@ export function grpcServer(
   };
 }
 
-const NAMES: Readonly<Record<number, string>> = {
-  [status.CANCELLED]: "Canceled",
-  [status.UNKNOWN]: "Unknown",
-  [status.INVALID_ARGUMENT]: "InvalidArgument",
-  [status.DEADLINE_EXCEEDED]: "DeadlineExceeded",
-  [status.NOT_FOUND]: "NotFound",
-  [status.ALREADY_EXISTS]: "AlreadyExists",
-  [status.PERMISSION_DENIED]: "PermissionDenied",
-  [status.RESOURCE_EXHAUSTED]: "ResourceExhausted",
-  [status.FAILED_PRECONDITION]: "FailedPrecondition",
-  [status.ABORTED]: "Aborted",
-  [status.OUT_OF_RANGE]: "OutOfRange",
-  [status.UNIMPLEMENTED]: "Unimplemented",
-  [status.INTERNAL]: "Internal",
-  [status.UNAVAILABLE]: "Unavailable",
-  [status.DATA_LOSS]: "DataLoss",
-  [status.UNAUTHENTICATED]: "Unauthenticated",
-};
-
 /** An error of a call as Go's clients write it: people look for that text. */
 export function goRpcError(error: unknown): string {
   const { code, details } = error as Partial<ServiceError>;
   if (code === undefined) return error instanceof Error ? error.message : String(error);
   const desc = code === status.DEADLINE_EXCEEDED ? "context deadline exceeded" : (details ?? "");
-  return `rpc error: code = ${NAMES[code] ?? code} desc = ${desc}`;
+  return `rpc error: code = ${CODE_NAMES[code] ?? code} desc = ${desc}`;
 }
