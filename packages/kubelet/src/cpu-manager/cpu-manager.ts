@@ -188,11 +188,10 @@ export class CpuManager {
    */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      // Without a policy there is nothing to move: a task of the kubelet that ends would end the kubelet.
-      if (this.#policy !== undefined) await this.#reconcile(signal);
+      await this.#reconcile(signal);
       await this.#changed.wait(this.#options.clock, this.#options.reconcilePeriodMs, signal);
     }
-    await this.#saving;
+    await this.#saving.catch(() => undefined); // Told to whoever asked for it.
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {

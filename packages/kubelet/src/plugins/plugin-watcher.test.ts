@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -136,4 +136,20 @@ test("PluginWatcher does not keep a plugin that did not hear that it is register
     await listen("a.sock");
     assert.equal(await watcher.look(never), 500);
     assert.deepEqual(told, ["register a.sock a.sock", "deregister a.sock a.sock"]);
+  }));
+
+test("PluginWatcher lets plugins go whose folder was taken away, and makes it anew for those that come", () =>
+  onStage(async ({ watcher, clock, told, directory, listen, close }) => {
+    const server = await listen("a.sock");
+    await watcher.look(never);
+    await close(server);
+    await rm(directory, { recursive: true });
+    assert.equal(await watcher.look(never), 30_000);
+    assert.deepEqual(told.slice(2), ["deregister a.sock a.sock"]);
+    const stop = new AbortController();
+    const running = watcher.run(stop.signal);
+    for (let i = 0; !(await readdir(directory).catch(() => undefined)) && i < 1_000; i++) await clock.advance(0);
+    stop.abort();
+    await running;
+    assert.deepEqual(await readdir(directory), []);
   }));

@@ -5,7 +5,7 @@
  * Differs from upstream: folders below the watched one are not looked into; drivers put their socket into the folder itself.
  * Source: pkg/kubelet/pluginmanager
  */
-import { watch } from "node:fs";
+import { type FSWatcher, watch } from "node:fs";
 import { lstat, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Backoff } from "@knarr/daemon/backoff.ts";
@@ -71,18 +71,29 @@ export class PluginWatcher {
   /** Works until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { directory, clock } = this.#options;
-    await mkdir(directory, { recursive: true, mode: 0o750 });
-    const watcher = watch(directory, () => this.#changed.ring());
-    // Without signs there are still the regular looks.
-    watcher.on("error", (err) => this.#options.log.warn({ err, directory }, "plugins are no longer watched for"));
+    let watcher: FSWatcher | undefined;
     try {
       while (!signal.aborted) {
+        const made = await mkdir(directory, { recursive: true, mode: 0o750 });
+        // Made anew after somebody took the folder away: what watched the old one sees nothing of it.
+        if (made !== undefined || watcher === undefined) {
+          watcher?.close();
+          watcher = this.#watch();
+        }
         const waitMs = await this.look(signal);
         await this.#changed.wait(clock, waitMs, signal);
       }
     } finally {
-      watcher.close();
+      watcher?.close();
     }
+  }
+
+  #watch(): FSWatcher {
+    const { directory, log } = this.#options;
+    const watcher = watch(directory, () => this.#changed.ring());
+    // Without signs there are still the regular looks.
+    watcher.on("error", (err) => log.warn({ err, directory }, "plugins are no longer watched for"));
+    return watcher;
   }
 
   /** One round; milliseconds until the next is due. */
@@ -107,7 +118,11 @@ export class PluginWatcher {
   async #sockets(): Promise<ReadonlyMap<string, string>> {
     const { directory } = this.#options;
     const sockets = new Map<string, string>();
-    for (const name of await readdir(directory)) {
+    const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return []; // Taken away: its plugins went with it.
+      throw error;
+    });
+    for (const name of names) {
       if (name.startsWith(".")) continue;
       const path = join(directory, name);
       const facts = await lstat(path).catch(() => undefined); // Gone since the folder was read.

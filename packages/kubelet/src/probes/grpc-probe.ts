@@ -2,16 +2,12 @@
  * gRPC health probes over a bare HTTP/2 connection: one message of one string goes out, one of one number comes back.
  * Source: grpc health checking protocol (grpc.health.v1.Health/Check); KEP-2727
  */
+
 import { type ClientHttp2Session, connect } from "node:http2";
+import { CODE_NAMES } from "@knarr/cri/grpc-codes.ts";
 import type { ProbeAnswer } from "./probe-request.ts";
 
 const SERVING = 1;
-/** As Go names them. Source: google.golang.org/grpc/codes */
-const CODES = [
-  ..."OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied".split(" "),
-  ..."ResourceExhausted FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable".split(" "),
-  ..."DataLoss Unauthenticated".split(" "),
-];
 const UNIMPLEMENTED = "Unimplemented";
 const STATUS_NAMES = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 
@@ -98,7 +94,7 @@ function check(session: ClientHttp2Session, service: string, timeoutMs: number):
   stream.once("error", reject);
   stream.once("end", () => {
     if (grpcStatus !== undefined && grpcStatus !== "0") {
-      const code = CODES[Number(grpcStatus)] ?? `Code(${grpcStatus})`;
+      const code = CODE_NAMES[Number(grpcStatus)] ?? `Code(${grpcStatus})`;
       const output =
         code === UNIMPLEMENTED
           ? `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${message}`
